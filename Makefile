@@ -1,0 +1,39 @@
+# make demo and make test do all their own set-up: a virtual environment in
+# .venv, the compiled kernels, the package itself.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+KERNELS := $(wildcard src/hotsplit/_native/*.pyx src/hotsplit/_native/*.h)
+
+.PHONY: demo test lint bench fuzz clean
+
+$(VENV)/installed: pyproject.toml $(KERNELS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --group dev
+	touch $@
+
+demo: $(VENV)/installed ## show the main job on a small real hot split set
+	$(BIN)/hotsplit demo
+
+test: $(VENV)/dev ## the whole test suite with the coverage floor
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term:skip-covered
+
+lint: $(VENV)/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/dev ## speed, side by side in one run
+	$(BIN)/python bench/run.py
+
+fuzz: $(VENV)/dev ## structure-aware fuzzing; BUDGET=seconds (default 600)
+	$(BIN)/python -m tests.fuzz $(or $(BUDGET),600)
+
+clean:
+	rm -rf $(VENV) build src/hotsplit/_native/*.c src/hotsplit/_native/*.so src/*.egg-info

@@ -1,0 +1,1 @@
+"""The Extensible Storage Engine: formats, files, reading, checking, recovery."""

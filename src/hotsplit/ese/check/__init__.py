@@ -1,0 +1,1 @@
+"""Checking what a file holds against the rules of its format."""

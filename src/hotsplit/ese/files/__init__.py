@@ -1,0 +1,1 @@
+"""Files opened, validated and walked, all through the `Env` port."""

@@ -1,0 +1,290 @@
+"""The port through which all files, time and chance reach the engine.
+
+Nothing below `hotsplit.cli` opens a file, asks for the time or draws a random number in any other
+way, so a test can hand in an `Env` that drops unsynced writes, tears sectors, fills the disk or
+stops the clock. Paths are plain strings. Every method raises a `HotsplitError` that names the file;
+operating-system exceptions do not leave this module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import errno
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from typing import Literal, Protocol
+
+from hotsplit.errors import (
+    AccessDenied,
+    DiskFull,
+    FileMissing,
+    HotsplitError,
+    IoFailed,
+    Jet,
+    TargetExists,
+)
+
+Buffer = bytes | bytearray | memoryview
+Mode = Literal["read", "write", "create"]
+
+_FICLONE = 0x40049409
+_CLASSES: dict[int, type[HotsplitError]] = {
+    errno.ENOENT: FileMissing,
+    errno.ENOTDIR: FileMissing,
+    errno.EACCES: AccessDenied,
+    errno.EPERM: AccessDenied,
+    errno.EROFS: AccessDenied,
+    errno.EEXIST: TargetExists,
+    errno.ENOTEMPTY: TargetExists,
+    errno.ENOSPC: DiskFull,
+    errno.EDQUOT: DiskFull,
+    errno.EFBIG: DiskFull,
+}
+_JETS = {errno.EROFS: Jet.errFileAccessDenied, errno.EISDIR: Jet.errInvalidPath}
+
+
+@contextlib.contextmanager
+def _translated(path: str) -> Iterator[None]:
+    """Turn an OSError into the error class that says what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        cls = _CLASSES.get(number, IoFailed)
+        raise cls(error.strerror or str(error), jet=_JETS.get(number), file=path) from error
+
+
+class File(Protocol):
+    """An open file. Reads and writes name their offset; there is no current position."""
+
+    path: str
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """Read up to `size` bytes at `offset`; fewer only at the end of the file."""
+        ...
+
+    def pwrite(self, data: Buffer, offset: int) -> None:
+        """Write all of `data` at `offset`, growing the file if need be."""
+        ...
+
+    def size(self) -> int:
+        """Return the file's size in bytes now."""
+        ...
+
+    def truncate(self, size: int) -> None:
+        """Set the size in bytes; new bytes are zero."""
+        ...
+
+    def sync(self) -> None:
+        """Return only when data and size are on stable storage."""
+        ...
+
+    def close(self) -> None:
+        """Close; unsynced data may still be lost in a crash."""
+        ...
+
+
+class Env(Protocol):
+    """Files, folders, clock and randomness."""
+
+    def open(self, path: str, mode: Mode) -> File:
+        """Open for "read" only, "write" (existing file) or "create" (must not exist yet)."""
+        ...
+
+    def exists(self, path: str) -> bool:
+        """Tell whether a file or folder is there."""
+        ...
+
+    def is_dir(self, path: str) -> bool:
+        """Tell whether `path` is a folder."""
+        ...
+
+    def listdir(self, path: str) -> list[str]:
+        """Return the names in a folder, sorted."""
+        ...
+
+    def mkdir(self, path: str) -> None:
+        """Make a folder and its missing parents; no error if it is there."""
+        ...
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a file, replacing `new` if it is there. Durable after `sync_dir`."""
+        ...
+
+    def remove(self, path: str) -> None:
+        """Delete a file."""
+        ...
+
+    def remove_tree(self, path: str) -> None:
+        """Delete a folder and all in it; no error if it is not there."""
+        ...
+
+    def sync_dir(self, path: str) -> None:
+        """Make names created, renamed or removed in a folder durable."""
+        ...
+
+    def copy(self, source: str, target: str) -> None:
+        """Copy a file to a new name, sharing blocks where the file system can."""
+        ...
+
+    def now(self) -> dt.datetime:
+        """Return the time, UTC."""
+        ...
+
+    def random(self, size: int) -> bytes:
+        """Return unpredictable bytes."""
+        ...
+
+
+class OsFile:
+    """A `File` of the operating system."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self.path = path
+        self._fd = fd
+
+    def pread(self, size: int, offset: int) -> bytes:
+        """See `File`."""
+        with _translated(self.path):
+            data = os.pread(self._fd, size, offset)
+            if len(data) in (0, size):
+                return data
+            parts = [data]
+            got = len(data)
+            while got < size:
+                more = os.pread(self._fd, size - got, offset + got)
+                if not more:
+                    break
+                parts.append(more)
+                got += len(more)
+            return b"".join(parts)
+
+    def pwrite(self, data: Buffer, offset: int) -> None:
+        """See `File`."""
+        view = memoryview(data).cast("B")
+        with _translated(self.path):
+            while view:
+                done = os.pwrite(self._fd, view, offset)
+                view, offset = view[done:], offset + done
+
+    def size(self) -> int:
+        """See `File`."""
+        with _translated(self.path):
+            return os.fstat(self._fd).st_size
+
+    def truncate(self, size: int) -> None:
+        """See `File`."""
+        with _translated(self.path):
+            os.ftruncate(self._fd, size)
+
+    def sync(self) -> None:
+        """See `File`."""
+        with _translated(self.path):
+            os.fsync(self._fd)
+
+    def close(self) -> None:
+        """See `File`."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with _translated(self.path):
+                os.close(fd)
+
+
+class OsEnv:
+    """The `Env` of the operating system."""
+
+    _FLAGS: dict[Mode, int] = {
+        "read": os.O_RDONLY,
+        "write": os.O_RDWR,
+        "create": os.O_RDWR | os.O_CREAT | os.O_EXCL,
+    }
+
+    def open(self, path: str, mode: Mode) -> File:
+        """See `Env`."""
+        with _translated(path):
+            fd = os.open(path, self._FLAGS[mode] | os.O_CLOEXEC, 0o644)
+        if os.path.isdir(path):  # noqa: PTH112 - paths are plain strings below the CLI
+            os.close(fd)
+            raise IoFailed("This is a folder", jet=Jet.errInvalidPath, file=path)
+        return OsFile(path, fd)
+
+    def exists(self, path: str) -> bool:
+        """See `Env`."""
+        return os.path.lexists(path)
+
+    def is_dir(self, path: str) -> bool:
+        """See `Env`."""
+        return os.path.isdir(path)  # noqa: PTH112
+
+    def listdir(self, path: str) -> list[str]:
+        """See `Env`."""
+        with _translated(path):
+            return sorted(os.listdir(path))  # noqa: PTH208
+
+    def mkdir(self, path: str) -> None:
+        """See `Env`."""
+        with _translated(path):
+            os.makedirs(path, exist_ok=True)  # noqa: PTH103
+
+    def rename(self, old: str, new: str) -> None:
+        """See `Env`."""
+        with _translated(old):
+            os.replace(old, new)  # noqa: PTH105
+
+    def remove(self, path: str) -> None:
+        """See `Env`."""
+        with _translated(path):
+            os.unlink(path)  # noqa: PTH108
+
+    def remove_tree(self, path: str) -> None:
+        """See `Env`."""
+        with _translated(path), contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)
+
+    def sync_dir(self, path: str) -> None:
+        """See `Env`."""
+        with _translated(path):
+            fd = os.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def copy(self, source: str, target: str) -> None:
+        """See `Env`: reflink, else copy in the kernel."""
+        with _translated(source):
+            src = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            with _translated(target):
+                dst = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+                try:
+                    _copy_blocks(src, dst)
+                finally:
+                    os.close(dst)
+        finally:
+            os.close(src)
+
+    def now(self) -> dt.datetime:
+        """See `Env`."""
+        return dt.datetime.now(dt.UTC)
+
+    def random(self, size: int) -> bytes:
+        """See `Env`."""
+        return secrets.token_bytes(size)
+
+
+def _copy_blocks(src: int, dst: int) -> None:
+    """Share the blocks if the file system can, else copy them."""
+    try:
+        fcntl.ioctl(dst, _FICLONE, src)
+    except OSError:
+        offset, size = 0, os.fstat(src).st_size
+        while offset < size:
+            done = os.sendfile(dst, src, offset, min(size - offset, 1 << 30))
+            if not done:
+                break
+            offset += done

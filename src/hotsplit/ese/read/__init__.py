@@ -1,0 +1,1 @@
+"""A database as tables, rows and values."""

@@ -1,0 +1,1 @@
+"""Assess, redo, undo: soft and hard recovery."""
