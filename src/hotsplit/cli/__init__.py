@@ -1,0 +1,98 @@
+"""The command line: one file a command, thin faces over the library."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any
+
+import click
+
+from hotsplit import __version__
+from hotsplit.errors import HotsplitError, KernelsUnavailable
+
+_COMMANDS = {
+    "inspect": "inspect_cmd",
+    "verify": "verify_cmd",
+    "logs": "logs_cmd",
+    "assess": "assess_cmd",
+    "recover": "recover_cmd",
+    "tables": "tables_cmd",
+    "rows": "rows_cmd",
+    "demo": "demo_cmd",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module only when the command is asked for: a fast start matters."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands in the order in which one meets them."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return one command."""
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command = importlib.import_module(f"hotsplit.cli.{module}").command
+        assert isinstance(command, click.Command)
+        return command
+
+
+def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from hotsplit import _native
+
+        click.echo(f"hotsplit {__version__} ({_native.running()} kernels)")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version and which kernels run.",
+)
+def group() -> None:
+    """Verify, assess, recover and read ESE databases that were copied while running."""
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line; exit with the status of the error class when something fails."""
+    args = sys.argv[1:] if argv is None else argv
+    try:
+        status = group.main(args=args, prog_name="hotsplit", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    except HotsplitError as error:
+        sys.exit(_fail(error, "--json" in args))
+    except ImportError as error:
+        if type(error).__name__ != "KernelsMissing":
+            raise
+        sys.exit(_fail(KernelsUnavailable(str(error)), "--json" in args))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(error: HotsplitError, json: bool) -> int:
+    """Say what went wrong, where, what the engine calls it and what to do; return the status."""
+    from hotsplit.cli.output import Output
+
+    out = Output(json=json)
+    if json:
+        report: dict[str, Any] = getattr(error, "report", {})
+        out.emit({**report, "error": error.as_json()})
+    else:
+        out.error(error)
+    return error.exit_status
