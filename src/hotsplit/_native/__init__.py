@@ -12,7 +12,7 @@ import os
 from types import ModuleType
 
 CHOICE = os.environ.get("HOTSPLIT_KERNELS", "auto")
-NAMES = ("checksum", "page")
+NAMES = ("checksum", "compress", "page")
 
 
 class KernelsMissing(ImportError):
