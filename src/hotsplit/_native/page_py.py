@@ -9,6 +9,7 @@ Source: format specification 2.1 (header), 2.4 (tags), 2.5 (space accounting), 3
 
 from __future__ import annotations
 
+import itertools
 import struct
 
 Buffer = bytearray | memoryview
@@ -59,7 +60,7 @@ def check(page: Buffer) -> None:
     if used + free != room:
         raise ValueError(f"free space is {room - used} bytes but the header says {free}")
     spans.sort()
-    for (_, end), (start, _) in zip(spans, spans[1:], strict=False):
+    for (_, end), (start, _) in itertools.pairwise(spans):
         if start < end:
             raise ValueError("two lines overlap")
 
@@ -110,7 +111,7 @@ def _compact(page: Buffer, skip: int) -> None:
     lines = [(*_tag(page, line), line) for line in range(_count(page))]
     old = bytes(page)
     end = 0
-    for start, length, flags, line in sorted(lines):
+    for start, length, flags, line in lines:
         if line == skip:
             continue
         page[head + end : head + end + length] = old[head + start : head + start + length]

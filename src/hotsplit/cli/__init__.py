@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     except HotsplitError as error:
         sys.exit(_fail(error, "--json" in args))
     except ImportError as error:
-        if type(error).__name__ != "KernelsMissing":
+        if type(error).__name__ != "KernelsMissingError":
             raise
         sys.exit(_fail(KernelsUnavailable(str(error)), "--json" in args))
     except BrokenPipeError:

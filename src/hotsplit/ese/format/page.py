@@ -69,14 +69,18 @@ def common_prefix(a: bytes, b: bytes) -> int:
     return next(i for i in range(limit) if a[i] != b[i])
 
 
-def _header_field(offset: int, packer: struct.Struct) -> property:
-    def get(page: Page) -> int:
-        return packer.unpack_from(page.data, offset)[0]  # type: ignore[no-any-return]
+class _HeaderField:
+    """A number in the page header, read and written in place."""
 
-    def put(page: Page, value: int) -> None:
-        packer.pack_into(page.data, offset, value)
+    def __init__(self, offset: int, packer: struct.Struct) -> None:
+        self._offset, self._packer = offset, packer
 
-    return property(get, put)
+    def __get__(self, page: Page, owner: type) -> int:
+        value: int = self._packer.unpack_from(page.data, self._offset)[0]
+        return value
+
+    def __set__(self, page: Page, value: int) -> None:
+        self._packer.pack_into(page.data, self._offset, value)
 
 
 class Page:
@@ -93,15 +97,15 @@ class Page:
         self.number = number
         self.header_size: int = _kernel.header_size(self.size)
 
-    dbtime = _header_field(8, _U64)
-    previous = _header_field(16, _U32)
-    next = _header_field(20, _U32)
-    objid = _header_field(24, _U32)
-    free = _header_field(28, _U16)
-    uncommitted_free = _header_field(30, _U16)
-    mic_free = _header_field(32, _U16)
-    _tag_state = _header_field(34, _U16)
-    flags = _header_field(36, _U32)
+    dbtime = _HeaderField(8, _U64)
+    previous = _HeaderField(16, _U32)
+    next = _HeaderField(20, _U32)
+    objid = _HeaderField(24, _U32)
+    free = _HeaderField(28, _U16)
+    uncommitted_free = _HeaderField(30, _U16)
+    mic_free = _HeaderField(32, _U16)
+    _tag_state = _HeaderField(34, _U16)
+    flags = _HeaderField(36, _U32)
 
     @classmethod
     def new(cls, size: int, number: int, objid: int, dbtime: int, flags: int) -> Page:
