@@ -12,26 +12,26 @@ import os
 from types import ModuleType
 
 CHOICE = os.environ.get("HOTSPLIT_KERNELS", "auto")
-NAMES = ("checksum", "compress", "page")
+NAMES = ("checksum", "compress", "page", "record")
 
 
-class KernelsMissing(ImportError):
+class KernelsMissingError(ImportError):
     """The kernels that HOTSPLIT_KERNELS demands cannot be loaded."""
 
 
 def load(name: str) -> ModuleType:
     """Return the module of kernel `name`: compiled or reference, as demanded.
 
-    Raises KernelsMissing.
+    Raises KernelsMissingError.
     """
     if CHOICE not in ("auto", "native", "python"):
-        raise KernelsMissing(f"HOTSPLIT_KERNELS must be native or python, not {CHOICE!r}")
+        raise KernelsMissingError(f"HOTSPLIT_KERNELS must be native or python, not {CHOICE!r}")
     if CHOICE != "python":
         try:
             return importlib.import_module(f"hotsplit._native.{name}")
         except ImportError as error:
             if CHOICE == "native":
-                raise KernelsMissing(
+                raise KernelsMissingError(
                     f"The compiled kernel {name!r} cannot be loaded: {error}"
                 ) from error
     return importlib.import_module(f"hotsplit._native.{name}_py")

@@ -132,4 +132,5 @@ def compress_seven_bit(data: bytes, *, text: bool) -> bytes | None:
     if not chars or max(chars) > 0x7F:
         return None
     head = scheme << 3 | (7 * len(chars) - 1) % 8
-    return bytes([head]) + _kernel.seven_bit_encode(chars)
+    stream: bytes = _kernel.seven_bit_encode(chars)
+    return bytes([head]) + stream

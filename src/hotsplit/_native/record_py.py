@@ -1,0 +1,289 @@
+"""Decoding records, a page at a time: the readable reference of the ``record`` kernel.
+
+A `Plan` says which columns are wanted and how their bytes become values. Simple values come back as
+Python objects. What needs more than the record (long values, multi-values, compressed data) and
+what is damaged comes back as a tuple ``(header, bytes)``: header byte of the tagged column, or one
+of the negative markers below; `pending` lists the places of such tuples in the row.
+
+Source: format specification 2.4 (tags), 3.1 (nodes), 7.1 (records), 7.5 (tagged columns).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+DAMAGED = -1  # (DAMAGED, why)
+OLD_TAGGED = -2  # (OLD_TAGGED, the whole tagged part of a record in the old format)
+
+RAW, BIT, NUMBER, ASCII, UTF16, BINARY = 0, 1, 2, 3, 4, 5
+KINDS = RAW, BIT, NUMBER, ASCII, UTF16, BINARY
+FIRST_VARIABLE, FIRST_TAGGED = 128, 256
+
+_PLAIN_HEADERS = (0x00, 0x01)  # single value that lies in the record, not compressed
+_SMALL_MAX = 8192
+
+Value = Any
+Row = tuple[list[Value], list[int]]
+_Entry = tuple[int, int, int]  # order, word, offset
+
+
+class Column(NamedTuple):
+    """One wanted column.
+
+    kind: RAW comes back as ``(header, bytes)``; the others as values. code: struct character of
+    a NUMBER. size: bytes of a fixed-size type, 0 for any. derived: inherited from the template
+    table. listed: multi-valued, so even a single value is a list. default: the value where the
+    record has none. convert: makes the value from the bytes, for kinds that need it.
+    """
+
+    kind: int
+    code: str
+    id: int
+    offset: int
+    size: int
+    derived: bool
+    listed: bool
+    default: Value
+    convert: Callable[[bytes], Value] | None
+
+
+class Plan:
+    """Which columns to decode, in the order of the values of a row."""
+
+    def __init__(self, columns: Sequence[tuple[Any, ...]]) -> None:
+        self.columns = [Column(*column) for column in columns]
+        for c in self.columns:
+            sized = c.kind != NUMBER or struct.calcsize("<" + c.code) == c.size
+            if not 1 <= c.id <= 0xFFFF or not sized:
+                raise ValueError(f"column {c.id} of {c.size} bytes")
+
+
+class _DamagedError(Exception):
+    """A value cannot be found; the argument says why."""
+
+
+class _Record:
+    """The parts of a record. A part that does not hold together is None."""
+
+    def __init__(self, data: bytes, large: bool, old: bool) -> None:
+        self.data, self.large, self.old = data, large, old
+        self.sound_fixed = self.sound_variable = self.sound_tagged = False
+        self.fixed_last = self.fixed_end = self.bitmap = 0
+        self.ends: list[int] = []
+        self.var_start = self.tagged = 0
+        self.entries: list[_Entry] = []
+        self._open()
+
+    def _open(self) -> None:
+        data = self.data
+        if len(data) < 4:
+            return
+        self.fixed_last, var_last, self.fixed_end = struct.unpack_from("<BBH", data)
+        bitmap_size = (self.fixed_last + 7) // 8
+        if self.fixed_last > 127 or not 4 + bitmap_size <= self.fixed_end <= len(data):
+            return
+        self.bitmap = self.fixed_end - bitmap_size
+        self.sound_fixed = True
+        count = var_last - 127
+        self.var_start = self.fixed_end + 2 * count
+        if count < 0 or self.var_start > len(data):
+            return
+        self.ends = list(struct.unpack_from(f"<{count}H", data, self.fixed_end))
+        self.tagged = self.var_start + (self.ends[-1] & 0x7FFF if count else 0)
+        if self.tagged > len(data):
+            return
+        self.sound_variable = True
+        self.sound_tagged = self._open_tagged()
+
+    def _open_tagged(self) -> bool:
+        size = len(self.data) - self.tagged
+        if not size or self.old:
+            return True
+        if size < 4:
+            return False
+        mask = 0x7FFF if self.large else 0x1FFF
+        first = struct.unpack_from("<H", self.data, self.tagged + 2)[0] & mask
+        if first < 4 or first % 4 or first > size:
+            return False
+        array = struct.unpack_from(f"<{first // 2}H", self.data, self.tagged)
+        for fid, word in zip(array[::2], array[1::2], strict=True):
+            self.entries.append((_order(fid, word & 0x8000), word, word & mask))
+        orders = [entry[0] for entry in self.entries]
+        offsets = [entry[2] for entry in self.entries] + [size]
+        ascending = all(a < b for a, b in pairwise(orders))
+        return ascending and all(a <= b for a, b in pairwise(offsets))
+
+    def fixed(self, column: Column) -> bytes | None:
+        if not self.sound_fixed:
+            raise _DamagedError("the record is damaged")
+        bit = column.id - 1
+        if column.id > self.fixed_last:
+            raise KeyError
+        if self.data[self.bitmap + bit // 8] >> bit % 8 & 1:
+            return None
+        end = column.offset + column.size
+        if column.offset < 4 or end > self.bitmap:
+            raise _DamagedError("the value reaches outside its part of the record")
+        return self.data[column.offset : end]
+
+    def variable(self, column: Column) -> bytes | None:
+        if not self.sound_variable:
+            raise _DamagedError("the record is damaged")
+        i = column.id - FIRST_VARIABLE
+        if i >= len(self.ends):
+            raise KeyError
+        end = self.ends[i]
+        if end & 0x8000:
+            return None
+        start = self.ends[i - 1] & 0x7FFF if i else 0
+        if end < start or self.var_start + end > self.tagged:
+            raise _DamagedError("the value reaches outside its part of the record")
+        return self.data[self.var_start + start : self.var_start + end]
+
+    def find_tagged(self, column: Column) -> tuple[int, bytes | None]:
+        if not self.sound_tagged:
+            raise _DamagedError("the record is damaged")
+        if self.old:
+            if self.tagged == len(self.data):
+                raise KeyError
+            return OLD_TAGGED, self.data[self.tagged :]
+        wanted = _order(column.id, column.derived)
+        i = next((i for i, entry in enumerate(self.entries) if entry[0] == wanted), None)
+        if i is None:
+            raise KeyError
+        _, word, offset = self.entries[i]
+        if not self.large and word & 0x2000:
+            return 0, None
+        after = self.entries[i + 1 : i + 2]
+        end = self.tagged + after[0][2] if after else len(self.data)
+        data = self.data[self.tagged + offset : end]
+        if not self.large and not word & 0x4000:
+            return 0, data
+        if not data:
+            raise _DamagedError("the value reaches outside its part of the record")
+        return (0, None) if self.large and data[0] & 0x20 else (data[0], data[1:])
+
+
+def _order(fid: int, derived: int) -> int:
+    """Columns of the template come first, then ids ascend."""
+    return fid if derived else 0x10000 | fid
+
+
+def _convert(column: Column, header: int, data: bytes) -> tuple[Value, bool]:
+    """Return (value, whether it is pending)."""
+    if header not in _PLAIN_HEADERS or column.kind == RAW:
+        return (header, data), True
+    if column.size and len(data) != column.size:
+        if data:
+            return (DAMAGED, b"the value has the wrong size"), True
+        return None, False
+    value: Value
+    if column.convert is not None:
+        value = column.convert(data)
+    elif column.kind == BIT:
+        value = data != b"\0"
+    elif column.kind == NUMBER:
+        value = struct.unpack("<" + column.code, data)[0]
+    elif column.kind == BINARY:
+        value = data
+    else:
+        try:
+            value = data.decode("ascii" if column.kind == ASCII else "utf-16-le")
+        except UnicodeDecodeError:
+            return (header, data), True
+    return [value] if column.listed else value, False
+
+
+def _value(record: _Record, column: Column) -> tuple[Value, bool]:
+    header = 0
+    try:
+        if column.id < FIRST_VARIABLE:
+            data = record.fixed(column)
+        elif column.id < FIRST_TAGGED:
+            data = record.variable(column)
+        else:
+            header, data = record.find_tagged(column)
+    except KeyError:
+        return column.default, False
+    except _DamagedError as error:
+        return (DAMAGED, str(error).encode()), True
+    if data is None:
+        return None, False
+    return _convert(column, header, data)
+
+
+def decode_record(data: bytes, plan: Plan, large: bool, old: bool) -> Row:
+    """Return (values in the order of the plan, places of pending ones) of one record.
+
+    large: page of 16 KB or more. old: tagged columns in the format of revisions up to 8.
+    """
+    record = _Record(data, large, old)
+    values, pending = [], []
+    for place, column in enumerate(plan.columns):
+        value, waits = _value(record, column)
+        values.append(value)
+        if waits:
+            pending.append(place)
+    return values, pending
+
+
+def decode_page(
+    page: bytes, plan: Plan, keys: bool
+) -> list[tuple[int, bytes | None, list[Value] | None, list[int]]]:
+    """Return ``(node number, key, values, pending)`` of each live record on a leaf page.
+
+    The key is None unless `keys`. The values are None where the node itself is damaged.
+    """
+    large = len(page) > _SMALL_MAX
+    head = 80 if large else 40
+    state, flags = struct.unpack_from("<HI", page, 34)
+    count, first = state & 0xFFF, max(1, state >> 12 & 7)
+    if head + 4 * count > len(page):
+        raise ValueError("the tag array overlaps the page header")
+    prefix = b"" if flags & 1 or not count else _prefix(page, count, head)
+    rows: list[tuple[int, bytes | None, list[Value] | None, list[int]]] = []
+    for line in range(first, count):
+        node = _node(page, line, count, head)
+        if node is None or node[0] > len(prefix):
+            rows.append((line - first, None, None, []))
+            continue
+        shared, suffix, data, node_flags = node
+        if node_flags & 2:
+            continue
+        values, pending = decode_record(data, plan, large, not flags & 0x800)
+        rows.append((line - first, prefix[:shared] + suffix if keys else None, values, pending))
+    return rows
+
+
+def _tag(page: bytes, line: int, head: int) -> tuple[int, int, int]:
+    length, start = struct.unpack_from("<HH", page, len(page) - 4 * (line + 1))
+    mask = 0x1FFF if head == 40 else 0x7FFF
+    return head + (start & mask), length & mask, start >> 13
+
+
+def _prefix(page: bytes, count: int, head: int) -> bytes:
+    start, length, _ = _tag(page, 0, head)
+    return page[start : start + length] if start + length <= len(page) - 4 * count else b""
+
+
+def _node(page: bytes, line: int, count: int, head: int) -> tuple[int, bytes, bytes, int] | None:
+    """Return (shared key length, key suffix, data, flags), or None if the node does not fit."""
+    start, length, flags = _tag(page, line, head)
+    end = start + length
+    if end > len(page) - 4 * count or length < 2:
+        return None
+    if head == 80:
+        flags = page[start + 1] >> 5
+    shared = 0
+    if flags & 4:
+        if length < 4:
+            return None
+        shared = struct.unpack_from("<H", page, start)[0] & 0x1FFF
+        start += 2
+    key_end = start + 2 + (struct.unpack_from("<H", page, start)[0] & 0x1FFF)
+    if key_end > end:
+        return None
+    return shared, page[start + 2 : key_end], page[key_end:end], flags
