@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from hotsplit.errors import Jet, LogDamaged
-from hotsplit.ese.format.basics import LogPosition, Signature
+from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition, Signature
 from hotsplit.ese.format.layout import U8, U32, Field, Layout, Raw
 
 LIST_SIZE = 2048
@@ -70,26 +70,15 @@ class Attachment(NamedTuple):
     consistent: zero when the database came from another log stream.
     """
 
-    dbid: int
-    flags: int
-    dbtime: int
-    last_objid: int
-    max_pages: int
-    attach: LogPosition
-    consistent: LogPosition
-    signature: Signature
-    names: bytes
-
-    @classmethod
-    def of(cls, path: str, **fields: object) -> Self:
-        """Make an entry with a UTF-16 path; `fields` are the other fields, zero if left out."""
-        values: dict[str, object] = {
-            **dict.fromkeys(("dbid", "dbtime", "last_objid", "max_pages"), 0),
-            **{"attach": LogPosition(), "consistent": LogPosition(), "signature": Signature()},
-            **{"flags": UTF16_NAMES, "names": (path + "\0").encode("utf-16-le")},
-            **fields,
-        }
-        return cls(**values)  # type: ignore[arg-type]
+    dbid: int = 0
+    flags: int = 0
+    dbtime: int = 0
+    last_objid: int = 0
+    max_pages: int = 0
+    attach: LogPosition = LogPosition()
+    consistent: LogPosition = LogPosition()
+    signature: Signature = NO_SIGNATURE
+    names: bytes = b""
 
     @property
     def path(self) -> str:

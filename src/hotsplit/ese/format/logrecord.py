@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from hotsplit.errors import Jet, LogDamaged
+from hotsplit.errors import LogDamaged
 from hotsplit.ese.format.attachments import DbmsParameters
 from hotsplit.ese.format.basics import LogPosition, LogTime, Signature
 from hotsplit.ese.format.recordtable import TABLE, RecordType, Row
@@ -49,8 +49,9 @@ class _Shape(NamedTuple):
     fixed: int
     unpack: struct.Struct
     sizes: struct.Struct
+    codes: tuple[str, ...]
     names: tuple[str, ...]
-    index: dict[str, int]
+    at: dict[str, int]
     loaders: dict[str, Callable[[bytes], Any]]
     parts: tuple[str, ...]
     special: bool
@@ -71,6 +72,7 @@ def _shape(row: Row) -> _Shape:
         row.size,
         struct.Struct("<x" + "".join(_CODES[kind] for _, kind in fields)),
         struct.Struct("<x" + sizes),
+        tuple(_CODES[kind] for _, kind in fields),
         names,
         {name: i for i, name in enumerate(names)},
         {name: _LOADERS[kind] for name, kind in fields if kind in _LOADERS},
@@ -91,7 +93,7 @@ TAGS = {row.type: row.tag for row in TABLE}
 def record_size(data: bytes, offset: int, limit: int) -> int:
     """Return the size of the record at `offset`, which must end at or before `limit`.
 
-    Raises LogDamaged (-1852) for an unknown type and a record that passes the limit.
+    Raises LogDamaged (-501) for an unknown type and a record that passes the limit.
     """
     shape = _shape_at(data, offset, limit)
     size = shape.fixed
@@ -101,7 +103,7 @@ def record_size(data: bytes, offset: int, limit: int) -> int:
         else:
             size += sum(shape.sizes.unpack_from(data, offset))
         if offset + size > limit:
-            raise _damaged(f"{TAGS[shape.type]} of {size} bytes passes the end", offset)
+            raise LogDamaged(f"{TAGS[shape.type]} of {size} bytes passes the end")
     return size
 
 
@@ -169,7 +171,7 @@ class LogRecord:
 
     def __getattr__(self, name: str) -> Any:
         shape = self._shape
-        position = shape.index.get(name)
+        position = shape.at.get(name)
         if position is None:
             if name in shape.parts:
                 return self.parts()[name]
@@ -190,7 +192,7 @@ class LogRecord:
 
 
 def decode(data: bytes, offset: int = 0) -> LogRecord:
-    """Decode the record at `offset`; bytes behind it are left alone. Raises LogDamaged (-1852)."""
+    """Decode the record at `offset`; bytes behind it are left alone. Raises LogDamaged (-501)."""
     size = record_size(data, offset, len(data))
     raw = data if size == len(data) else data[offset : offset + size]
     shape = _SHAPES[raw[0]]
@@ -213,7 +215,7 @@ def encode(type_: RecordType, **fields: Any) -> bytes:
     lengths = {f"{part}_size": len(data) for part, data in parts.items()}
     values = [
         _stored(fields.get(name, lengths.get(name)), code)
-        for name, code in zip(shape.names, _codes(shape), strict=True)
+        for name, code in zip(shape.names, shape.codes, strict=True)
     ]
     if _part_sizes(shape, values) != [len(data) for data in parts.values()]:
         raise ValueError(f"lengths of {type_.name} do not match its parts")
@@ -224,16 +226,10 @@ def encode(type_: RecordType, **fields: Any) -> bytes:
     return bytes((type_,)) + head[1:] + b"".join(parts.values())
 
 
-def _codes(shape: _Shape) -> list[str]:
-    fields = TABLE_BY_TYPE[shape.type].fields.split()
-    return [field.split(":")[1] for field in fields]
-
-
 def _stored(value: Any, code: str) -> Any:
     """Turn a field's value into what struct packs."""
     if value is None:
-        packed = _CODES[code]
-        return bytes(struct.calcsize(packed)) if packed.endswith("s") else 0
+        return bytes(struct.calcsize(code)) if code.endswith("s") else 0
     if isinstance(value, DbmsParameters):
         return bytes(value.raw)
     return value.pack() if hasattr(value, "pack") else value
@@ -242,9 +238,9 @@ def _stored(value: Any, code: str) -> Any:
 def _part_sizes(shape: _Shape, values: tuple[Any, ...] | list[Any]) -> list[int]:
     """Return the lengths of the parts; two kinds of record do not simply state them."""
     if shape.type == RecordType.CREATE_DB:
-        flags, path = values[shape.index["flags"]], values[shape.index["path_size"]]
+        flags, path = values[shape.at["flags"]], values[shape.at["path_size"]]
         return [4 if flags & WITH_VERSION else 0, path]
-    sizes = [values[shape.index[f"{part}_size"]] for part in shape.parts]
+    sizes = [values[shape.at[f"{part}_size"]] for part in shape.parts]
     return [size & _CHANGE_MASK for size in sizes] if shape.special else sizes
 
 
@@ -252,14 +248,7 @@ def _shape_at(data: bytes, offset: int, limit: int) -> _Shape:
     shape = _SHAPES[data[offset]] if 0 <= offset < min(limit, len(data)) else None
     if shape is None:
         kind = data[offset] if 0 <= offset < len(data) else None
-        raise _damaged(f"Record of unknown type {kind}", offset)
+        raise LogDamaged(f"Record of unknown type {kind}")
     if offset + shape.fixed > min(limit, len(data)):
-        raise _damaged(f"{TAGS[shape.type]} passes the end", offset)
+        raise LogDamaged(f"{TAGS[shape.type]} passes the end")
     return shape
-
-
-def _damaged(message: str, offset: int) -> LogDamaged:
-    return LogDamaged(message, jet=Jet.errLogCorrupted, position=f"byte {offset}")
-
-
-TABLE_BY_TYPE = {row.type: row for row in TABLE}

@@ -1,0 +1,76 @@
+"""The page before a split or merge, as Split2 and Merge2 records carry it.
+
+Source: log specification 4.2 (below the tables).
+"""
+
+from __future__ import annotations
+
+import struct
+
+from hotsplit.errors import HotsplitError, Jet, LogDamaged
+from hotsplit.ese.format.compression import decompress
+from hotsplit.ese.format.logrecord import LogRecord
+
+DEHYDRATED = 1
+COMPRESSED = 2
+
+_DBTIME = struct.Struct("<Q")
+_GAP = struct.Struct("<HH")
+_DBTIME_AT, _GAP_AT = 8, 32
+_TAG_COUNT = 0x0FFF
+_TAG_SIZE = 4
+
+
+def before_image(record: LogRecord, page_size: int) -> bytes | None:
+    """Return the page as it was before a SPLIT2 or MERGE2 record; None if it carries none.
+
+    The image's own dbtime is that of after the operation: it is set back here. The checksum field
+    is stale. Raises LogDamaged (-1852).
+    """
+    data: bytes = record.image
+    if not data:
+        return None
+    flags: int = record.image_flags
+    if flags & COMPRESSED:
+        try:
+            data = decompress(data, page_size)
+        except HotsplitError as error:
+            raise _bad(f"The page image cannot be decompressed: {error.message}") from error
+    if flags & DEHYDRATED:
+        data = rehydrate(data, page_size)
+    if len(data) != page_size:
+        raise _bad(f"The page image has {len(data)} bytes, the page size is {page_size}")
+    return data[:_DBTIME_AT] + _DBTIME.pack(record.dbtime_before) + data[_DBTIME_AT + 8 :]
+
+
+def dehydrate(page: bytes) -> bytes:
+    """Cut the free gap between data and tags out of a page; a page without a gap stays as it is."""
+    kept, tags = _kept(page, len(page))
+    if kept >= len(page):
+        return page
+    return page[: kept - tags] + page[len(page) - tags :]
+
+
+def rehydrate(data: bytes, page_size: int) -> bytes:
+    """Put the free gap back, as zeros. Raises LogDamaged (-1852) if the lengths do not fit."""
+    if len(data) == page_size:
+        return data
+    kept, tags = _kept(data, page_size)
+    if kept != len(data) or kept > page_size:
+        raise _bad(f"The page image has {len(data)} bytes, its header says {kept}")
+    split = kept - tags
+    return data[:split] + bytes(page_size - kept) + data[split:]
+
+
+def _kept(data: bytes, page_size: int) -> tuple[int, int]:
+    """Return the length without the gap and the length of the tags at its end."""
+    header = 40 if page_size <= 8192 else 80
+    if len(data) < header:
+        raise _bad(f"The page image has only {len(data)} bytes")
+    used, tag_state = _GAP.unpack_from(data, _GAP_AT)
+    tags = _TAG_SIZE * (tag_state & _TAG_COUNT)
+    return (header + used + tags + 1) & ~1, tags
+
+
+def _bad(message: str) -> LogDamaged:
+    return LogDamaged(message, jet=Jet.errLogCorrupted)
