@@ -61,7 +61,8 @@ class RecordPlan:
 
     def __init__(self, columns: Sequence[ColumnDef]) -> None:
         self.columns = list(columns)
-        self.plan = _kernel.Plan([_plan_column(column) for column in self.columns])
+        self.defaults = [default_value(column) for column in self.columns]
+        self.plan = _kernel.Plan(list(map(_plan_column, self.columns, self.defaults)))
 
     def decode(self, record: bytes, large: bool, old: bool = False) -> tuple[list[Any], list[int]]:
         """Decode one record; see `decode_page` for the result."""
@@ -96,7 +97,7 @@ class RecordPlan:
         return old_instances(data, column.id, column.derived)
 
 
-def _plan_column(column: ColumnDef) -> tuple[Any, ...]:
+def _plan_column(column: ColumnDef, default: Value) -> tuple[Any, ...]:
     kind, code, convert = _kernel.BINARY, "", None
     if column.coltyp in NUMBER_CODES:
         kind, code = _kernel.NUMBER, NUMBER_CODES[column.coltyp]
@@ -112,7 +113,6 @@ def _plan_column(column: ColumnDef) -> tuple[Any, ...]:
             return decode_value(column, data)
 
     listed = column.is_multi_valued
-    default = default_value(column)
     return (
         kind,
         code,

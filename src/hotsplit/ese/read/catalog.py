@@ -1,0 +1,235 @@
+"""Reading the catalog: which tables there are, and the definition of one table at a time.
+
+The rows of one table lie together in the catalog's tree, so a table is found without reading the
+rest: a database opens at once whatever its size. The shadow catalog stands in for a damaged one.
+
+Source: format specification 6.1 to 6.6, 6.8 (derived tables).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from hotsplit.errors import DataDamaged, Jet, PageDamaged
+from hotsplit.ese.format.catalogschema import (
+    CATALOG_COLUMNS,
+    CATALOG_ROOT,
+    SHADOW_ROOT,
+    IndexDef,
+    RowType,
+    TableDef,
+    catalog_key,
+    catalog_offset,
+    parse_segments,
+)
+from hotsplit.ese.format.columns import FIRST_VARIABLE, ColumnDef, type_size
+from hotsplit.ese.format.page import Page, PageFlag
+from hotsplit.ese.format.record import RecordPlan
+from hotsplit.ese.read.btree import BTree
+from hotsplit.ese.read.pages import CachedPages
+from hotsplit.report import Finding, Reporter, Severity
+
+_LARGE_PAGE = 16384
+_KEY_SIZE = 13  # 7f objid, 7f type, 7f id
+_CATALOG_OBJID, _SHADOW_OBJID = 2, 3
+_CATALOG_OBJIDS = (_CATALOG_OBJID, _SHADOW_OBJID)
+
+
+class TableEntry(NamedTuple):
+    """The catalog's row of one table, without its columns and indexes."""
+
+    name: str
+    objid: int
+    root: int
+    flags: int
+
+
+class Catalog:
+    """The catalog of one database."""
+
+    def __init__(self, pages: CachedPages, reporter: Reporter) -> None:
+        self._pages = pages
+        self._reporter = reporter
+        self._plan = RecordPlan(CATALOG_COLUMNS)
+        self._places = {column.name: i for i, column in enumerate(CATALOG_COLUMNS)}
+        self._large = pages.page_size >= _LARGE_PAGE
+        self._tree = self._open(CATALOG_ROOT, _CATALOG_OBJID)
+        self._on_shadow = self._old = False
+        self._entries: dict[str, TableEntry] | None = None
+
+    def _open(self, root: int, objid: int) -> BTree:
+        name = "catalog" if root == CATALOG_ROOT else "shadow catalog"
+        return BTree(self._pages, root, name=name, reporter=self._reporter, objid=objid)
+
+    def _with_shadow(self, work: Callable[[], Any]) -> Any:
+        """Do something with the catalog; if it is damaged, once more with the shadow catalog."""
+        try:
+            return work()
+        except (PageDamaged, DataDamaged) as error:
+            if self._on_shadow:
+                raise
+            self._tree.report(error, "catalog")
+            self._on_shadow = True
+            self._tree = self._open(SHADOW_ROOT, _SHADOW_OBJID)
+            return work()
+
+    def entries(self) -> dict[str, TableEntry]:
+        """Return all tables by name, in order of their object ids. Raises HotsplitError."""
+        if self._entries is None:
+            self._entries = self._with_shadow(self._find_entries)
+        return self._entries
+
+    def _find_entries(self) -> dict[str, TableEntry]:
+        entries: dict[str, TableEntry] = {}
+        root = Page(self._pages.read_page(self._tree.root))
+        self._old = not root.flags & PageFlag.NEW_RECORD
+        key = catalog_key(0)
+        while True:
+            node = next(self._tree.nodes_from(key), None)
+            if node is None:
+                return entries
+            objid = _key_objid(node.key)
+            if node.key.startswith(catalog_key(objid, RowType.TABLE)):
+                row = self._row(node.data)
+                name = _text(row["Name"])
+                if name:
+                    place = row["ColtypOrPgnoFDP"] or 0
+                    entries[name] = TableEntry(name, objid, place, _unsigned(row["Flags"]))
+            if objid == 0x7FFFFFFF:
+                return entries
+            key = catalog_key(objid + 1)
+
+    def table(self, entry: TableEntry) -> TableDef:
+        """Return the definition of a table. Raises HotsplitError if its rows cannot be read."""
+        table: TableDef = self._with_shadow(lambda: self._read_table(entry))
+        return table
+
+    def _read_table(self, entry: TableEntry) -> TableDef:
+        table = TableDef(entry.name, entry.objid, entry.root, entry.flags)
+        prefix = catalog_key(entry.objid)
+        for node in self._tree.nodes_from(prefix):
+            if not node.key.startswith(prefix):
+                break
+            row = self._row(node.data)
+            try:
+                self._apply(table, row)
+            except (ValueError, TypeError) as error:
+                self._report(table, row, str(error))
+        _place_fixed(table)
+        return table
+
+    def _row(self, record: bytes) -> dict[str, Any]:
+        """Decode one catalog record; a damaged value becomes None."""
+        values, pending = self._plan.decode(record, self._large, self._old)
+        for place in pending:
+            values[place] = self._intrinsic(place, values[place])
+        return {name: values[place] for name, place in self._places.items()}
+
+    def _intrinsic(self, place: int, piece: tuple[int, bytes]) -> bytes | str | None:
+        try:
+            found = self._plan.instances(place, piece)
+        except ValueError:
+            return None
+        if not found or found[0].separated:
+            return None
+        return found[0].data
+
+    def _report(self, table: TableDef, row: dict[str, Any], why: str) -> None:
+        self._reporter.report(
+            Finding(
+                "catalog-row",
+                Severity.ERROR,
+                f"table {table.name}: catalog row ({row['Type']}, {row['Id']}): {why}",
+                jet=Jet.errCatalogCorrupted,
+            )
+        )
+
+    def _apply(self, table: TableDef, row: dict[str, Any]) -> None:
+        kind = row["Type"]
+        if kind == RowType.TABLE:
+            table.template = _text(row["TemplateTable"])
+            table.chunk_size = row["LVChunkMax"] or 0
+            table.separate_lv = int.from_bytes(row["SeparateLV"] or b"", "little")
+        elif kind == RowType.COLUMN:
+            column = _column(row, table.objid in _CATALOG_OBJIDS)
+            if column is not None:
+                table.columns.append(column)
+        elif kind == RowType.INDEX:
+            table.indexes.append(_index(row))
+        elif kind == RowType.LONG_VALUE:
+            table.long_value_objid = row["Id"]
+            table.long_value_root = row["ColtypOrPgnoFDP"]
+
+
+def _key_objid(key: bytes) -> int:
+    if len(key) != _KEY_SIZE or key[0] != 0x7F:
+        raise DataDamaged(f"no catalog key: {key[:16].hex()}", jet=Jet.errCatalogCorrupted)
+    return int.from_bytes(key[1:5], "big") ^ 0x80000000
+
+
+def _unsigned(value: int | None) -> int:
+    return (value or 0) & 0xFFFFFFFF
+
+
+def _text(value: str | bytes | None) -> str:
+    if isinstance(value, bytes):  # names are code page 1252, which the kernel gives as bytes
+        return value.decode("cp1252", "replace")
+    return value or ""
+
+
+def _column(row: dict[str, Any], of_catalog: bool) -> ColumnDef | None:
+    """Return the column of a catalog row, or None for a deleted one."""
+    fid, coltyp = row["Id"], row["ColtypOrPgnoFDP"]
+    if not coltyp:
+        return None
+    if not 1 <= fid <= 0xFFFF:
+        raise ValueError(f"column id {fid}")
+    name = _text(row["Name"])
+    offset = row["RecordOffset"] or 0
+    if of_catalog:
+        offset = catalog_offset(name) or offset
+    size = _unsigned(row["SpaceUsage"])
+    if fid < FIRST_VARIABLE and not type_size(coltyp) and size > 0x7FFF:
+        raise ValueError(f"fixed column {name} of {size} bytes")
+    return ColumnDef(
+        name,
+        fid,
+        coltyp,
+        size,
+        _unsigned(row["Flags"]),
+        (row["PagesOrLocale"] or 0) & 0xFFFF,
+        offset & 0xFFFF,
+        default_data=row["DefaultValue"],
+    )
+
+
+def _index(row: dict[str, Any]) -> IndexDef:
+    flags = _unsigned(row["Flags"])
+    locale = (row["LocaleName"] or b"").decode("utf-16-le", "replace")
+    var_most = row["VarSegMac"]
+    return IndexDef(
+        _text(row["Name"]),
+        row["Id"],
+        row["ColtypOrPgnoFDP"],
+        flags,
+        parse_segments(row["KeyFldIDs"] or b"", flags),
+        parse_segments(row["ConditionalColumns"] or b"", flags),
+        row["KeyMost"] or 255,
+        locale or _unsigned(row["PagesOrLocale"]),
+        _unsigned(row["LCMapFlags"]),
+        row["SpaceUsage"] or 0,
+        int.from_bytes(var_most, "little") if var_most else None,
+        row["TupleLimits"] or b"",
+    )
+
+
+def _place_fixed(table: TableDef) -> None:
+    """Give fixed columns whose row has no offset the place behind the column before."""
+    end = 4
+    for i, column in sorted(enumerate(table.columns), key=lambda item: item[1].id):
+        if column.is_fixed:
+            if not column.offset:
+                table.columns[i] = column = replace(column, offset=end)
+            end = column.offset + column.stored_size
