@@ -5,12 +5,12 @@ Source: log specification 4.4. Pages above 8 KB use the large format, the others
 
 from __future__ import annotations
 
-import os
 import struct
 
 from hotsplit._native.diff_py import after_image
 from hotsplit.errors import Jet, LogDamaged
 from hotsplit.ese.format.logrecord import LARGE_DIFF, LogRecord
+from hotsplit.ese.format.page import common_prefix
 
 _EQUAL, _INSERT, _WIDE = 0x20, 0x40, 0x80
 _SMALL_OFFSET = 0x1FFF
@@ -47,9 +47,9 @@ def make_diff(old: bytes, new: bytes, *, large: bool) -> bytes | None:
     """
     if old == new:
         return b""
-    start = len(os.path.commonprefix((old, new)))
+    start = common_prefix(old, new)
     rest = min(len(old), len(new)) - start
-    end = min(rest, len(os.path.commonprefix((old[::-1], new[::-1]))))
+    end = min(rest, common_prefix(old[::-1], new[::-1]))
     gone, fresh = len(old) - start - end, new[start : len(new) - end]
     bits = _EQUAL if gone == len(fresh) else 0 if gone else _INSERT
     wide = max(gone, len(fresh)) > 0xFF

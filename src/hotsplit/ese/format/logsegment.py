@@ -24,7 +24,7 @@ LEAST_FRAGMENT = 32
 """With fewer bytes left, a record is not begun in a segment."""
 
 _ZERO = bytes(SEGMENT_SIZE)
-_POSITION = slice(8, 16)
+_INTERRUPTING = (RecordType.RECOVERY_UNDO, RecordType.RECOVERY_UNDO2, RecordType.UNDO_INFO)
 
 
 class SegmentHeader(Layout):
@@ -284,8 +284,8 @@ class RecordReader:
 
 def _may_interrupt(position: LogPosition, raw: bytes) -> bool:
     """A recovery may have gone on behind an unfinished record, at the begin of a segment."""
-    first = raw[7] if raw[0] == RecordType.FRAGMENT_BEGIN and len(raw) > 7 else raw[0]
-    undo = (RecordType.RECOVERY_UNDO, RecordType.RECOVERY_UNDO2)
+    if position.byte:
+        return False
     if raw[0] == RecordType.FRAGMENT_BEGIN:
-        undo = ()
-    return position.byte == 0 and first in (RecordType.UNDO_INFO, *undo)
+        return raw[7:8] == bytes((RecordType.UNDO_INFO,))
+    return raw[0] in _INTERRUPTING
