@@ -41,7 +41,7 @@ class LogDamage:
 
 @dataclass(frozen=True, slots=True)
 class Corrected:
-    """A place that was put right in memory. bit: from the start of its sector; None: shadow used."""
+    """A place put right in memory. bit: from the start of its sector; None: a shadow was used."""
 
     position: LogPosition
     bit: int | None
@@ -126,7 +126,7 @@ class LogFile:
         return self.scan().closed_normally
 
     def scan(self) -> LogScan:
-        """Verify all of the data, once. Raises FileTruncated, LogDamaged and what the Env raises."""
+        """Verify all data, once. Raises FileTruncated, LogDamaged and what the Env raises."""
         if self._scan is None:
             self._load()
             with located(self.path):

@@ -1,6 +1,6 @@
 """The transaction logs of a stream, gathered from folders and checked as one chain.
 
-Only headers are read here (and duplicates compared): what the data of a log is like, `LogFile` says.
+Only headers are read here (and duplicates compared); `LogFile` says what the data is like.
 Source: log specification 1.1, 1.3, 2.3, 5.2.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from hotsplit.errors import HotsplitError, Jet, LogSequenceBroken, LogsMissing
 from hotsplit.ese.files.checkpointfile import CheckpointFile
@@ -196,7 +197,7 @@ class LogSequence:
     def check_chain(self) -> None:
         """Find gaps and broken links between consecutive logs, from their headers (2.3)."""
         numbers = sorted(self.logs)
-        for low, high in zip(numbers, numbers[1:], strict=False):
+        for low, high in pairwise(numbers):
             if high != low + 1:
                 self.gaps.append((low + 1, high - 1))
                 missing = self.name_of(low + 1)
@@ -243,7 +244,7 @@ def checksum_link(before: int, after: LogInfo) -> Finding | None:
     return Finding(
         "log-checksum-chain",
         Severity.ERROR,
-        f"The log follows segments of checksum {recorded:#018x}, those before it have {before:#018x}",
+        f"The log follows segments of checksum {recorded:#018x}, the log before has {before:#018x}",
         file=after.path,
         jet=Jet.errLogSequenceChecksumMismatch,
     )
