@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KERNELS := $(wildcard src/hotsplit/_native/*.pyx src/hotsplit/_native/*.h)
 
-.PHONY: demo test lint bench fuzz clean
+.PHONY: demo test lint clean
 
 $(VENV)/installed: pyproject.toml $(KERNELS)
 	$(PYTHON) -m venv $(VENV)
@@ -28,12 +28,6 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-
-bench: $(VENV)/dev ## speed, side by side in one run
-	$(BIN)/python bench/run.py
-
-fuzz: $(VENV)/dev ## structure-aware fuzzing; BUDGET=seconds (default 600)
-	$(BIN)/python -m tests.fuzz $(or $(BUDGET),600)
 
 clean:
 	rm -rf $(VENV) build src/hotsplit/_native/*.c src/hotsplit/_native/*.so src/*.egg-info

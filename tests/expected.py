@@ -110,13 +110,13 @@ def _same(column: ColumnDef, value: Value, want: Any) -> bool:
 
 def _same_one(column: ColumnDef, value: Scalar, want: Any) -> bool:
     if isinstance(want, int):
-        return value == bool(want) if isinstance(value, bool) else value == want
+        return (value == bool(want)) if isinstance(value, bool) else bool(value == want)
     if value is None:
         return False
     data = encode_value(column, value)
     if want.startswith("h:"):
-        return data.hex() == want[2:]
-    return f"s:{len(data)}:{hashlib.sha256(data).hexdigest()}" == want
+        return data.hex() == str(want)[2:]
+    return str(want) == f"s:{len(data)}:{hashlib.sha256(data).hexdigest()}"
 
 
 def _shown(column: ColumnDef, value: Value) -> str:

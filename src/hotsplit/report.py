@@ -46,7 +46,9 @@ class Finding:
             "message": self.message,
             "file": self.file,
             "position": self.position,
-            "error": None if self.jet is None else {"name": self.jet.title, "number": int(self.jet)},
+            "error": None
+            if self.jet is None
+            else {"name": self.jet.title, "number": int(self.jet)},
         }
 
 

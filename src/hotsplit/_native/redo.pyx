@@ -122,7 +122,7 @@ cdef class Core:
         return self.c.records
 
     @property
-    def bytes(self):
+    def volume(self):
         return self.c.bytes
 
     @property

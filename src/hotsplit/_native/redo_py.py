@@ -36,7 +36,7 @@ _SIZES: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = {
         49: 576, 50: 26, 51: 9, 52: 26, 53: 8, 55: 3, 57: 3, 58: 68, 66: 46, 78: 10, 79: 4,
         80: 26, 81: 10, 92: 14, 94: 10, 95: 20, 96: 16, 97: 2, 98: 27, 99: 18, 100: 11, 101: 19,
     }.items()},
-    **{t: (5, ((1, 4),)) for t in [*range(67, 76), *range(82, 92)]},
+    **dict.fromkeys([*range(67, 76), *range(82, 92)], (5, ((1, 4),))),
     14: (43, ((40, 2),)), 15: (75, ((72, 2),)), 16: (7, ((4, 2),)), 19: (3, ((1, 2),)),
     20: (3, ((1, 2),)), 22: (5, ((3, 2),)), 27: (102, ((100, 2), (96, 2), (98, 2))),
     28: (88, ((86, 2),)), 29: (50, ((44, 2), (46, 2), (48, 2))), 30: (48, ((44, 2), (46, 2))),
@@ -142,7 +142,7 @@ class Core:
 
     def __init__(self, page_size: int) -> None:
         self.page_size = page_size
-        self.records = self.bytes = self.redone = self.skipped = 0
+        self.records = self.volume = self.redone = self.skipped = 0
         self.position = 0
         self.record = b""
         self.missing = (0, 0)
@@ -312,7 +312,7 @@ class Core:
             self._pending = b""
             self._force_skip = False
             self.records += 1
-            self.bytes += len(record)
+            self.volume += len(record)
             if not handled:
                 self.record = record
                 return RECORD
@@ -405,7 +405,9 @@ class Core:
         return kind in _NODE and self._node_record(record)
 
     def _node_record(self, record: bytes) -> bool:
-        kind, procid, dbid, pgno, dbtime, before, _, _, _, _, _, _, objid = _PAGE.unpack_from(record)
+        kind, procid, dbid, pgno, dbtime, before, _, _, _, _, _, _, objid = _PAGE.unpack_from(
+            record
+        )
         session = self._session(procid)
         if session.known and kind != _UNDO_INFO and (procid, dbtime) in self._macros:
             return False
@@ -485,7 +487,7 @@ class Core:
                 self._add(session, version)
 
         if kind == 29:
-            suffix, prefix, size = struct.unpack_from("<HHH", record, 44)
+            suffix, prefix = struct.unpack_from("<HH", record, 44)
             key, data = record[50 : 50 + prefix + suffix], record[50 + prefix + suffix :]
             remember(INSERT, rceid, key, data)
             if node:
@@ -529,14 +531,12 @@ class Core:
             if node:
                 node.delete()
         elif kind in (37, 93):
-            cb_key, cb_data = struct.unpack_from("<HH", record, 44)
+            cb_key = struct.unpack_from("<H", record, 44)[0]
             delta, offset = struct.unpack_from("<iH" if kind == 37 else "<qH", record, 48)
             start = 54 if kind == 37 else 58
             key = record[start : start + cb_key]
             operation = DELTA if kind == 37 else DELTA64
-            remember(
-                operation, rceid, key, record[start + cb_key :], delta=delta, offset=offset
-            )
+            remember(operation, rceid, key, record[start + cb_key :], delta=delta, offset=offset)
             if node:
                 node.add(delta, offset, 4 if kind == 37 else 8)
                 node.set_flags(node.flags | versioned)
@@ -596,7 +596,10 @@ class _Nodes:
         at = shared = 0
         if self.flags & 4:
             at, shared = 2, int.from_bytes(line[:2], "little") & 0x1FFF
-        head, end = line[at : at + 2], at + 2 + (int.from_bytes(line[at : at + 2], "little") & 0x1FFF)
+        head, end = (
+            line[at : at + 2],
+            at + 2 + (int.from_bytes(line[at : at + 2], "little") & 0x1FFF),
+        )
         prefix = self._prefix()
         if len(head) < 2 or end > length or shared > len(prefix):
             raise ValueError("a node does not fit its line")

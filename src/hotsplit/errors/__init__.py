@@ -45,7 +45,7 @@ class HotsplitError(Exception):
         return self
 
     def as_json(self) -> dict[str, Any]:
-        """Return ``{name, number, file, position, hint, message}``, the stable form for programs."""
+        """Return ``{name, number, file, position, hint, message}``: stable, for programs."""
         return {
             "name": self.jet.title,
             "number": int(self.jet),

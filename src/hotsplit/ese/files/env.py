@@ -16,7 +16,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 from hotsplit.errors import (
     AccessDenied,
@@ -197,7 +197,7 @@ class OsFile:
 class OsEnv:
     """The `Env` of the operating system."""
 
-    _FLAGS: dict[Mode, int] = {
+    _FLAGS: ClassVar[dict[Mode, int]] = {
         "read": os.O_RDONLY,
         "write": os.O_RDWR,
         "create": os.O_RDWR | os.O_CREAT | os.O_EXCL,

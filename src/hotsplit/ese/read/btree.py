@@ -196,45 +196,46 @@ class BTree:
     def nodes_from(self, key: bytes) -> Iterator[Node]:
         """Yield live nodes in key order from the first with a key >= `key` on.
 
-        For trees with unique keys. Raises PageDamaged where a page on the way is damaged: unlike
-        a scan, a seek has one right answer.
+        For trees with unique keys. The way goes over internal pages only, so links between leaves
+        need not be right. Raises PageDamaged where a page on the way is damaged: unlike a scan, a
+        seek has one right answer.
         """
-        page = self._internal(self.root)
-        for _ in range(_DEEPEST):
-            if page.is_leaf:
-                break
-            page = self._internal(self._child_for(page, key))
-        if not page.is_leaf:
-            raise PageDamaged(f"{self.name} is too deep", jet=Jet.errBadParentPageLink)
-        start = _lower_bound(page, key)
-        visited = {page.number}
-        while True:
-            yield from self._live_nodes(page, start)
-            following = 0 if page.is_root else page.next
-            if not following:
-                return
-            if following in visited:
-                raise PageDamaged(
-                    "the chain of leaves comes back to a page before",
-                    jet=Jet.errBadPageLink,
-                    position=f"page {page.number}",
-                )
-            visited.add(following)
-            page, start = self._as_leaf(self._internal(following)), 0
+        page, path = self._descend(self._internal(self.root), [], key)
+        yield from self._live_nodes(page, _lower_bound(page, key))
+        while path:
+            parent, child = path.pop()
+            if child + 1 < parent.node_count:
+                path.append((parent, child + 1))
+                page = self._internal(_child(parent, parent.node(child + 1)))
+                page, path = self._descend(page, path, b"")
+                yield from self._live_nodes(page, 0)
 
-    def _child_for(self, page: Page, key: bytes) -> int:
-        """Return the child below which `key` belongs: the first whose separator is greater."""
-        low, high = 0, page.node_count - 1  # the last child takes everything else
-        if high < 0:
-            raise PageDamaged("an internal page has no children", position=f"page {page.number}")
-        while low < high:
-            middle = (low + high) // 2
-            separator = page.node(middle).key
-            if separator and separator <= key:
-                low = middle + 1
-            else:
-                high = middle
-        return _child(page, page.node(low))
+    def _descend(
+        self, page: Page, path: list[tuple[Page, int]], key: bytes
+    ) -> tuple[Page, list[tuple[Page, int]]]:
+        """Go down to the leaf where `key` belongs; return it and (page, child number) above it."""
+        while not page.is_leaf:
+            if len(path) > _DEEPEST:
+                raise PageDamaged(f"{self.name} is too deep", jet=Jet.errBadParentPageLink)
+            child = _child_for(page, key)
+            path.append((page, child))
+            page = self._internal(_child(page, page.node(child)))
+        return page, path
+
+
+def _child_for(page: Page, key: bytes) -> int:
+    """Return the number of the child below which `key` belongs: its separator is greater."""
+    low, high = 0, page.node_count - 1  # the last child takes everything else
+    if high < 0:
+        raise PageDamaged("an internal page has no children", position=f"page {page.number}")
+    while low < high:
+        middle = (low + high) // 2
+        separator = page.node(middle).key
+        if separator and separator <= key:
+            low = middle + 1
+        else:
+            high = middle
+    return low
 
 
 def _child(page: Page, node: Node) -> int:

@@ -54,7 +54,8 @@ class Database:
     @classmethod
     def open(cls, env: Env, path: str, *, reporter: Reporter | None = None) -> Self:
         """Open a database file. Raises HotsplitError if it is none or its header is unusable."""
-        file = DatabaseFile.open(env, path)
+        reporter = reporter or Reporter()
+        file = DatabaseFile.open(env, path, reporter)
         return cls(file, path=path, reporter=reporter, close=file.close)
 
     def close(self) -> None:

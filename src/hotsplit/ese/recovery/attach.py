@@ -1,7 +1,7 @@
 """Whether a database file is the one that a log speaks of, at the place where the log stands.
 
-Source: log specification 6.2. `decide` answers for one attachment (from the list in a log header, an
-AttachDB or a CreateDB record) and the header of the file found for it, if any.
+Source: log specification 6.2. The two functions answer for one attachment (from the list in a log
+header, an AttachDB or a CreateDB record) and the header of the file found for it, if any.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ Source: log specification 4.10. As in a split, every page is tested by itself.
 
 from __future__ import annotations
 
+import itertools
 import struct
 
 from hotsplit.errors import Jet, RecoveryFailed
@@ -24,7 +25,7 @@ _KEY_CHANGE, _DELETE_NODE, _EMPTIED = 1, 2, 4
 def redo_merge(pages: PageAccess, merges: list[LogRecord]) -> None:
     """Carry out a merge macro. merges: from the root down, the leaf level last."""
     leaf = merges[-1]
-    for merge, child in zip(merges[:-1], merges[1:], strict=True):
+    for merge, child in itertools.pairwise(merges):
         _merge_upper(pages, merge, child, leaf)
     _merge_leaves(pages, leaf)
 

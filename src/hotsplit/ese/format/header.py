@@ -1,0 +1,159 @@
+"""The database header: two copies in front of page 1.
+
+Source: format specification 1.2 (choosing a copy), 1.4 (fields), 1.5 (states).
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from hotsplit.errors import HeaderDamaged, Jet, NotEseFile, UnsupportedVersion
+from hotsplit.ese.format.checksum import header_checksum
+from hotsplit.ese.format.layout import U32, U64, Backup, Layout, Position, Sign, Time
+
+MAGIC = 0x89ABCDEF
+VERSION = 0x620
+PAGE_SIZES = (2048, 4096, 8192, 16384, 32768)
+_FILE_TYPES = (0, 1, 5)
+_OLD_VERSIONS = {
+    0x1: Jet.errDatabase200Format,
+    0x400: Jet.errDatabase400Format,
+    0x500: Jet.errDatabase500Format,
+    0x550: Jet.errDatabase500Format,
+}
+
+
+class DbState(IntEnum):
+    """State of a database (1.5)."""
+
+    JUST_CREATED = 1
+    DIRTY_SHUTDOWN = 2
+    CLEAN_SHUTDOWN = 3
+    BEING_CONVERTED = 4
+    FORCE_DETACH = 5
+    INCREMENTAL_RESEED_IN_PROGRESS = 6
+    DIRTY_AND_PATCHED_SHUTDOWN = 7
+    REVERT_IN_PROGRESS = 8
+
+
+class DatabaseHeader(Layout):
+    """All fields of a header page. `raw` is the whole page; unknown bytes are kept."""
+
+    SIZE = 748
+    checksum = U32(0)
+    magic = U32(4)
+    version = U32(8)
+    attributes = U32(12)
+    dbtime = U64(16)
+    db_signature = Sign(24)
+    state = U32(52)
+    consistent = Position(56)
+    consistent_time = Time(64)
+    attach_time = Time(72)
+    attach = Position(80)
+    detach_time = Time(88)
+    detach = Position(96)
+    dbid = U32(104)
+    log_signature = Sign(108)
+    backup_full_previous = Backup(136)
+    backup_incremental_previous = Backup(160)
+    backup_full_current = Backup(184)
+    flags = U32(208)
+    objid_last = U32(212)
+    major_version = U32(216)
+    minor_version = U32(220)
+    build_number = U32(224)
+    service_pack = U32(228)
+    update_major = U32(232)
+    page_size_field = U32(236)
+    repair_count = U32(240)
+    repair_time = Time(244)
+    stream_signature = Sign(252)
+    dbtime_last_scrub = U64(280)
+    scrub_time = Time(288)
+    gen_min_required = U32(296)
+    gen_max_required = U32(300)
+    backup_snapshot_current = Backup(316)
+    create_version = U32(340)
+    create_update = U32(344)
+    gen_max_create_time = Time(348)
+    ecc_fix_success = U32(368)
+    ecc_fix_fail = U32(384)
+    bad_checksum = U32(400)
+    gen_max_committed = U32(416)
+    backup_copy_previous = Backup(420)
+    backup_differential_previous = Backup(444)
+    sort_version = U64(508)
+    gen_recovering = U32(536)
+    extend_count = U32(540)
+    extend_time = Time(544)
+    shrink_count = U32(552)
+    shrink_time = Time(556)
+    last_reattach_time = Time(564)
+    last_reattach = Position(572)
+    trim_count = U32(580)
+    header_flush_signature = Sign(584)
+    flush_map_signature = Sign(612)
+    gen_min_consistent = U32(640)
+    update_minor = U32(644)
+    engine_format_version = U32(648)
+    last_resize = Position(656)
+    file_type = U32(667)
+    gen_max_required_time = Time(672)
+    pre_redo_min_consistent = U32(680)
+    pre_redo_min_required = U32(684)
+    rbs_header_signature = Sign(688)
+    revert_count = U32(716)
+
+    @property
+    def page_size(self) -> int:
+        """Bytes of a page."""
+        return self.page_size_field or 4096
+
+    def sealed(self) -> bytes:
+        """Return the header page with a fresh checksum."""
+        self.checksum = header_checksum(bytes(self.raw))
+        return bytes(self.raw)
+
+
+class Choice(NamedTuple):
+    """The header in use, which copy it is, and whether the other copy is good and the same."""
+
+    header: DatabaseHeader
+    copy: str
+    other_is_good: bool
+    copies_equal: bool
+
+
+def _valid(data: bytes, size: int) -> bool:
+    if len(data) < size:
+        return False
+    block = data[:size]
+    stored = int.from_bytes(block[:4], "little")
+    field = int.from_bytes(block[236:240], "little") or 4096
+    return field == size and stored == header_checksum(block)
+
+
+def choose_header(start: bytes) -> Choice:
+    """Choose between the two copies at the start of a database (up to 65536 bytes).
+
+    Raises HeaderDamaged (-1018) when both are bad.
+    """
+    for size in PAGE_SIZES:
+        first, second = start[:size], start[size : 2 * size]
+        good = _valid(first, size), _valid(second, size)
+        if any(good):
+            used = first if good[0] else second
+            copy = "primary" if good[0] else "shadow"
+            return Choice(DatabaseHeader(used), copy, all(good), first == second)
+    raise HeaderDamaged("Both copies of the database header are unusable", position="offset 0")
+
+
+def check_version(header: DatabaseHeader) -> None:
+    """Raise NotEseFile or UnsupportedVersion unless this is a database that can be read."""
+    if header.magic != MAGIC or header.file_type not in _FILE_TYPES:
+        raise NotEseFile("The file is not an ESE database")
+    if header.version != VERSION:
+        jet = _OLD_VERSIONS.get(header.version, Jet.errInvalidDatabaseVersion)
+        raise UnsupportedVersion(f"Database format {header.version:#x} is not supported", jet=jet)
