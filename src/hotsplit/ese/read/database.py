@@ -20,13 +20,15 @@ from hotsplit.errors import ObjectNotFound
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.catalogschema import TableFlag
+from hotsplit.ese.format.header import DbState
 from hotsplit.ese.read.catalog import Catalog, TableEntry
 from hotsplit.ese.read.pages import CachedPages, PageSource
 from hotsplit.ese.read.table import Table, find_name
 from hotsplit.report import Reporter
 
 _SYSTEM = TableFlag.SYSTEM | TableFlag.DYNAMIC_SYSTEM
-_CLEAN_STATES = (0, 3)  # 0: headers of engines that did not know the state
+_UNKNOWN_STATE = 0  # headers of engines that did not keep the state
+_CLEAN_STATES = (_UNKNOWN_STATE, DbState.CLEAN_SHUTDOWN)
 
 
 class Database:
@@ -84,6 +86,13 @@ class Database:
     def page_size(self) -> int:
         """Bytes of a page."""
         return self.source.page_size
+
+    @property
+    def state(self) -> str:
+        """How the database was left, e.g. ``dirty shutdown``."""
+        state = int(self.header.state)
+        names = {member.value: member.name for member in DbState}
+        return names.get(state, f"state {state}").lower().replace("_", " ")
 
     @property
     def is_dirty(self) -> bool:

@@ -8,8 +8,8 @@ One convention for both formats:
 | Bit | `true`, `false` |
 | integers, Currency | decimal digits; Currency is the stored 64-bit number (10000 is one unit) |
 | IEEE floats | the shortest digits that give the same double; else "NaN", "Infinity", "-Infinity" |
-| DateTime | ISO text without zone, e.g. "2021-10-07T08:26:00", with as many fraction digits as the \
-stored double needs; a 64-bit integer where the application stored something else (a FILETIME) |
+| DateTime | ISO text without zone, e.g. "2021-10-07T08:26:00", with as many fraction digits as \
+the double needs; a 64-bit integer where the application stored something else (a FILETIME) |
 | GUID | "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx" |
 | Text | the text; {"hex": "..."} where the bytes are not text in the column's code page |
 | Binary | lower-case hex digits as text |
@@ -63,16 +63,11 @@ def _mark_bytes(value: Value) -> Any:
 
 def _json(value: Any) -> str:
     try:
-        text = _encode(value)
-    except ValueError:
+        return _encode(value)
+    except ValueError:  # a float that is not a number
         if isinstance(value, dict):
-            value = {name: _without_nan(one) for name, one in value.items()}
-        text = _encode(_without_nan(value))
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # halves of surrogate pairs, which UTF-8 cannot carry
-        return "".join(f"\\u{ord(c):04x}" if 0xD800 <= ord(c) < 0xE000 else c for c in text)
-    return text
+            return _encode({name: _without_nan(one) for name, one in value.items()})
+        return _encode(_without_nan(value))
 
 
 class RowWriter:
@@ -108,12 +103,6 @@ def _cell(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, str):
-        text = _json(value)
-        # JSON escapes only for what text files cannot carry; plain text stays as it is.
-        return _quoted(value) if _is_plain(value) else _quoted(json.loads(text))
+        return _quoted(value)
     text = _json(value)
-    return (
-        text
-        if isinstance(value, bool | int | float) and text[0] != '"'
-        else _quoted(text if isinstance(value, list | dict) else text.strip('"'))
-    )
+    return _quoted(text) if isinstance(value, list | dict) else text
