@@ -209,7 +209,9 @@ def _leaf_operation(
     _remember(pages, record, REPLACE, number, old.key, old.data, old.data)
     if record.type == T.FLAG_INSERT_AND_REPLACE:
         return Node(old.key, record.data, old.flags & ~NodeFlag.DELETED | versioned)
-    return Node(old.key, new_data(record, old.data), old.flags | versioned)
+    # A full replacement in a split states the new size as the old one too.
+    data = record.change if record.type == T.REPLACE else new_data(record, old.data)
+    return Node(old.key, data, old.flags | versioned)
 
 
 def _remember(
