@@ -7,25 +7,22 @@ import itertools
 import json as jsonlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import click
 
 from hotsplit.cli.output import Output
 from hotsplit.cli.tables_cmd import dirty_notice
 from hotsplit.errors import HotsplitError
-from hotsplit.ese.files.env import Env, File, OsEnv
+from hotsplit.ese.files.env import Env, OsEnv
+from hotsplit.ese.format.columns import Value
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.export import FORMATS, Format, RowWriter
 from hotsplit.ese.read.table import Table
 
-_LINES_A_WRITE = 500
-
-
-class _Text(Protocol):
-    def write(self, text: str, /) -> object:
-        """Append text."""
+_ROWS_A_WRITE = 500
+_Write = Callable[[bytes], object]
 
 
 @click.command("rows")
@@ -66,14 +63,13 @@ def command(
             "columns": [c.name for c in selected],
         }
         if json and output is None:
-            _print_object(summary, (writer.line(row) for row in rows), db)
+            _print_object(summary, writer, rows, db)
             return
-        lines = (writer.line(row) for row in rows)
-        head = [writer.head()] if form == "csv" else []
         if output is None:
-            count = _write_lines(sys.stdout, head, lines)
+            count = _write_rows(sys.stdout.buffer.write, writer, rows)
+            sys.stdout.buffer.flush()
         else:
-            count = _write_file(env, output, head, lines)
+            count = _write_file(env, output, writer, rows)
         out.emit({**summary, "rows": count, "file": output, "findings": _findings(db)})
         if not json:
             _note_findings(db, chosen, out)
@@ -92,47 +88,61 @@ def _note_findings(db: Database, table: Table, out: Output) -> None:
         out.note(f"{table.name}: {more} more findings; --json with -o lists them.")
 
 
-def _print_object(summary: dict[str, Any], lines: Iterator[str], db: Database) -> None:
-    """Print one JSON object row by row: memory stays bounded however many rows there are.
+def _print_object(
+    summary: dict[str, Any], writer: RowWriter, rows: Iterator[list[Value]], db: Database
+) -> None:
+    """Print one JSON object piece by piece: memory stays bounded however many rows there are.
 
     An error in the middle still ends in one valid object: it stands beside the rows so far.
     """
-    write = sys.stdout.write
-    write(jsonlib.dumps(summary, ensure_ascii=False)[:-1] + ', "rows": [')
+    out = sys.stdout.buffer
+    head = jsonlib.dumps(summary, ensure_ascii=False)[:-1] + ', "rows": [\n'
+    out.write(head.encode())
     failed: HotsplitError | None = None
+    between = b""
     try:
-        for number, line in enumerate(lines):
-            write((",\n" if number else "\n") + line)
+        for batch in _batches(rows):
+            out.write(between + writer.encode(batch, b",\n"))
+            between = b",\n"
     except HotsplitError as error:
         failed = error
     tail: dict[str, Any] = {"findings": _findings(db)}
     if failed is not None:
         tail["error"] = failed.as_json()
-    write("\n], " + jsonlib.dumps(tail, ensure_ascii=False)[1:] + "\n")
+    out.write(("\n], " + jsonlib.dumps(tail, ensure_ascii=False)[1:] + "\n").encode())
+    out.flush()
     if failed is not None:
         sys.exit(failed.exit_status)
 
 
-def _write_lines(file: _Text, head: Sequence[str], lines: Iterator[str]) -> int:
-    """Write lines in large pieces; return how many there were, the head not counted."""
-    if head:
-        file.write("\n".join(head) + "\n")
+def _batches(rows: Iterator[list[Value]]) -> Iterator[list[list[Value]]]:
+    while batch := list(itertools.islice(rows, _ROWS_A_WRITE)):
+        yield batch
+
+
+def _write_rows(write: _Write, writer: RowWriter, rows: Iterator[list[Value]]) -> int:
+    """Write all rows; return how many there were."""
+    write(writer.head())
     count = 0
-    while True:
-        batch = list(itertools.islice(lines, _LINES_A_WRITE))
-        if not batch:
-            return count
+    for batch in _batches(rows):
         count += len(batch)
-        file.write("\n".join(batch) + "\n")
+        write(writer.encode(batch) + b"\n")
+    return count
 
 
-def _write_file(env: Env, path: str, head: Sequence[str], lines: Iterator[str]) -> int:
+def _write_file(env: Env, path: str, writer: RowWriter, rows: Iterator[list[Value]]) -> int:
     """Write to a temporary file beside `path` and rename it when it is complete."""
     unfinished = f"{path}.{env.random(4).hex()}.part"
     file = env.open(unfinished, "create")
+    end = 0
+
+    def append(data: bytes) -> None:
+        nonlocal end
+        file.pwrite(data, end)
+        end += len(data)
+
     try:
-        sink = _Sink(file)
-        count = _write_lines(sink, head, lines)
+        count = _write_rows(append, writer, rows)
         file.sync()
         file.close()
         env.rename(unfinished, path)
@@ -143,16 +153,3 @@ def _write_file(env: Env, path: str, head: Sequence[str], lines: Iterator[str]) 
             env.remove(unfinished)
         raise
     return count
-
-
-class _Sink:
-    """Text to an `Env` file, one write after the other."""
-
-    def __init__(self, file: File) -> None:
-        self._file, self._end = file, 0
-
-    def write(self, text: str, /) -> None:
-        """Append UTF-8."""
-        data = text.encode()
-        self._file.pwrite(data, self._end)
-        self._end += len(data)

@@ -21,78 +21,89 @@ from __future__ import annotations
 import json
 import math
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
+from hotsplit import _native
 from hotsplit.ese.format.columns import TEXT_TYPES, ColumnDef, DateTime, Value
+
+_kernel = _native.load("jsonl")
 
 Format = Literal["jsonl", "csv"]
 FORMATS: tuple[Format, ...] = ("jsonl", "csv")
 
 
-def _special(value: Any) -> Any:
-    """What the JSON encoder does not know by itself."""
-    if isinstance(value, bytes):
-        return value.hex()
+@lru_cache(maxsize=65536)
+def _time(value: DateTime) -> str:
+    """Rows near each other often have the same time."""
+    exact = value.exact()
+    return f'"{exact}"' if isinstance(exact, str) else str(exact)
+
+
+def _special(value: Any) -> str:
+    """Return the JSON text of what the kernel does not write itself."""
     if isinstance(value, DateTime):
-        return value.exact()
+        return _time(value)
+    if isinstance(value, bytes):
+        return f'"{value.hex()}"'
     if isinstance(value, uuid.UUID):
-        return str(value)
-    raise TypeError(type(value).__name__)
-
-
-_encode = json.JSONEncoder(
-    ensure_ascii=False, allow_nan=False, default=_special, check_circular=False
-).encode
-
-
-def _without_nan(value: Value) -> Any:
+        return f'"{value}"'
     if isinstance(value, list):
-        return [_without_nan(one) for one in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    return value
-
-
-def _mark_bytes(value: Value) -> Any:
-    """Undecodable text is kept apart from text that looks like hex digits."""
-    if isinstance(value, list):
-        return [_mark_bytes(one) for one in value]
-    return {"hex": value.hex()} if isinstance(value, bytes) else value
+        return f"[{', '.join(map(_json, value))}]"
+    if isinstance(value, _NoText):
+        return f'{{"hex": "{value.data.hex()}"}}'
+    assert isinstance(value, float)
+    return '"NaN"' if math.isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
 
 
 def _json(value: Any) -> str:
-    try:
-        return _encode(value)
-    except ValueError:  # a float that is not a number
-        if isinstance(value, dict):
-            return _encode({name: _without_nan(one) for name, one in value.items()})
-        return _encode(_without_nan(value))
+    if value is None or isinstance(value, bool | int | str):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float) and math.isfinite(value):
+        return repr(value)
+    return _special(value)
+
+
+class _NoText:
+    """Bytes of a text column that are not text: kept apart from text that looks like hex digits."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+def _mark(value: Value) -> Any:
+    if isinstance(value, list):
+        return [_mark(one) for one in value]
+    return _NoText(value) if isinstance(value, bytes) else value
 
 
 class RowWriter:
-    """Turns rows of some columns into lines of text, without line ends."""
+    """Turns rows of some columns into text, many at a time."""
 
     def __init__(self, columns: Sequence[ColumnDef], form: Format) -> None:
         self._names = [c.name for c in columns]
         self._text = [i for i, c in enumerate(columns) if c.coltyp in TEXT_TYPES]
-        self.line: Callable[[list[Value]], str] = self._jsonl if form == "jsonl" else self._csv
+        self._prefixes = _kernel.names_to_prefixes(self._names)
+        self._form = form
 
-    def head(self) -> str:
-        """Return the line of column names that a CSV file starts with."""
-        return ",".join(map(_quoted, self._names))
+    def head(self) -> bytes:
+        """Return what the file starts with: the column names of CSV, nothing for JSON lines."""
+        return (",".join(map(_quoted, self._names)) + "\n").encode() if self._form == "csv" else b""
 
-    def _ready(self, values: list[Any]) -> list[Any]:
+    def encode(self, rows: list[list[Value]], separator: bytes = b"\n") -> bytes:
+        """Return the text of rows as UTF-8, with `separator` between them. Changes `rows`."""
+        for values in rows:
+            self._mark_bytes(values)
+        if self._form == "csv":
+            return separator.join(",".join(map(_cell, values)).encode() for values in rows)
+        text: bytes = _kernel.encode_rows(self._prefixes, rows, separator, _special)
+        return text
+
+    def _mark_bytes(self, values: list[Any]) -> None:
         for i in self._text:
             if values[i].__class__ is not str and values[i] is not None:
-                values[i] = _mark_bytes(values[i])
-        return values
-
-    def _jsonl(self, values: list[Value]) -> str:
-        return _json(dict(zip(self._names, self._ready(values), strict=True)))
-
-    def _csv(self, values: list[Value]) -> str:
-        return ",".join(map(_cell, self._ready(values)))
+                values[i] = _mark(values[i])
 
 
 def _quoted(text: str) -> str:
@@ -105,4 +116,4 @@ def _cell(value: Any) -> str:
     if isinstance(value, str):
         return _quoted(value)
     text = _json(value)
-    return _quoted(text) if isinstance(value, list | dict) else text
+    return _quoted(text) if isinstance(value, list | _NoText) else text
