@@ -1,7 +1,8 @@
 /* Checksums of pages, headers and log segments; see checksum_py.py for the readable form.
  *
- * The index bits of all set bits are found without looking at bits: the parity of index bit k is the
- * parity of the XOR of all dwords whose index has bit k. Chunks of 16 dwords are folded as vectors.
+ * The checksum of a block needs the XOR of the indices of all its set bits. Bit k of that XOR is the
+ * parity of the XOR of all dwords whose own index has bit k, so no bit is ever looked at alone:
+ * rows of four dwords are folded as vectors, eight rows at a time.
  */
 #ifndef HOTSPLIT_CHECKSUM_H
 #define HOTSPLIT_CHECKSUM_H
@@ -9,59 +10,150 @@
 #include <stdint.h>
 #include <string.h>
 
-typedef uint32_t hs_chunk __attribute__((vector_size(64), aligned(4)));
+enum { HS_GOOD, HS_UNINITIALIZED, HS_SUSPECT };
+enum { HS_ROW = 16, HS_GROUP = 8 * HS_ROW, HS_LARGE = 16384 };
+
+typedef uint32_t hs_row __attribute__((vector_size(16)));
+
+static inline hs_row hs_load_row(const uint8_t *p)
+{
+    hs_row row;
+    memcpy(&row, p, sizeof row);
+    return row;
+}
+
+static inline uint32_t hs_load32(const uint8_t *p)
+{
+    uint32_t x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+static inline uint64_t hs_load64(const uint8_t *p)
+{
+    uint64_t x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
 
 static inline uint32_t hs_parity(uint32_t x) { return (uint32_t)__builtin_parity(x); }
 
-static uint32_t hs_fold_chunk(const uint32_t *w)
+static inline uint32_t hs_fold(hs_row r) { return r[0] ^ r[1] ^ r[2] ^ r[3]; }
+
+/* all: XOR of all rows; by[k]: XOR of the rows whose index has bit k. */
+struct hs_sums {
+    hs_row all, by[9];
+};
+
+/* size: a multiple of 128, at most 8192; skip: 8 to take the first 8 bytes as zero, else 0. */
+static void hs_sum_rows(const uint8_t *data, uint32_t size, uint32_t skip, struct hs_sums *sums)
 {
-    uint32_t x = 0, i;
-    for (i = 0; i < 16; i++)
-        x ^= w[i];
-    return x;
+    hs_row all = {0}, by0 = {0}, by1 = {0}, by2 = {0}, high[6] = {{0}};
+    uint32_t group, k, groups = size / HS_GROUP;
+    for (group = 0; group < groups; group++, data += HS_GROUP) {
+        hs_row r0 = hs_load_row(data), r1 = hs_load_row(data + 16), r2 = hs_load_row(data + 32),
+               r3 = hs_load_row(data + 48), r4 = hs_load_row(data + 64), r5 = hs_load_row(data + 80),
+               r6 = hs_load_row(data + 96), r7 = hs_load_row(data + 112), r23, r67, r4567, sum;
+        if (!group && skip)
+            r0[0] = r0[1] = 0;
+        r23 = r2 ^ r3;
+        r67 = r6 ^ r7;
+        r4567 = r4 ^ r5 ^ r67;
+        sum = r0 ^ r1 ^ r23 ^ r4567;
+        by0 ^= r1 ^ r3 ^ r5 ^ r7;
+        by1 ^= r23 ^ r67;
+        by2 ^= r4567;
+        all ^= sum;
+        for (k = 0; k < 6; k++)
+            if (group >> k & 1)
+                high[k] ^= sum;
+    }
+    sums->all = all;
+    sums->by[0] = by0;
+    sums->by[1] = by1;
+    sums->by[2] = by2;
+    for (k = 0; k < 6; k++)
+        sums->by[3 + k] = high[k];
 }
 
 static uint64_t hs_block_checksum(const uint8_t *data, uint32_t size, uint32_t number, uint32_t skip)
 {
-    hs_chunk all = {0}, by_bit[7] = {{0}};
-    uint32_t words[16], c, k, x, low, chunks = size / 64, bits = 8 * size;
-    for (c = 0; c < chunks; c++) {
-        hs_chunk v;
-        memcpy(&v, data + 64 * c, 64);
-        if (!c && skip)
-            v[0] = v[1] = 0;
-        all ^= v;
-        for (k = 0; k < 7; k++)
-            if (c >> k & 1)
-                by_bit[k] ^= v;
+    struct hs_sums sums;
+    uint32_t k, x, low = 0;
+    hs_sum_rows(data, size, skip, &sums);
+    x = hs_fold(sums.all);
+    for (k = 0; k < 5; k++) {
+        static const uint32_t with_bit[5] = {0xAAAAAAAAu, 0xCCCCCCCCu, 0xF0F0F0F0u, 0xFF00FF00u,
+                                             0xFFFF0000u};
+        low |= hs_parity(x & with_bit[k]) << k;
     }
-    memcpy(words, &all, 64);
-    x = hs_fold_chunk(words);
-    low = 0;
-    for (k = 0; k < 32; k++)
-        if (x >> k & 1)
-            low ^= k;
-    for (k = 0; k < 16; k++)
-        if (hs_parity(words[k]))
-            low ^= k << 5;
-    for (k = 0; k < 7; k++) {
-        uint32_t part[16];
-        memcpy(part, &by_bit[k], 64);
-        if (hs_parity(hs_fold_chunk(part)))
-            low ^= 1u << (9 + k);
-    }
-    return (uint64_t)((low ^ (hs_parity(x) ? bits - 1 : 0)) << 16 | low) << 32 | (x ^ number);
+    low |= hs_parity(sums.all[1] ^ sums.all[3]) << 5 | hs_parity(sums.all[2] ^ sums.all[3]) << 6;
+    for (k = 0; k < 9; k++)
+        low |= hs_parity(hs_fold(sums.by[k])) << (7 + k);
+    return (uint64_t)((low ^ (hs_parity(x) ? 8 * size - 1 : 0)) << 16 | low) << 32 | (x ^ number);
 }
 
+/* XOR of all dwords but the first, seeded. size: a multiple of 4. */
 static uint32_t hs_xor_checksum(const uint8_t *data, size_t size)
 {
-    uint32_t x = 0x89ABCDEFu, w;
+    hs_row all = {0};
+    uint32_t x;
+    size_t at;
+    for (at = 0; at + HS_ROW <= size; at += HS_ROW)
+        all ^= hs_load_row(data + at);
+    x = hs_fold(all);
+    for (; at < size; at += 4)
+        x ^= hs_load32(data + at);
+    return x ^ hs_load32(data) ^ 0x89ABCDEFu;
+}
+
+static int hs_is_zero(const uint8_t *data, size_t size)
+{
+    return !hs_load64(data) && !memcmp(data, data + 8, size - 8);
+}
+
+/* Whether a page that is not all zero carries the right checksum for its number. */
+static int hs_page_is_good(const uint8_t *page, uint32_t size, uint32_t number)
+{
+    uint32_t block = size / 4, i;
+    if (!(page[37] & 0x20))
+        return size < HS_LARGE && hs_load32(page) == hs_xor_checksum(page, size)
+            && hs_load32(page + 4) == number;
+    if (size < HS_LARGE)
+        return hs_load64(page) == hs_block_checksum(page, size, number, 8);
+    if (hs_load32(page + 64) != number
+        || hs_load64(page) != hs_block_checksum(page, block, number, 8))
+        return 0;
+    for (i = 1; i < 4; i++)
+        if (hs_load64(page + 32 + 8 * i) != hs_block_checksum(page + i * block, block, number, 0))
+            return 0;
+    return 1;
+}
+
+/* Judge `count` pages in a row; returns the index of the good one with the highest dbtime, or -1.
+ * states: HS_GOOD etc. of each page; flush: flush type of the good ones, 0 of the others. */
+static int64_t hs_scan_pages(const uint8_t *data, uint32_t size, size_t count, uint32_t first,
+                             uint8_t *states, uint8_t *flush)
+{
+    int64_t highest = -1;
+    uint64_t dbtime = 0;
     size_t i;
-    for (i = 4; i + 4 <= size; i += 4) {
-        memcpy(&w, data + i, 4);
-        x ^= w;
+    for (i = 0; i < count; i++, data += size) {
+        flush[i] = 0;
+        if (hs_is_zero(data, size)) {
+            states[i] = HS_UNINITIALIZED;
+        } else if (!hs_page_is_good(data, size, first + (uint32_t)i)) {
+            states[i] = HS_SUSPECT;
+        } else {
+            states[i] = HS_GOOD;
+            flush[i] = (uint8_t)(hs_load32(data + 36) >> 15 & 3);
+            if (hs_load64(data + 8) > dbtime) {
+                dbtime = hs_load64(data + 8);
+                highest = (int64_t)i;
+            }
+        }
     }
-    return x;
+    return highest;
 }
 
 #endif

@@ -1,2 +1,9 @@
+GOOD: int
+UNINITIALIZED: int
+SUSPECT: int
+
 def block_checksum(block: bytes | bytearray | memoryview, number: int, skip: int) -> int: ...
 def xor_checksum(data: bytes | bytearray | memoryview) -> int: ...
+def scan_pages(
+    data: bytes | bytearray | memoryview, size: int, first: int
+) -> tuple[bytearray, bytearray, int]: ...

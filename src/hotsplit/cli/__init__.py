@@ -14,9 +14,7 @@ from hotsplit.errors import HotsplitError, KernelsUnavailable
 
 _COMMANDS = {
     "inspect": "inspect_cmd",
-    "verify": "verify_cmd",
     "logs": "logs_cmd",
-    "assess": "assess_cmd",
     "recover": "recover_cmd",
     "tables": "tables_cmd",
     "rows": "rows_cmd",

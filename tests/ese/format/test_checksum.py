@@ -103,7 +103,7 @@ def test_kernel_equals_reference(part: bytes, number: int, skip: int) -> None:
 @settings(deadline=None, max_examples=40)
 @given(st.integers(64, 4096 * 8 - 1).filter(lambda b: b != 301), st.integers(1, 65000))
 def test_one_bit_of_a_log_segment_is_corrected(bit: int, sector: int) -> None:
-    data = bytes(8) + bytes(range(256)) * 15 + bytes(248)
+    data = bytes(36) + b"\0\x20" + bytes(range(250)) * 16 + bytes(58)
     good = segment_checksum(data, sector).to_bytes(8, "little") + data[8:]
     assert len(good) == 4096
     bad = bytearray(good)

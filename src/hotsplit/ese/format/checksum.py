@@ -41,7 +41,13 @@ def header_checksum(data: bytes) -> int:
 
 
 def segment_checksum(data: bytes, sector: int) -> int:
-    """Return the 64-bit checksum of a log segment of 4096 bytes."""
+    """Return the 64-bit checksum of a log segment of 4096 bytes.
+
+    A segment without the flag of the ECC format carries, as old pages do, an XOR and its number.
+    """
+    if not _is_ecc(data):
+        number = sector.to_bytes(4, "little")
+        return sector << 32 | header_checksum(data[:4] + number + data[8:])
     value: int = _kernel.block_checksum(data, sector, 8)
     return value
 

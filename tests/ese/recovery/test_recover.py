@@ -1,0 +1,101 @@
+"""Soft recovery of sets made by the real engine: the same rows and index entries as the engine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hotsplit.errors import HotsplitError
+from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.format.page import Page
+from hotsplit.ese.read.database import Database
+from hotsplit.ese.recovery.recover import recover
+from tests.conftest import manifest, set_names, unpack_vector
+from tests.expected import compare_rows
+
+
+def differences(database: str, expected: Path) -> list[str]:
+    with Database.open(OsEnv(), database) as db:
+        assert not db.is_dirty
+        return compare_rows(db, json.loads(expected.read_text()))
+
+
+@pytest.mark.parametrize("name", set_names("crash"))
+def test_crash_sets_recover_to_the_engines_rows(name: str, tmp_path: Path) -> None:
+    folder = unpack_vector(name)
+    source = folder / "crash"
+    before = {p.name: p.read_bytes() for p in source.iterdir()}
+    result = recover(OsEnv(), [str(source / "test.edb")], [str(source)], str(tmp_path / "out"))
+    assert differences(result.databases[0][0], folder / "expected.json") == []
+    assert before == {p.name: p.read_bytes() for p in source.iterdir()}
+
+
+def snapshots() -> list[tuple[str, str]]:
+    return [(n, snap) for n in set_names("hotsplit") for snap in manifest()[n]["snapshots"]]
+
+
+@pytest.mark.parametrize(("name", "snap"), snapshots())
+def test_hot_split_recovers_alone_and_rolls_forward(name: str, snap: str, tmp_path: Path) -> None:
+    folder = unpack_vector(name)
+    database = str(folder / snap / "test.edb")
+    alone = recover(OsEnv(), [database], [str(folder / snap)], str(tmp_path / "alone"))
+    assert differences(alone.databases[0][0], folder / f"{snap}.json") == []
+    case: dict[str, Any] = manifest()[name]["snapshots"][snap].get("rollforward_no_checkpoint", {})
+    if case.get("same_rows_as_end"):
+        rolled = recover(OsEnv(), [database], [str(folder / "end")], str(tmp_path / "end"))
+        assert differences(rolled.databases[0][0], folder / "end.json") == []
+
+
+@pytest.mark.parametrize("name", set_names("tail-many"))
+def test_the_same_workload_killed_at_many_points(name: str, tmp_path: Path) -> None:
+    folder = unpack_vector(name)
+    for case in manifest()[name]["cases"]:
+        source = folder / case["directory"]
+        target = tmp_path / case["case"]
+        result = recover(OsEnv(), [str(source / "test.edb")], [str(source)], str(target))
+        assert differences(result.databases[0][0], folder / case["result"]["rows_json"]) == []
+
+
+@pytest.mark.parametrize("name", ["crash-p4096-mid", "crash-p8192-ckpt", "crash-p32768-mid"])
+def test_redo_without_undo_gives_the_engines_pages(name: str, tmp_path: Path) -> None:
+    if name not in manifest():
+        pytest.skip("needs the shared reference files beside the checkout (folder 'shared')")
+    folder, size = unpack_vector(name), manifest()[name]["page_size"]
+    source = folder / "crash"
+    out = str(tmp_path / "out")
+    result = recover(OsEnv(), [str(source / "test.edb")], [str(source)], out, undo=False)
+    ours = Path(result.databases[0][0]).read_bytes()
+    theirs = (folder / "redo/test.edb").read_bytes()
+    wrong = []
+    for pgno in range(1, len(theirs) // size - 1):
+        at = (pgno + 1) * size
+        mine, other = Page(ours[at : at + size], pgno), Page(theirs[at : at + size], pgno)
+        same = (
+            (mine.dbtime, mine.previous, mine.next, mine.objid, mine.external)
+            == (other.dbtime, other.previous, other.next, other.objid, other.external)
+        ) and mine.nodes() == other.nodes()
+        # The engine may not write a page with changes of an open transaction before undo: it is
+        # older in its file, never newer.
+        if not same and other.tag_count and other.dbtime >= mine.dbtime:
+            wrong.append(pgno)
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    ("gone", "number"),
+    [("E0000000007.log", -528), ("E000000000A.log", -515), ("E00.log", -543)],
+)
+def test_a_missing_log_gives_the_engines_error(gone: str, number: int, tmp_path: Path) -> None:
+    if "errors-p4096" not in manifest():
+        pytest.skip("needs the shared reference files beside the checkout (folder 'shared')")
+    source = tmp_path / "set"
+    shutil.copytree(unpack_vector("errors-p4096") / "base", source)
+    (source / gone).unlink()
+    with pytest.raises(HotsplitError) as caught:
+        recover(OsEnv(), [str(source / "test.edb")], [str(source)], str(tmp_path / "out"))
+    assert caught.value.jet == number
+    assert not (tmp_path / "out").exists()
