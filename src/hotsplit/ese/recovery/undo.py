@@ -39,7 +39,7 @@ def _undo(pages: PageAccess, version: Version) -> None:
         raise RecoveryFailed(
             f"The before image of operation {version.rceid} was never logged",
             jet=Jet.errRollbackError,
-            hint="The end of the logs is missing: bring the logs up to the capture of the database.",
+            hint="The logs end too early: bring the logs up to the capture of the database.",
         )
     page, i = _find(pages, version)
     try:
