@@ -157,8 +157,7 @@ def _print(out: Output, stream: LogSequence, rows: list[_Row], summary: dict[str
     for low, high in stream.gaps:
         text = f"0x{low:X}" if low == high else f"0x{low:X}-0x{high:X}"
         table.append((low, text, stream.name_of(low), "", 0, "", "gap"))
-    for info in stream.foreign:
-        table.append(_cells(_Row(info, "foreign")))
+    table += [_cells(_Row(info, "foreign")) for info in stream.foreign]
     header = ("gen", "hex", "file", "created", "size", "end of data", "state")
     out.table(header, sorted(table, key=lambda row: int(str(row[0]))))
     start = summary["replay_start"] or "not possible"

@@ -34,7 +34,7 @@ def plain(value: Any) -> Any:
 
 
 def header_fields(header: Layout) -> dict[str, Any]:
-    """Return all fields of a structure by name; its raw parts, shown decoded elsewhere, left out."""
+    """Return all fields of a structure by name, without those that are shown decoded elsewhere."""
     return {
         name: plain(value)
         for name, value in header.as_dict().items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,7 @@ def test_every_record_of_real_streams(folder: Path) -> None:
             for _, segment in log.segments():
                 steps = list(walk_segment(segment))
                 assert not any(segment[sum(steps[-1]) if steps else 40 :])
-                assert all(a + n == b for (a, n), (b, _) in zip(steps, steps[1:], strict=False))
+                assert all(a + n == b for (a, n), (b, _) in pairwise(steps))
             for _, raw in log.records():
                 record = decode(raw)
                 if seen % 3 == 0:
@@ -103,9 +104,9 @@ def log_cases() -> list[tuple[str, dict[str, Any]]]:
             ops = case["ops"]
             files = {op.get("file", "") for op in ops}
             kinds = {op["op"] for op in ops}
-            if len(files) == 1 and kinds <= {"xor", "fill", "truncate"} and ops:
-                if files.pop().endswith(".log"):
-                    found.append((name, case))
+            single = len(files) == 1 and files.pop().endswith(".log")
+            if single and kinds <= {"xor", "fill", "truncate"}:
+                found.append((name, case))
     return found
 
 
@@ -160,7 +161,7 @@ def test_opening_is_strict(tmp_path: Path) -> None:
         ({"page_size": 8192}, Jet.errPageSizeMismatch),
     ):
         with pytest.raises(HotsplitError) as caught:
-            LogFile.open(ENV, str(path), **wanted)  # type: ignore[arg-type]
+            LogFile.open(ENV, str(path), **wanted)
         assert caught.value.jet == jet
     with LogFile.open(ENV, str(path), signature=made.signature, page_size=4096) as log:
         assert list(log.records()) == []

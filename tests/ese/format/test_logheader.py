@@ -130,6 +130,9 @@ def test_every_flipped_bit_is_seen(bit: int) -> None:
     assert caught.value.jet == Jet.errLogFileCorrupt
 
 
+signatures = st.builds(
+    Signature, st.integers(0, 2**32 - 1), st.just(LogTime(1, 2, 3)), st.just(b"PC")
+)
 attachments = st.builds(
     Attachment,
     st.integers(1, 255),
@@ -138,7 +141,9 @@ attachments = st.builds(
     st.integers(0, 2**32 - 1),
     st.integers(0, 2**32 - 1),
     consistent=st.just(LogPosition(1, 2, 3)),
-    signature=st.builds(Signature, st.integers(0, 2**32 - 1), st.just(LogTime(1, 2, 3))),
+    signature=st.builds(
+        Signature, st.integers(0, 2**32 - 1), st.just(LogTime(1, 2, 3)), st.just(b"PC")
+    ),
     names=st.binary(max_size=300),
     attach=st.builds(LogPosition, *(st.integers(0, 65535) for _ in range(3))),
 )

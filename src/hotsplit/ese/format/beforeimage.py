@@ -16,7 +16,8 @@ COMPRESSED = 2
 
 _DBTIME = struct.Struct("<Q")
 _GAP = struct.Struct("<HH")
-_DBTIME_AT, _GAP_AT = 8, 32
+_FREE = struct.Struct("<H")
+_DBTIME_AT, _FREE_AT, _GAP_AT = 8, 28, 32
 _TAG_COUNT = 0x0FFF
 _TAG_SIZE = 4
 
@@ -48,18 +49,27 @@ def dehydrate(page: bytes) -> bytes:
     kept, tags = _kept(page, len(page))
     if kept >= len(page):
         return page
-    return page[: kept - tags] + page[len(page) - tags :]
+    return _with_free(page[: kept - tags], kept - len(page)) + page[len(page) - tags :]
 
 
 def rehydrate(data: bytes, page_size: int) -> bytes:
-    """Put the free gap back, as zeros. Raises LogDamaged (-1852) if the lengths do not fit."""
+    """Put the free gap back, as zeros, and count it as free again.
+
+    Raises LogDamaged (-1852) if the lengths do not fit.
+    """
     if len(data) == page_size:
         return data
     kept, tags = _kept(data, page_size)
     if kept != len(data) or kept > page_size:
         raise _bad(f"The page image has {len(data)} bytes, its header says {kept}")
-    split = kept - tags
-    return data[:split] + bytes(page_size - kept) + data[split:]
+    gap, split = page_size - kept, kept - tags
+    return _with_free(data[:split], gap) + bytes(gap) + data[split:]
+
+
+def _with_free(data: bytes, gap: int) -> bytes:
+    """Change the header's count of free bytes: an image counts without the gap."""
+    (free,) = _FREE.unpack_from(data, _FREE_AT)
+    return data[:_FREE_AT] + _FREE.pack((free + gap) & 0xFFFF) + data[_FREE_AT + 2 :]
 
 
 def _kept(data: bytes, page_size: int) -> tuple[int, int]:
