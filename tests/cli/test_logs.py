@@ -52,7 +52,7 @@ def test_trouble_has_a_status_and_a_name(crash: Path) -> None:
     assert report["streams"][0]["gaps"] == [[3, 3]]
     torn = crash / "E00.log"
     data = bytearray(torn.read_bytes())
-    data[5 * 4096 + 60 : 6 * 4096] = bytes(4036)
+    data[5 * 4096 + 60 : 7 * 4096] = bytes(8132)  # the last segment and its shadow
     torn.write_bytes(data)
     (crash / "E0000000003.log").write_bytes(b"")
     status, text = run(logs_cmd.command, str(crash), "--json")
@@ -61,6 +61,17 @@ def test_trouble_has_a_status_and_a_name(crash: Path) -> None:
     _, text = run(logs_cmd.command, str(crash))
     assert "JET_errLogFileCorrupt (-501)" in text
     assert "JET_errFileIOBeyondEOF (-4001)" in text
+
+
+def test_the_engines_own_shadow_copy_is_used(crash: Path) -> None:
+    data = bytearray((crash / "E00.log").read_bytes())
+    data[5 * 4096 + 60 : 6 * 4096] = bytes(4036)
+    (crash / "E00.log").write_bytes(data)
+    status, text = run(logs_cmd.command, str(crash), "--json")
+    (stream,) = json.loads(text)["streams"]
+    assert (status, stream["logs"][-1]["corrected"]) == (0, ["(0x7,5,0)"])
+    assert stream["logs"][-1]["end"] == "(0x7,6,0)"
+    assert [f["rule"] for f in stream["findings"]] == ["log-corrected"]
 
 
 def test_no_logs(tmp_path: Path) -> None:

@@ -100,6 +100,12 @@ def _examine(env: Env, stream: LogSequence, info: LogInfo) -> _Row:
         )
         return _Row(info, "damaged")
     state = "current" if info.is_current else "ok"
+    for place in scan.corrected:
+        how = "from its shadow copy" if place.bit is None else f"at bit {place.bit}"
+        message = f"The segment is damaged and was corrected in memory {how}"
+        stream.findings.append(
+            Finding("log-corrected", Severity.WARNING, message, info.path, str(place.position))
+        )
     if scan.damage is not None:
         damage = scan.damage
         state = "torn tail" if damage.torn else "damaged"
