@@ -2,7 +2,7 @@
  *
  * The checksum of a block needs the XOR of the indices of all its set bits. Bit k of that XOR is the
  * parity of the XOR of all dwords whose own index has bit k, so no bit is ever looked at alone:
- * rows of four dwords are folded as vectors, eight rows at a time.
+ * rows of four dwords are folded as vectors.
  */
 #ifndef HOTSPLIT_CHECKSUM_H
 #define HOTSPLIT_CHECKSUM_H
@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum { HS_GOOD, HS_UNINITIALIZED, HS_SUSPECT };
-enum { HS_ROW = 16, HS_GROUP = 8 * HS_ROW, HS_LARGE = 16384 };
+enum { HS_ROW = 16, HS_GROUP = 8 * HS_ROW, HS_SPAN = 8 * HS_GROUP, HS_LARGE = 16384 };
 
 typedef uint32_t hs_row __attribute__((vector_size(16)));
 
@@ -45,35 +45,44 @@ struct hs_sums {
     hs_row all, by[9];
 };
 
-/* size: a multiple of 128, at most 8192; skip: 8 to take the first 8 bytes as zero, else 0. */
+/* size: a multiple of 1024, at most 8192; skip: 8 to take the first 8 bytes as zero, else 0 (they lie
+ * in row 0, which counts in `all` only: starting with them takes them out again).
+ * The inner loop is unrolled, so its tests cost nothing and all sums stay in registers. */
 static void hs_sum_rows(const uint8_t *data, uint32_t size, uint32_t skip, struct hs_sums *sums)
 {
-    hs_row all = {0}, by0 = {0}, by1 = {0}, by2 = {0}, high[6] = {{0}};
-    uint32_t group, k, groups = size / HS_GROUP;
-    for (group = 0; group < groups; group++, data += HS_GROUP) {
-        hs_row r0 = hs_load_row(data), r1 = hs_load_row(data + 16), r2 = hs_load_row(data + 32),
-               r3 = hs_load_row(data + 48), r4 = hs_load_row(data + 64), r5 = hs_load_row(data + 80),
-               r6 = hs_load_row(data + 96), r7 = hs_load_row(data + 112), r23, r67, r4567, sum;
-        if (!group && skip)
-            r0[0] = r0[1] = 0;
-        r23 = r2 ^ r3;
-        r67 = r6 ^ r7;
-        r4567 = r4 ^ r5 ^ r67;
-        sum = r0 ^ r1 ^ r23 ^ r4567;
-        by0 ^= r1 ^ r3 ^ r5 ^ r7;
-        by1 ^= r23 ^ r67;
-        by2 ^= r4567;
-        all ^= sum;
-        for (k = 0; k < 6; k++)
-            if (group >> k & 1)
-                high[k] ^= sum;
+    hs_row by0 = {0}, by1 = {0}, by2 = {0}, by3 = {0}, by4 = {0}, by5 = {0}, all = {0};
+    hs_row high[3] = {{0}};
+    uint32_t span, group, k;
+    if (skip) {
+        all = hs_load_row(data);
+        all[2] = all[3] = 0;
     }
-    sums->all = all;
-    sums->by[0] = by0;
-    sums->by[1] = by1;
-    sums->by[2] = by2;
-    for (k = 0; k < 6; k++)
-        sums->by[3 + k] = high[k];
+    for (span = 0; span < size / HS_SPAN; span++) {
+        hs_row span_sum = {0};
+#pragma GCC unroll 8
+        for (group = 0; group < 8; group++, data += HS_GROUP) {
+            hs_row r1 = hs_load_row(data + 16), r3 = hs_load_row(data + 48);
+            hs_row r5 = hs_load_row(data + 80), r7 = hs_load_row(data + 112);
+            hs_row r23 = hs_load_row(data + 32) ^ r3, r67 = hs_load_row(data + 96) ^ r7;
+            hs_row r4567 = hs_load_row(data + 64) ^ r5 ^ r67;
+            hs_row sum = hs_load_row(data) ^ r1 ^ r23 ^ r4567;
+            by0 ^= r1 ^ r3 ^ r5 ^ r7;
+            by1 ^= r23 ^ r67;
+            by2 ^= r4567;
+            if (group & 1)
+                by3 ^= sum;
+            if (group & 2)
+                by4 ^= sum;
+            if (group & 4)
+                by5 ^= sum;
+            span_sum ^= sum;
+        }
+        all ^= span_sum;
+        for (k = 0; k < 3; k++)
+            if (span >> k & 1)
+                high[k] ^= span_sum;
+    }
+    *sums = (struct hs_sums){all, {by0, by1, by2, by3, by4, by5, high[0], high[1], high[2]}};
 }
 
 static uint64_t hs_block_checksum(const uint8_t *data, uint32_t size, uint32_t number, uint32_t skip)

@@ -8,13 +8,17 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
-from hotsplit.errors import FileTruncated, Jet, NotEseFile, PageDamaged
+from hotsplit.errors import FileTruncated, Jet, PageDamaged
 from hotsplit.ese.files.env import Env, File
-from hotsplit.ese.format.checksum import State, correct, page_state
+from hotsplit.ese.files.opened import located
+from hotsplit.ese.format.checksum import RUN_GOOD, State, correct, page_state, scan_pages
 from hotsplit.ese.format.header import DatabaseHeader, check_version, choose_header
+from hotsplit.ese.format.page import Page
+from hotsplit.ese.format.patch import Trailer, read_trailer
 from hotsplit.report import Finding, Reporter, Severity
 
-_START = 65536  # both copies of the largest header
+HEADER_BYTES = 65536
+"""Both copies of the largest header."""
 
 
 class DatabaseFile:
@@ -24,26 +28,18 @@ class DatabaseFile:
         self.file = file
         self.path = file.path
         self.reporter = reporter or Reporter()
-        start = file.pread(_START, 0)
-        if len(start) < 2 * 2048:
-            raise NotEseFile(
-                "The file is too short for a database",
-                jet=Jet.errReadVerifyFailure,
-                file=self.path,
-            )
-        try:
-            choice = choose_header(start)
+        with located(self.path):
+            choice = choose_header(file.pread(HEADER_BYTES, 0))
             check_version(choice.header)
-        except NotEseFile as error:
-            raise error.at(file=self.path) from None
-        except Exception as error:
-            error.at(file=self.path)  # type: ignore[attr-defined]
-            raise
+        self.choice = choice
         self.header: DatabaseHeader = choice.header
         self.header_copy = choice.copy
         self.page_size: int = self.header.page_size
-        if not choice.other_is_good or not choice.copies_equal:
-            self._report("header-copy", f"The {choice.copy} header is used, the other one differs")
+        if not choice.other_is_good:
+            other = "shadow" if choice.copy == "primary" else "primary"
+            self._report(
+                "header-copy", f"The {other} copy of the header fails its checksum", "header"
+            )
 
     @classmethod
     def open(cls, env: Env, path: str, reporter: Reporter | None = None) -> Self:
@@ -58,8 +54,18 @@ class DatabaseFile:
     @property
     def has_trailer(self) -> bool:
         """True for a streaming backup copy: the last page is a trailer, not a numbered page."""
-        backup = self.header.backup_full_current
-        return bool(backup.low) and not backup.high
+        return self.header.has_trailer
+
+    @property
+    def trailer(self) -> Trailer | None:
+        """The trailer page of a streaming backup copy, None in other databases.
+
+        Raises BackupNeedsRestore (-534, -535, -552) if it is missing, damaged or of another backup.
+        """
+        if not self.has_trailer:
+            return None
+        with located(self.path):
+            return read_trailer(self.read_raw(self.page_count + 1), self.header)
 
     @property
     def page_count(self) -> int:
@@ -80,27 +86,27 @@ class DatabaseFile:
             raise FileTruncated(
                 f"Page {pgno} lies beyond the end", file=self.path, position=f"page {pgno}"
             )
-        state = page_state(data, pgno)
-        if state.state == State.GOOD:
+        if scan_pages(data, self.page_size, pgno).states[0] == RUN_GOOD:
             return data
+        state = page_state(data, pgno)
         if state.state == State.CORRECTABLE:
-            bits = ", ".join(str(bit) for bit in state.bits)
-            self._report("page-corrected", f"Bit {bits} of the page was wrong", pgno)
-            return correct(data, pgno)
-        jets = {
-            State.UNINITIALIZED: Jet.errPageNotInitialized,
-            State.WRONG_PAGE_NUMBER: Jet.errReadPgnoVerifyFailure,
-        }
+            mended = correct(data, pgno)
+            # More than two wrong bits can look like one: what lies on the page must make sense too.
+            if Page(mended, pgno).problem() is None:
+                bits = ", ".join(str(bit) for bit in state.bits)
+                self._report("page-corrected", f"Bit {bits} of the page was wrong", f"page {pgno}")
+                return mended
         raise PageDamaged(
-            f"The checksum says: {state.state}",
-            jet=jets.get(state.state, Jet.errReadVerifyFailure),
+            f"The page's checksum says: {state.state}",
+            jet=state.jet or Jet.errReadVerifyFailure,
             file=self.path,
             position=f"page {pgno}",
         )
 
-    def _report(self, rule: str, message: str, pgno: int = -1) -> None:
-        position = f"page {pgno}" if pgno >= 0 else "header"
-        self.reporter.report(Finding(rule, Severity.WARNING, message, self.path, position))
+    def _report(self, rule: str, message: str, position: str) -> None:
+        self.reporter.report(
+            Finding(rule, Severity.WARNING, message, self.path, position, Jet.errReadVerifyFailure)
+        )
 
     def close(self) -> None:
         """Close the file."""

@@ -15,7 +15,8 @@ from hotsplit.ese.format.layout import U32, U64, Backup, Layout, Position, Sign,
 MAGIC = 0x89ABCDEF
 VERSION = 0x620
 PAGE_SIZES = (2048, 4096, 8192, 16384, 32768)
-_FILE_TYPES = (0, 1, 5)
+_DEFAULT_PAGE_SIZE = 4096
+_FILE_TYPES = (0, 1, 5)  # old files, databases, temporary databases
 _OLD_VERSIONS = {
     0x1: Jet.errDatabase200Format,
     0x400: Jet.errDatabase400Format,
@@ -38,7 +39,11 @@ class DbState(IntEnum):
 
 
 class DatabaseHeader(Layout):
-    """All fields of a header page. `raw` is the whole page; unknown bytes are kept."""
+    """All fields of a header page. `raw` is the whole page; unknown bytes are kept.
+
+    gen_min_required, gen_max_required: "Log Required", 0 when clean. gen_max_committed: the highest
+    generation that could hold committed work. pre_redo_*: what they were before recovery began.
+    """
 
     SIZE = 748
     checksum = U32(0)
@@ -74,17 +79,40 @@ class DatabaseHeader(Layout):
     scrub_time = Time(288)
     gen_min_required = U32(296)
     gen_max_required = U32(300)
+    upgrade_55_format = U32(304)
+    upgrade_free_pages = U32(308)
+    upgrade_space_map_pages = U32(312)
     backup_snapshot_current = Backup(316)
     create_version = U32(340)
     create_update = U32(344)
     gen_max_create_time = Time(348)
+    backup_type_full_previous = U32(356)
+    backup_type_incremental_previous = U32(360)
+    repair_count_old = U32(364)
     ecc_fix_success = U32(368)
+    ecc_fix_success_time = Time(372)
+    ecc_fix_success_old = U32(380)
     ecc_fix_fail = U32(384)
+    ecc_fix_fail_time = Time(388)
+    ecc_fix_fail_old = U32(396)
     bad_checksum = U32(400)
+    bad_checksum_time = Time(404)
+    bad_checksum_old = U32(412)
     gen_max_committed = U32(416)
     backup_copy_previous = Backup(420)
     backup_differential_previous = Backup(444)
+    backup_type_copy_previous = U32(468)
+    backup_type_differential_previous = U32(472)
+    incremental_reseed_count = U32(476)
+    incremental_reseed_time = Time(480)
+    incremental_reseed_count_old = U32(488)
+    page_patch_count = U32(492)
+    page_patch_time = Time(496)
+    page_patch_count_old = U32(504)
     sort_version = U64(508)
+    scan_previous_time = Time(516)
+    scan_start_time = Time(524)
+    scan_highest_continuous = U32(532)
     gen_recovering = U32(536)
     extend_count = U32(540)
     extend_time = Time(544)
@@ -98,6 +126,7 @@ class DatabaseHeader(Layout):
     gen_min_consistent = U32(640)
     update_minor = U32(644)
     engine_format_version = U32(648)
+    scan_highest = U32(652)
     last_resize = Position(656)
     file_type = U32(667)
     gen_max_required_time = Time(672)
@@ -105,15 +134,25 @@ class DatabaseHeader(Layout):
     pre_redo_min_required = U32(684)
     rbs_header_signature = Sign(688)
     revert_count = U32(716)
+    revert_from_time = Time(720)
+    revert_to_time = Time(728)
+    revert_page_count = U32(736)
+    commit_before_revert = Position(740)
 
     @property
     def page_size(self) -> int:
         """Bytes of a page."""
-        return self.page_size_field or 4096
+        return self.page_size_field or _DEFAULT_PAGE_SIZE
+
+    @property
+    def has_trailer(self) -> bool:
+        """A streaming backup copy, not yet restored: a trailer page follows the last page."""
+        backup = self.backup_full_current
+        return bool(backup.low) and not backup.high
 
     def sealed(self) -> bytes:
         """Return the header page with a fresh checksum."""
-        self.checksum = header_checksum(bytes(self.raw))
+        self.checksum = header_checksum(self.raw)
         return bytes(self.raw)
 
 
@@ -126,34 +165,31 @@ class Choice(NamedTuple):
     copies_equal: bool
 
 
-def _valid(data: bytes, size: int) -> bool:
-    if len(data) < size:
-        return False
-    block = data[:size]
-    stored = int.from_bytes(block[:4], "little")
-    field = int.from_bytes(block[236:240], "little") or 4096
-    return field == size and stored == header_checksum(block)
-
-
 def choose_header(start: bytes) -> Choice:
-    """Choose between the two copies at the start of a database (up to 65536 bytes).
+    """Choose between the two copies at the start of a database (its first 65536 bytes).
 
-    Raises HeaderDamaged (-1018) when both are bad.
+    The primary wins whenever it is good. Raises HeaderDamaged (-1018) when both are bad.
     """
     for size in PAGE_SIZES:
         first, second = start[:size], start[size : 2 * size]
-        good = _valid(first, size), _valid(second, size)
+        good = _is_valid(first, size), _is_valid(second, size)
         if any(good):
-            used = first if good[0] else second
-            copy = "primary" if good[0] else "shadow"
+            used, copy = (first, "primary") if good[0] else (second, "shadow")
             return Choice(DatabaseHeader(used), copy, all(good), first == second)
     raise HeaderDamaged("Both copies of the database header are unusable", position="offset 0")
 
 
 def check_version(header: DatabaseHeader) -> None:
     """Raise NotEseFile or UnsupportedVersion unless this is a database that can be read."""
-    if header.magic != MAGIC or header.file_type not in _FILE_TYPES:
+    if header.magic != MAGIC or header.file_type not in _FILE_TYPES or header.attributes:
         raise NotEseFile("The file is not an ESE database")
     if header.version != VERSION:
         jet = _OLD_VERSIONS.get(header.version, Jet.errInvalidDatabaseVersion)
         raise UnsupportedVersion(f"Database format {header.version:#x} is not supported", jet=jet)
+
+
+def _is_valid(block: bytes, size: int) -> bool:
+    if len(block) < size or not any(block):
+        return False
+    header = DatabaseHeader(block)
+    return header.page_size == size and header.checksum == header_checksum(block)
