@@ -244,6 +244,13 @@ def decode_value(column: ColumnDef, data: bytes) -> Scalar:
 
 def encode_value(column: ColumnDef, value: Scalar) -> bytes:
     """Return the bytes of one value, the inverse of `decode_value`. Raises ValueError."""
+    data, size = _encode(column, value), type_size(column.coltyp)
+    if size and len(data) != size:
+        raise ValueError(f"{column.name}: no {column.type_name} value: {value!r}")
+    return data
+
+
+def _encode(column: ColumnDef, value: Scalar) -> bytes:
     if isinstance(value, bytes):
         return value
     if isinstance(value, DateTime):
