@@ -1,0 +1,72 @@
+"""The flush map beside a database: flush types by page number. Source: format spec. 11.3."""
+
+from __future__ import annotations
+
+import os.path
+from types import TracebackType
+from typing import Self
+
+from hotsplit.ese.files.env import Env, File
+from hotsplit.ese.files.opened import located
+from hotsplit.ese.format.flushmap import PAGE_SIZE, PER_PAGE, FlushMapHeader, FlushMapPage
+
+
+def flush_map_path(database: str) -> str:
+    """Return where the flush map of a database lies: same name, ending ``.jfm``."""
+    return os.path.splitext(database)[0] + ".jfm"  # noqa: PTH122 - paths are plain strings
+
+
+class FlushMapFile:
+    """An open flush map, read only."""
+
+    def __init__(self, file: File) -> None:
+        self.file = file
+        self.path = file.path
+        with located(self.path):
+            self.header = FlushMapHeader.unpack(file.pread(PAGE_SIZE, 0))
+        self._number = -1
+        self._types = b""
+
+    @classmethod
+    def open(cls, env: Env, path: str) -> Self:
+        """Open a file. Raises HeaderDamaged, NotEseFile, UnsupportedVersion, FileMissing."""
+        file = env.open(path, "read")
+        try:
+            return cls(file)
+        except BaseException:
+            file.close()
+            raise
+
+    def flush_types(self, first: int, count: int) -> bytes:
+        """Return the flush types of database pages `first` to `first + count - 1`.
+
+        0 (unknown) stands for what a missing or damaged page of the map would say.
+        """
+        found = bytearray()
+        while len(found) < count:
+            number, at = divmod(first + len(found), PER_PAGE)
+            found += self._page_types(number)[at : at + count - len(found)]
+        return bytes(found)
+
+    def _page_types(self, number: int) -> bytes:
+        if number != self._number:
+            data = self.file.pread(PAGE_SIZE, (number + 1) * PAGE_SIZE)
+            page = FlushMapPage.unpack(data, number)
+            self._types = bytes(PER_PAGE) if page is None else page.flush_types()
+            self._number = number
+        return self._types
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
