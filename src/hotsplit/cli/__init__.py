@@ -14,6 +14,7 @@ from hotsplit.errors import HotsplitError, KernelsUnavailable
 
 _COMMANDS = {
     "inspect": "inspect_cmd",
+    "verify": "verify_cmd",
     "logs": "logs_cmd",
     "recover": "recover_cmd",
     "tables": "tables_cmd",

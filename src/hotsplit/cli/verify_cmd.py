@@ -102,8 +102,9 @@ def command(paths: tuple[str, ...], throttle: float | None, json: bool) -> int:
     """Check the checksum of every page of databases, logs, checkpoints and flush maps.
 
     PATH is a file, or a folder whose ESE files are all checked. Files are only read. The counts are
-    those of eseutil /k: "pages" are all page slots of the file, headers included; pages with a wrong
-    page number count as bad, too. Garbage in pages that the database does not own is a warning.
+    those of eseutil /k: "pages" are all page slots of the file, headers included; pages with a
+    wrong page number count as bad, too. Garbage in pages that the database does not own is only a
+    warning. A flush map beside a cleanly closed database shows writes that were lost.
 
     \b
     Exit status:
@@ -115,11 +116,9 @@ def command(paths: tuple[str, ...], throttle: float | None, json: bool) -> int:
     out, env = Output(json=json), OsEnv()
     job = _collect(env, paths)
     slow_down = Throttle(throttle)
-    checked = []
     total = sum(_size(env, path) for path in job.paths)
     with out.progress("Verifying", total, unit="B") as progress:
-        for path in job.paths:
-            checked.append(_check(env, path, progress, slow_down))
+        checked = [_check(env, path, progress, slow_down) for path in job.paths]
     _print(out, checked, job.skipped)
     out.emit(_summary(checked, job.skipped))
     return _status(checked)
