@@ -200,27 +200,38 @@ class BTree:
         need not be right. Raises PageDamaged where a page on the way is damaged: unlike a scan, a
         seek has one right answer.
         """
-        page, path = self._descend(self._internal(self.root), [], key)
+        seen = _PageSet()
+        path: list[tuple[Page, int]] = []
+        page = self._descend(self.root, path, key, seen)
         yield from self._live_nodes(page, _lower_bound(page, key))
         while path:
             parent, child = path.pop()
             if child + 1 < parent.node_count:
                 path.append((parent, child + 1))
-                page = self._internal(_child(parent, parent.node(child + 1)))
-                page, path = self._descend(page, path, b"")
+                page = self._descend(_child(parent, parent.node(child + 1)), path, b"", seen)
                 yield from self._live_nodes(page, 0)
 
-    def _descend(
-        self, page: Page, path: list[tuple[Page, int]], key: bytes
-    ) -> tuple[Page, list[tuple[Page, int]]]:
-        """Go down to the leaf where `key` belongs; return it and (page, child number) above it."""
-        while not page.is_leaf:
+    def _descend(self, pgno: int, path: list[tuple[Page, int]], key: bytes, seen: _PageSet) -> Page:
+        """Go down to the leaf where `key` belongs; (page, child number) on the way go to `path`.
+
+        Raises PageDamaged at a page that was met before.
+        """
+        while True:
+            page = self._internal(pgno)
+            if pgno in seen:
+                raise PageDamaged(
+                    "two pointers lead to the page",
+                    jet=Jet.errBadParentPageLink,
+                    position=f"page {pgno}",
+                )
+            seen.add(pgno)
+            if page.is_leaf:
+                return page
             if len(path) > _DEEPEST:
                 raise PageDamaged(f"{self.name} is too deep", jet=Jet.errBadParentPageLink)
             child = _child_for(page, key)
             path.append((page, child))
-            page = self._internal(_child(page, page.node(child)))
-        return page, path
+            pgno = _child(page, page.node(child))
 
 
 def _child_for(page: Page, key: bytes) -> int:

@@ -34,6 +34,7 @@ from hotsplit.report import Finding, Reporter, Severity
 _LARGE_PAGE = 16384
 _KEY_SIZE = 13  # 7f objid, 7f type, 7f id
 _CATALOG_OBJID, _SHADOW_OBJID = 2, 3
+_LAST_OBJID = 0x7FFFFFFF
 _CATALOG_OBJIDS = (_CATALOG_OBJID, _SHADOW_OBJID)
 
 
@@ -85,21 +86,23 @@ class Catalog:
         entries: dict[str, TableEntry] = {}
         root = Page(self._pages.read_page(self._tree.root))
         self._old = not root.flags & PageFlag.NEW_RECORD
-        key = catalog_key(0)
+        wanted = 0
         while True:
-            node = next(self._tree.nodes_from(key), None)
+            node = next(self._tree.nodes_from(catalog_key(wanted)), None)
             if node is None:
                 return entries
             objid = _key_objid(node.key)
+            if objid < wanted:
+                raise DataDamaged("catalog keys are not in order", jet=Jet.errCatalogCorrupted)
             if node.key.startswith(catalog_key(objid, RowType.TABLE)):
                 row = self._row(node.data)
                 name = _text(row["Name"])
                 if name:
                     place = row["ColtypOrPgnoFDP"] or 0
                     entries[name] = TableEntry(name, objid, place, _unsigned(row["Flags"]))
-            if objid == 0x7FFFFFFF:
+            if objid == _LAST_OBJID:
                 return entries
-            key = catalog_key(objid + 1)
+            wanted = objid + 1
 
     def table(self, entry: TableEntry) -> TableDef:
         """Return the definition of a table. Raises HotsplitError if its rows cannot be read."""

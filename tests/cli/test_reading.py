@@ -1,0 +1,127 @@
+"""`hotsplit tables` and `hotsplit rows` from the outside."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hotsplit.cli import main
+from tests.conftest import unpack_vector
+
+
+def run(capfd: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as caught:
+        main(list(args))
+    out, err = capfd.readouterr()
+    return int(caught.value.code or 0), out, err
+
+
+@pytest.fixture
+def database(shared: Path) -> str:
+    return str(unpack_vector("crash-p4096-base") / "recovered" / "test.edb")
+
+
+@pytest.fixture
+def expected(shared: Path) -> dict[str, Any]:
+    path = unpack_vector("crash-p4096-base") / "expected.json"
+    return {t["name"]: t for t in json.loads(path.read_text())["tables"]}
+
+
+def test_tables(capfd: pytest.CaptureFixture[str], database: str, expected: dict[str, Any]) -> None:
+    status, out, err = run(capfd, "tables", database, "--json", "--count")
+    report = json.loads(out)
+    assert (status, err, report["dirty"]) == (0, "", False)
+    assert {t["name"]: t["rows"] for t in report["tables"]} == {
+        name: len(t["rows"]) for name, t in expected.items()
+    }
+    fixed = next(t for t in report["tables"] if t["name"] == "Fixed")
+    assert {i["name"]: i["key"] for i in fixed["indexes"]} == {
+        i["name"]: i["key"] for i in expected["Fixed"]["indexes"]
+    }
+    _, text, _ = run(capfd, "tables", database)
+    assert all(name in text for name in expected)
+    assert "MSysObjects" not in text
+    assert "MSysObjects" in run(capfd, "tables", database, "--all")[1]
+
+
+def test_rows_as_json_lines_and_csv(
+    capfd: pytest.CaptureFixture[str], database: str, expected: dict[str, Any]
+) -> None:
+    status, out, _ = run(capfd, "rows", database, "Fixed")
+    rows = [json.loads(line) for line in out.splitlines()]
+    wanted = expected["Fixed"]["rows"]
+    assert status == 0
+    assert [r["fLL"] for r in rows] == [w.get("fLL") for w in wanted]
+    assert [r["fBin"] for r in rows] == [w.get("fBin", "h:")[2:] or None for w in wanted]
+    _, out, _ = run(capfd, "rows", database, "fixed", "--format", "csv", "--columns", "k,fULL")
+    cells = list(csv.reader(out.splitlines()))
+    assert cells[0] == ["k", "fULL"]
+    assert cells[1:] == [[str(w["k"]), str(w.get("fULL", ""))] for w in wanted]
+    assert len(run(capfd, "rows", database, "Fixed", "--limit", "2")[1].splitlines()) == 2
+
+
+def test_one_object(capfd: pytest.CaptureFixture[str], database: str) -> None:
+    _, out, _ = run(capfd, "rows", database, "Tagged", "--json")
+    report = json.loads(out)
+    _, lines, _ = run(capfd, "rows", database, "Tagged")
+    assert report["rows"] == [json.loads(line) for line in lines.splitlines()]
+    assert report["findings"] == []
+    _, out, _ = run(capfd, "rows", database, "Tagged", "--json", "--limit", "0")
+    assert json.loads(out)["rows"] == []
+
+
+def test_file(capfd: pytest.CaptureFixture[str], database: str, tmp_path: Path) -> None:
+    target = tmp_path / "rows.jsonl"
+    target.write_text("old")
+    _, out, _ = run(capfd, "rows", database, "LV", "-o", str(target), "--json")
+    summary = json.loads(out)
+    assert summary["rows"] == len(target.read_text().splitlines())
+    assert summary["file"] == str(target)
+    assert [p.name for p in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+def test_nothing_half_written_stays(
+    capfd: pytest.CaptureFixture[str], database: str, tmp_path: Path
+) -> None:
+    damaged = tmp_path / "test.edb"
+    data = bytearray(Path(database).read_bytes())
+    _, out, _ = run(capfd, "tables", database, "--json")
+    root = next(t["root"] for t in json.loads(out)["tables"] if t["name"] == "Fixed")
+    data[(root + 1) * 4096 + 100 : (root + 1) * 4096 + 200] = bytes(100)
+    damaged.write_bytes(data)
+    target = tmp_path / "rows.jsonl"
+    status, out, err = run(capfd, "rows", str(damaged), "Fixed", "-o", str(target))
+    assert status == 14
+    assert not target.exists()
+    assert [p.name for p in tmp_path.iterdir()] == ["test.edb"]
+    assert f"page {root}" in err
+    status, out, _ = run(capfd, "rows", str(damaged), "Fixed", "--json")
+    assert status == 14
+    assert json.loads(out)["error"]["number"] == -1018
+
+
+def test_dirty_database_is_read_with_a_notice(
+    capfd: pytest.CaptureFixture[str], shared: Path
+) -> None:
+    dirty = str(shared / "corpus" / "srum" / "win10-17763-dirty" / "SRUDB.dat")
+    status, out, err = run(capfd, "rows", dirty, "SruDbIdMapTable", "--limit", "1")
+    assert status == 0
+    assert json.loads(out)["IdIndex"] == 1
+    assert "dirty shutdown" in err
+    assert "assess" in err
+
+
+def test_what_is_not_there(capfd: pytest.CaptureFixture[str], database: str) -> None:
+    status, out, err = run(capfd, "rows", database, "Fixd")
+    assert (status, out) == (32, "")
+    assert "Fixed" in err
+    status, out, _ = run(capfd, "rows", database, "Fixed", "--columns", "fLog", "--json")
+    error = json.loads(out)["error"]
+    assert status == 32
+    assert "fLong" in error["hint"]
+    status, out, _ = run(capfd, "tables", "/nowhere/x.edb", "--json")
+    assert (status, json.loads(out)["error"]["number"]) == (26, -1811)
