@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +31,7 @@ CORRECTABLE, DAMAGED = 3, 4
 
 _DAMAGE = (HeaderDamaged, LogDamaged, CheckpointUnusable, FileTruncated)
 _COUNTS = ("pages", "bad", "correctable", "uninitialized", "wrong_page_number")
+_SHOWN = 20
 _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
 
@@ -219,12 +221,7 @@ def _print(out: Output, checked: list[_Checked], skipped: list[str]) -> None:
     head = ("File", "Kind", "Pages", "Bad", "Correctable", "Uninitialized", "Wrong number")
     out.table((*head, "Highest dbtime", "Seconds", "MB/s"), [_row(one) for one in checked])
     for one in checked:
-        for finding in one.result.reporter.findings:
-            _print_finding(out, finding)
-        for rule, count in one.result.reporter.counts.items():
-            shown = sum(f.rule == rule for f in one.result.reporter.findings)
-            if count > shown:
-                out.line(f"{one.result.path}: {count - shown} more of the kind {rule}")
+        _print_findings(out, one)
     for path in skipped:
         out.line(f"{path}: not an ESE file, left out")
     for one in checked:
@@ -240,9 +237,22 @@ def _row(one: _Checked) -> list[object]:
         result.kind,
         *(getattr(result, name) for name in _COUNTS),
         f"{result.highest_dbtime:#x}" if result.highest_dbtime else "",
-        round(result.seconds, 2),
+        round(result.seconds, 3),
         round(result.megabytes_per_second),
     ]
+
+
+def _print_findings(out: Output, one: _Checked) -> None:
+    """Print the first few findings of each rule; an error is told by itself."""
+    shown: Counter[str] = Counter()
+    for finding in one.result.reporter.findings if one.error is None else ():
+        shown[finding.rule] += 1
+        if shown[finding.rule] <= _SHOWN:
+            _print_finding(out, finding)
+    for rule in shown:
+        more = one.result.reporter.counts[rule] - _SHOWN
+        if more > 0:
+            out.line(f"{one.result.path}: {more} more of the kind {rule}; see --json")
 
 
 def _print_finding(out: Output, finding: Finding) -> None:
@@ -254,8 +264,9 @@ def _print_finding(out: Output, finding: Finding) -> None:
 
 def _verdict(checked: list[_Checked]) -> str:
     status = _status(checked)
+    warned = any(one.result.reporter.worst() == Severity.WARNING for one in checked)
     known = {
-        0: "Nothing is wrong.",
+        0: "No damage; see the warnings." if warned else "Nothing is wrong.",
         CORRECTABLE: "Only single wrong bits, which every reader corrects.",
         DAMAGED: "Damaged.",
     }

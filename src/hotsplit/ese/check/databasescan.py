@@ -22,6 +22,8 @@ from hotsplit.ese.format.header import DbState
 from hotsplit.ese.format.patch import read_trailer
 from hotsplit.report import Reporter, Severity
 
+_LEAST_PAGES = 3  # the root and its two space trees
+
 BATCH = 512 * 1024
 """Bytes of one read: small enough to be summed while still in the processor's cache."""
 
@@ -85,15 +87,6 @@ def _check_pages(
             _compare(run.flush_types, flush_map, file, first, result)
         if on_read is not None:
             on_read(len(data))
-    if owned is not None and owned > last:
-        clean = file.header.state == DbState.CLEAN_SHUTDOWN
-        result.report(
-            "file-truncated",
-            Severity.ERROR if clean else Severity.WARNING,
-            f"The database owns pages up to {owned}, the file ends with page {last}",
-            f"page {owned}",
-            Jet.errFileIOBeyondEOF,
-        )
 
 
 def _check_end(file: DatabaseFile, size: int, result: ScanResult) -> None:
@@ -110,8 +103,29 @@ def _check_end(file: DatabaseFile, size: int, result: ScanResult) -> None:
             )
     rest = size % file.page_size
     if rest:
-        message = f"The file ends with {rest} bytes of a page: its copy may be incomplete"
-        result.report("file-size", Severity.WARNING, message, f"offset {size - rest}")
+        message = f"The file ends with {rest} bytes of a page: it was cut short"
+        where = f"offset {size - rest}"
+        result.report("file-size", Severity.ERROR, message, where, Jet.errFileIOBeyondEOF)
+    _check_length(file, result)
+
+
+def _check_length(file: DatabaseFile, result: ScanResult) -> None:
+    """Report pages that the database owns but the file does not have.
+
+    A database that crashed while it shrank may own more for now; replay puts that right.
+    """
+    last = file.page_count
+    owned = last_owned_page(file) if last >= _LEAST_PAGES else _LEAST_PAGES
+    if owned is None or owned <= last:
+        return
+    shrinking = file.header.state != DbState.CLEAN_SHUTDOWN and file.header.shrink_count
+    result.report(
+        "file-truncated",
+        Severity.WARNING if shrinking else Severity.ERROR,
+        f"The database has pages up to {owned}, the file ends with page {last}",
+        f"page {last + 1}",
+        Jet.errFileIOBeyondEOF,
+    )
 
 
 @contextlib.contextmanager
