@@ -61,7 +61,10 @@ def test_full_file_ends_before_the_last_sector() -> None:
     assert (scan.last, scan.damage) == (8, None)
 
 
-@given(st.integers(64, 4096 * 8 - 1), st.integers(1, 4))
+FLAG_BIT = 36 * 8 + 13  # says which checksum the segment has: it cannot be repaired (3.2)
+
+
+@given(st.integers(64, 4096 * 8 - 1).filter(lambda bit: bit != FLAG_BIT), st.integers(1, 4))
 def test_single_bit_is_put_right(bit: int, sector: int) -> None:
     data = good(4)
     data[sector * 4096 + bit // 8] ^= 1 << bit % 8
