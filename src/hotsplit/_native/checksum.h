@@ -2,7 +2,7 @@
  *
  * The checksum of a block needs the XOR of the indices of all its set bits. Bit k of that XOR is the
  * parity of the XOR of all dwords whose own index has bit k, so no bit is ever looked at alone:
- * rows of four dwords are folded as vectors.
+ * rows of eight dwords are folded as vectors.
  */
 #ifndef HOTSPLIT_CHECKSUM_H
 #define HOTSPLIT_CHECKSUM_H
@@ -11,16 +11,19 @@
 #include <string.h>
 
 enum { HS_GOOD, HS_UNINITIALIZED, HS_SUSPECT };
-enum { HS_ROW = 16, HS_GROUP = 8 * HS_ROW, HS_SPAN = 8 * HS_GROUP, HS_LARGE = 16384 };
+enum { HS_ROW = 32, HS_GROUP = 8 * HS_ROW, HS_SPAN = 8 * HS_GROUP, HS_LARGE = 16384 };
 
-typedef uint32_t hs_row __attribute__((vector_size(16)));
+typedef uint32_t hs_row __attribute__((vector_size(32)));
+typedef hs_row hs_unaligned_row __attribute__((aligned(1), may_alias));
 
-static inline hs_row hs_load_row(const uint8_t *p)
-{
-    hs_row row;
-    memcpy(&row, p, sizeof row);
-    return row;
-}
+/* The processor's own vector width is chosen when the module is loaded, where the loader can. */
+#if defined(__x86_64__) && defined(__GLIBC__)
+#define HS_ANY_WIDTH __attribute__((target_clones("avx2", "default")))
+#else
+#define HS_ANY_WIDTH
+#endif
+
+#define HS_LOAD_ROW(p) (*(const hs_unaligned_row *)(p))
 
 static inline uint32_t hs_load32(const uint8_t *p)
 {
@@ -38,34 +41,39 @@ static inline uint64_t hs_load64(const uint8_t *p)
 
 static inline uint32_t hs_parity(uint32_t x) { return (uint32_t)__builtin_parity(x); }
 
-static inline uint32_t hs_fold(hs_row r) { return r[0] ^ r[1] ^ r[2] ^ r[3]; }
+static inline uint32_t hs_fold(const hs_row *r)
+{
+    return (*r)[0] ^ (*r)[1] ^ (*r)[2] ^ (*r)[3] ^ (*r)[4] ^ (*r)[5] ^ (*r)[6] ^ (*r)[7];
+}
 
 /* all: XOR of all rows; by[k]: XOR of the rows whose index has bit k. */
 struct hs_sums {
-    hs_row all, by[9];
+    hs_row all, by[8];
 };
 
-/* size: a multiple of 1024, at most 8192; skip: 8 to take the first 8 bytes as zero, else 0 (they lie
+/* size: a multiple of 2048, at most 8192; skip: 8 to take the first 8 bytes as zero, else 0 (they lie
  * in row 0, which counts in `all` only: starting with them takes them out again).
  * The inner loop is unrolled, so its tests cost nothing and all sums stay in registers. */
-static void hs_sum_rows(const uint8_t *data, uint32_t size, uint32_t skip, struct hs_sums *sums)
+HS_ANY_WIDTH static void hs_sum_rows(const uint8_t *data, uint32_t size, uint32_t skip,
+                                     struct hs_sums *sums)
 {
     hs_row by0 = {0}, by1 = {0}, by2 = {0}, by3 = {0}, by4 = {0}, by5 = {0}, all = {0};
-    hs_row high[3] = {{0}};
+    hs_row high[2] = {{0}};
     uint32_t span, group, k;
     if (skip) {
-        all = hs_load_row(data);
-        all[2] = all[3] = 0;
+        all = HS_LOAD_ROW(data);
+        all[2] = all[3] = all[4] = all[5] = all[6] = all[7] = 0;
     }
     for (span = 0; span < size / HS_SPAN; span++) {
         hs_row span_sum = {0};
 #pragma GCC unroll 8
         for (group = 0; group < 8; group++, data += HS_GROUP) {
-            hs_row r1 = hs_load_row(data + 16), r3 = hs_load_row(data + 48);
-            hs_row r5 = hs_load_row(data + 80), r7 = hs_load_row(data + 112);
-            hs_row r23 = hs_load_row(data + 32) ^ r3, r67 = hs_load_row(data + 96) ^ r7;
-            hs_row r4567 = hs_load_row(data + 64) ^ r5 ^ r67;
-            hs_row sum = hs_load_row(data) ^ r1 ^ r23 ^ r4567;
+            hs_row r1 = HS_LOAD_ROW(data + HS_ROW), r3 = HS_LOAD_ROW(data + 3 * HS_ROW);
+            hs_row r5 = HS_LOAD_ROW(data + 5 * HS_ROW), r7 = HS_LOAD_ROW(data + 7 * HS_ROW);
+            hs_row r23 = HS_LOAD_ROW(data + 2 * HS_ROW) ^ r3;
+            hs_row r67 = HS_LOAD_ROW(data + 6 * HS_ROW) ^ r7;
+            hs_row r4567 = HS_LOAD_ROW(data + 4 * HS_ROW) ^ r5 ^ r67;
+            hs_row sum = HS_LOAD_ROW(data) ^ r1 ^ r23 ^ r4567;
             by0 ^= r1 ^ r3 ^ r5 ^ r7;
             by1 ^= r23 ^ r67;
             by2 ^= r4567;
@@ -78,11 +86,11 @@ static void hs_sum_rows(const uint8_t *data, uint32_t size, uint32_t skip, struc
             span_sum ^= sum;
         }
         all ^= span_sum;
-        for (k = 0; k < 3; k++)
+        for (k = 0; k < 2; k++)
             if (span >> k & 1)
                 high[k] ^= span_sum;
     }
-    *sums = (struct hs_sums){all, {by0, by1, by2, by3, by4, by5, high[0], high[1], high[2]}};
+    *sums = (struct hs_sums){all, {by0, by1, by2, by3, by4, by5, high[0], high[1]}};
 }
 
 static uint64_t hs_block_checksum(const uint8_t *data, uint32_t size, uint32_t number, uint32_t skip)
@@ -90,15 +98,17 @@ static uint64_t hs_block_checksum(const uint8_t *data, uint32_t size, uint32_t n
     struct hs_sums sums;
     uint32_t k, x, low = 0;
     hs_sum_rows(data, size, skip, &sums);
-    x = hs_fold(sums.all);
+    x = hs_fold(&sums.all);
     for (k = 0; k < 5; k++) {
         static const uint32_t with_bit[5] = {0xAAAAAAAAu, 0xCCCCCCCCu, 0xF0F0F0F0u, 0xFF00FF00u,
                                              0xFFFF0000u};
         low |= hs_parity(x & with_bit[k]) << k;
     }
-    low |= hs_parity(sums.all[1] ^ sums.all[3]) << 5 | hs_parity(sums.all[2] ^ sums.all[3]) << 6;
-    for (k = 0; k < 9; k++)
-        low |= hs_parity(hs_fold(sums.by[k])) << (7 + k);
+    for (k = 0; k < 8; k++)
+        if (hs_parity(sums.all[k]))
+            low ^= k << 5;
+    for (k = 0; k < 8; k++)
+        low |= hs_parity(hs_fold(&sums.by[k])) << (8 + k);
     return (uint64_t)((low ^ (hs_parity(x) ? 8 * size - 1 : 0)) << 16 | low) << 32 | (x ^ number);
 }
 
@@ -109,8 +119,8 @@ static uint32_t hs_xor_checksum(const uint8_t *data, size_t size)
     uint32_t x;
     size_t at;
     for (at = 0; at + HS_ROW <= size; at += HS_ROW)
-        all ^= hs_load_row(data + at);
-    x = hs_fold(all);
+        all ^= HS_LOAD_ROW(data + at);
+    x = hs_fold(&all);
     for (; at < size; at += 4)
         x ^= hs_load32(data + at);
     return x ^ hs_load32(data) ^ 0x89ABCDEFu;

@@ -17,7 +17,7 @@ from hotsplit.ese.files.database import HEADER_BYTES, DatabaseFile
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.flushmapfile import FlushMapFile, flush_map_path
 from hotsplit.ese.files.identify import FileKind
-from hotsplit.ese.format.checksum import header_checksum
+from hotsplit.ese.format.checksum import PageRun, header_checksum
 from hotsplit.ese.format.header import DbState
 from hotsplit.ese.format.patch import read_trailer
 from hotsplit.report import Reporter, Severity
@@ -79,14 +79,25 @@ def _check_pages(
     check = PageCheck(result, file.page_size, last, last if owned is None else owned)
     batch = BATCH // file.page_size
     for first in range(1, last + 1, batch):
-        data = file.read_raw(first, min(batch, last + 1 - first))
-        data = data[: len(data) - len(data) % file.page_size]
-        run = check.take(data, first)
-        result.bytes += len(data)
+        count = min(batch, last + 1 - first)
+        run, size = _check_batch(file, check, first, count)
+        result.bytes += size
         if flush_map is not None:
             _compare(run.flush_types, flush_map, file, first, result)
         if on_read is not None:
-            on_read(len(data))
+            on_read(size)
+
+
+def _check_batch(
+    file: DatabaseFile, check: PageCheck, first: int, count: int
+) -> tuple[PageRun, int]:
+    """Read and judge adjacent pages; return what was found and the number of bytes.
+
+    The buffer is gone before the next one is read, which then takes its place in the cache.
+    """
+    data = file.read_raw(first, count)
+    data = data[: len(data) - len(data) % file.page_size]
+    return check.take(data, first), len(data)
 
 
 def _check_end(file: DatabaseFile, size: int, result: ScanResult) -> None:

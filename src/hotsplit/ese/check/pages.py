@@ -35,7 +35,7 @@ class PageCheck:
         result.pages += len(run.states)
         result.uninitialized += run.states.count(RUN_UNINITIALIZED)
         if run.highest >= 0:
-            self._note_dbtime(self._page(data, run.highest), first + run.highest)
+            self._note_dbtime(data, run.highest * self._size, first + run.highest)
         at = run.states.find(RUN_SUSPECT)
         while at >= 0:
             self._judge(self._page(data, at), first + at)
@@ -45,8 +45,8 @@ class PageCheck:
     def _page(self, data: bytes, index: int) -> bytes:
         return data[index * self._size : (index + 1) * self._size]
 
-    def _note_dbtime(self, page: bytes, pgno: int) -> None:
-        dbtime = int.from_bytes(page[8:16], "little")
+    def _note_dbtime(self, data: bytes, start: int, pgno: int) -> None:
+        dbtime = int.from_bytes(data[start + 8 : start + 16], "little")
         if dbtime > self._result.highest_dbtime:
             self._result.highest_dbtime, self._result.highest_page = dbtime, pgno
 
@@ -55,7 +55,7 @@ class PageCheck:
         where = f"page {pgno}"
         if state.state == State.CORRECTABLE:
             self._result.correctable += 1
-            self._note_dbtime(correct(page, pgno), pgno)
+            self._note_dbtime(correct(page, pgno), 0, pgno)
             bits = ", ".join(str(bit) for bit in state.bits)
             word = "Bit" if len(state.bits) == 1 else "Bits"
             message = f"{word} {bits} wrong; readers correct this in memory"
