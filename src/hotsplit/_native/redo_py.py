@@ -472,7 +472,7 @@ class Core:
         kind = record[0]
         _, _, dbid, _, _, _, _, level, iline, fpage, rceid, fdp, objid = _PAGE.unpack_from(record)
         versioned, unique = fpage & VERSIONED, bool(fpage & UNIQUE)
-        node = _Nodes(page, iline & 0x7FFF) if page is not None and kind != 38 else None
+        node = NodeEditor(page, iline & 0x7FFF) if page is not None and kind != 38 else None
 
         def remember(
             operation: int, number: int, key: bytes, data: bytes, image: bytes = b"",
@@ -550,7 +550,7 @@ class Core:
         elif kind == _UNDO:
             self._undo(session, record, rceid, node)
 
-    def _undo(self, session: _Session, record: bytes, rceid: int, node: _Nodes | None) -> None:
+    def _undo(self, session: _Session, record: bytes, rceid: int, node: NodeEditor | None) -> None:
         """Redo a rollback: the inverse of a version, which is then gone (6.6)."""
         cb_key, _, operation, _ = struct.unpack_from("<HHHB", record, 44)
         i = session.find(rceid)
@@ -563,7 +563,7 @@ class Core:
             del session.versions[i]
 
 
-def undo_on_node(node: _Nodes, operation: int, version: Version | None) -> None:
+def undo_on_node(node: NodeEditor, operation: int, version: Version | None) -> None:
     """Carry out the inverse of `operation` (6.6). Raises ValueError without a before image."""
     if operation == INSERT:
         node.set_flags(node.flags | 2)
@@ -577,7 +577,7 @@ def undo_on_node(node: _Nodes, operation: int, version: Version | None) -> None:
         node.add(-version.delta, version.offset, 4 if operation == DELTA else 8)
 
 
-class _Nodes:
+class NodeEditor:
     """One node of a page, taken apart; changes go to the page at once."""
 
     def __init__(self, page: bytearray, iline: int) -> None:

@@ -85,6 +85,19 @@ def test_redo_without_undo_gives_the_engines_pages(name: str, tmp_path: Path) ->
     assert wrong == []
 
 
+def test_a_database_of_another_stream_is_not_called_recovered(tmp_path: Path) -> None:
+    if "errors-p4096" not in manifest():
+        pytest.skip("needs the shared reference files beside the checkout (folder 'shared')")
+    folder = unpack_vector("errors-p4096")
+    databases = [str(folder / "base" / "test.edb")]
+    shutil.copy(folder / "other" / "test.edb", tmp_path / "other.edb")
+    for names in ([str(tmp_path / "other.edb")], [*databases, str(tmp_path / "other.edb")]):
+        with pytest.raises(HotsplitError) as caught:
+            recover(OsEnv(), names, [str(folder / "base")], str(tmp_path / "out"))
+        assert caught.value.jet == -1216  # the engine's error for it
+        assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("gone", "number"),
     [("E0000000007.log", -528), ("E000000000A.log", -515), ("E00.log", -543)],

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from hotsplit.errors import (
     BackupNeedsRestore,
     DatabaseMismatch,
-    HotsplitError,
     Jet,
     LogsMissing,
     RecoveryFailed,
@@ -178,8 +177,3 @@ def check_range(header: DatabaseHeader, generation: int, path: str, *, hard: boo
         raise BackupNeedsRestore(
             "The database is a streaming backup copy that was not restored", file=path
         )
-
-
-def worst(errors: list[HotsplitError]) -> HotsplitError | None:
-    """Return the error that speaks for several missing databases: access denied before others."""
-    return min(errors, key=lambda e: e.jet != Jet.errAccessDenied, default=None)

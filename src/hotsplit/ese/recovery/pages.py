@@ -15,8 +15,6 @@ from hotsplit.ese.format.logrecord import NO_DBTIME
 from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.recovery.core import Core
 
-PERMANENT = 0xFFFF_FFFF
-
 
 class PageStore(Protocol):
     """Where the pages of one database lie."""

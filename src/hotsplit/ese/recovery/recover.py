@@ -6,6 +6,7 @@ import os.path
 from dataclasses import dataclass, field
 
 from hotsplit.errors import (
+    DatabaseMismatch,
     HotsplitError,
     Jet,
     LogSequenceBroken,
@@ -87,6 +88,7 @@ def _run(env: Env, sequence: LogSequence, targets: list[Target], *, undo: bool) 
     result = Recovered()
     if not dirty:
         return result
+    _refuse_foreign(sequence, dirty)
     start = _start(sequence, dirty)
     info = _log(sequence, start.generation)
     assert info.header is not None
@@ -114,6 +116,7 @@ def _run(env: Env, sequence: LogSequence, targets: list[Target], *, undo: bool) 
         result.undone = undo_all(replay.pages)
         for dbid in list(replay.by_dbid):
             replay.close_database(dbid, end)
+        _refuse_dirty(targets)
     else:
         for dbid, target in replay.by_dbid.items():
             replay.pages.flush(dbid)
@@ -153,6 +156,23 @@ def _check_link(before: LogInfo, after: LogInfo) -> None:
         raise LogSequenceBroken(
             "The log does not follow the one before it", file=after.path, position="header"
         )
+
+
+def _refuse_foreign(sequence: LogSequence, dirty: list[Target]) -> None:
+    for target in dirty:
+        if target.header.log_signature != sequence.signature:
+            raise DatabaseMismatch(
+                f"The database belongs to another log stream than {sequence.base}",
+                file=target.store.path,
+                hint="Recover it with the logs of its own stream; `hotsplit inspect` shows both.",
+            )
+
+
+def _refuse_dirty(targets: list[Target]) -> None:
+    """Raise for a database that the logs never attached: it must not pass for recovered."""
+    for target in targets:
+        if target.header.state != DbState.CLEAN_SHUTDOWN:
+            raise DatabaseMismatch("The logs do not speak of this database", file=target.store.path)
 
 
 def _check_required(dirty: list[Target], last: int) -> None:

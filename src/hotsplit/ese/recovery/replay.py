@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hotsplit.errors import DatabaseMismatch, Jet, RecoveryFailed
+from hotsplit.errors import DatabaseMismatch, Jet, RecoveryFailed, UnsupportedVersion
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.format.attachments import Attachment
 from hotsplit.ese.format.basics import LogPosition, Signature
@@ -41,6 +41,7 @@ from hotsplit.ese.recovery.store import WorkStore
 from hotsplit.ese.recovery.trees import HANDLERS
 
 _INITS = (T.INIT, T.INIT2)
+_NOT_YET = (T.REATTACH, T.RECOVERY_QUIT_KEEP_ATTACHMENTS)
 
 
 @dataclass
@@ -70,7 +71,6 @@ class Replay:
         self.by_dbid: dict[int, Target] = {}
         self.missing: dict[int, Signature] = {}
         self.shutdown = LogPosition()
-        self.closed = False
 
     # Databases
 
@@ -139,6 +139,10 @@ class Replay:
 
     def replay(self, log: LogFile, start: LogPosition) -> None:
         """Carry out the records of one log from `start` on. Raises HotsplitError."""
+        if not log.header.has_segments:
+            raise UnsupportedVersion(
+                "Logs of format v7 cannot be replayed yet", jet=Jet.errBadLogVersion, file=log.path
+            )
         log.check()
         data = b"".join(segment for _, segment in log.segments(start.sector))
         base = position_number(LogPosition(log.generation, max(1, start.sector), 0))
@@ -170,7 +174,12 @@ class Replay:
         self.pages.set_aside(record.dbid, record.pgno, error)
 
     def _record(self, record: LogRecord) -> None:
-        self.closed = record.type in CLOSING
+        if record.type in _NOT_YET:
+            raise RecoveryFailed(
+                f"A {record.tag} record cannot be replayed yet",
+                position=str(position_of(self.core.position)),
+                hint="Databases that stay attached over a recovery are not supported yet.",
+            )
         if record.type in _STREAM:
             _STREAM[record.type](self, record)
         elif not self.macros.take(record) and record.type in HANDLERS:
@@ -199,6 +208,7 @@ class Replay:
     def _close_all(self) -> None:
         for dbid in list(self.by_dbid):
             self.close_database(dbid, self.shutdown)
+        self.missing.clear()
         self.core.reset_sessions()
 
     def _shutdown_mark(self, _: LogRecord) -> None:
@@ -214,6 +224,7 @@ class Replay:
         self._attach(record.dbid, claim)
 
     def _detach_record(self, record: LogRecord) -> None:
+        self.missing.pop(record.dbid, None)
         if record.dbid in self.by_dbid:
             self.close_database(record.dbid, position_of(self.core.position))
 
@@ -232,7 +243,7 @@ class Replay:
     def check_complete(self, last_generation: int) -> None:
         """Raise for databases that the logs know and that were not there (-1216)."""
         self.pages.check_pending(last_generation)
-        if self.missing or any(t.outcome == Outcome.DEFER for t in self.by_dbid.values()):
+        if self.missing or any(t.outcome != Outcome.NOW for t in self.by_dbid.values()):
             raise DatabaseMismatch("A database that the logs know is not there or is another one")
 
 

@@ -17,7 +17,6 @@ from hotsplit.ese.recovery.pages import PageAccess
 _SPACE_HEADER = struct.Struct("<IIII")
 _MULTIPLE, _NON_UNIQUE = 1, 2
 _SPLIT_BUFFER = bytes(16)
-_NO_CHANGE = 0xFFFF_FFFF_FFFF_FFFF
 Extent = tuple[int, int]  # last page, number of pages
 
 

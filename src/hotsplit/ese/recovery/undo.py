@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hotsplit._native.redo_py import _Nodes, undo_on_node
+from hotsplit._native.redo_py import NodeEditor, undo_on_node
 from hotsplit.errors import Jet, RecoveryFailed
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.recovery.core import PENDING, Version
@@ -43,7 +43,7 @@ def _undo(pages: PageAccess, version: Version) -> None:
         )
     page, i = _find(pages, version)
     try:
-        undo_on_node(_Nodes(page.data, i), version.operation, version)  # type: ignore[arg-type]
+        undo_on_node(NodeEditor(page.data, i), version.operation, version)  # type: ignore[arg-type]
     except ValueError as error:
         raise RecoveryFailed(str(error), jet=Jet.errRollbackError) from error
     dbtime = pages.core.counters(version.dbid)[0] + 1
