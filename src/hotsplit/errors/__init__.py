@@ -252,6 +252,46 @@ class KernelsUnavailable(HotsplitError):
     default_hint = "Install gcc and the Python headers and reinstall, or unset HOTSPLIT_KERNELS."
 
 
+class InvalidUse(HotsplitError):
+    """The engine was called in a way that makes no sense."""
+
+    exit_status = 35
+    default_jet = Jet.errInvalidParameter
+    default_hint = "Nothing was changed. Correct the call."
+
+
+class WriteConflict(HotsplitError):
+    """Another transaction changed the same thing first."""
+
+    exit_status = 36
+    default_jet = Jet.errWriteConflict
+    default_hint = "Roll the transaction back and try it again."
+
+
+class KeyDuplicate(HotsplitError):
+    """A row would have the key of another row in a unique index."""
+
+    exit_status = 37
+    default_jet = Jet.errKeyDuplicate
+    default_hint = "Nothing was changed. Use another key, or update the row that has it."
+
+
+class RecordNotFound(HotsplitError):
+    """There is no such row, or the cursor stands on none."""
+
+    exit_status = 38
+    default_jet = Jet.errRecordNotFound
+    default_hint = "Nothing was changed. Seek or move first."
+
+
+class InstanceDown(HotsplitError):
+    """The instance cannot go on and must be opened anew."""
+
+    exit_status = 39
+    default_jet = Jet.errInstanceUnavailable
+    default_hint = "Close the instance, mend what it reports, and open it again: it recovers."
+
+
 def error_classes() -> list[type[HotsplitError]]:
     """Return every error class, by exit status: what the table in the docs is generated from."""
 

@@ -1,0 +1,1 @@
+"""The live engine: storage groups that write real ESE databases, logs and checkpoints."""

@@ -1,0 +1,1 @@
+"""The transaction log as it is written: segments, files, group commit."""

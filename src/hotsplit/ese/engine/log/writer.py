@@ -1,0 +1,146 @@
+"""The log writer: records in, durable segments out; many commits in one write.
+
+Three locks, always taken in this order: the caller's own (one appender at a time), `_io` (one
+writer at a time), `_mutex` (the open segment; never held over a write). So records can be appended
+while a flush waits for the disk, and whoever waits longest flushes for all (group commit).
+
+Source: log specification 1.3, 3.3, 7.3.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from hotsplit.errors import InvalidUse, Jet
+from hotsplit.ese.engine.log.files import LogFiles
+from hotsplit.ese.engine.log.segments import SegmentBuffer, seal
+from hotsplit.ese.engine.settings import SEGMENT, Settings
+from hotsplit.ese.files.env import Env, File
+from hotsplit.ese.format.attachments import Attachment
+from hotsplit.ese.format.basics import LogPosition, LogTime
+
+
+class LogWriter:
+    """One log stream, open for writing. Positions are numbers (generation, sector, byte).
+
+    attachments, checkpoint: give what the header of a new log says.
+    on_roll: called with a new generation before anything is logged to it.
+    flushes, written: counts of flushes and of bytes.
+    """
+
+    def __init__(self, env: Env, settings: Settings, files: LogFiles) -> None:
+        self._env, self._settings, self.files = env, settings, files
+        self.attachments: Callable[[], list[Attachment]] = list
+        self.checkpoint: Callable[[], LogPosition] = lambda: LogPosition(1, 1, 0)
+        self.on_roll: Callable[[int], None] = lambda _: None
+        self.durable = 0
+        self.flushes = self.written = 0
+        self._io = threading.Lock()
+        self._mutex = threading.Lock()
+        self._file: File | None = None
+        self._checksum = 0
+        self._buffer = SegmentBuffer(0, settings.log_sectors)
+
+    # Begin and end
+
+    def begin_stream(self) -> None:
+        """Begin a new stream with generation 1."""
+        self._file = self.files.begin_stream()
+        self._buffer = SegmentBuffer(1, self._settings.log_sectors)
+        self.durable = self._buffer.end
+
+    def continue_stream(self, generation: int, sector: int, checksum: int) -> None:
+        """Go on in the current log behind its last segment. checksum: of its segments so far."""
+        self._file = self.files.open_current()
+        self._buffer = SegmentBuffer(generation, self._settings.log_sectors, sector)
+        self._checksum = checksum
+        self.durable = self._buffer.end
+
+    def close(self) -> None:
+        """Close the file; what was not flushed is lost."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    # Records
+
+    @property
+    def generation(self) -> int:
+        """The generation being written."""
+        return self._buffer.generation
+
+    @property
+    def end(self) -> int:
+        """Position behind the last record."""
+        return self._buffer.end
+
+    def append(self, record: bytes) -> int:
+        """Place a record; return its position. One caller at a time.
+
+        Raises DiskFull, and InvalidUse (-517) for a record that no log file can hold.
+        """
+        self._make_room(len(record))
+        with self._mutex:
+            return self._buffer.append(record)
+
+    def append_together(self, *records: bytes) -> int:
+        """Place records that must lie in the same file; return the position of the last one."""
+        self._make_room(sum(map(len, records)) + SEGMENT)
+        position = 0
+        with self._mutex:
+            for record in records:
+                position = self._buffer.append(record)
+        return position
+
+    def _make_room(self, size: int) -> None:
+        if self._buffer.fits(size):
+            return
+        if not SegmentBuffer(0, self._settings.log_sectors).fits(size):
+            raise InvalidUse(
+                f"A log record of {size} bytes is too long for the log size",
+                jet=Jet.errLogBufferTooSmall,
+            )
+        self.roll()
+
+    def flush(self, position: int | None = None) -> None:
+        """Return when the record at `position` (None: all records) is durable. Any thread."""
+        wanted = self._buffer.end - 1 if position is None else position
+        while self.durable <= wanted:
+            with self._io:
+                if self.durable <= wanted:
+                    self._write()
+
+    def _write(self) -> None:
+        """Write and sync all segments; `_io` is held."""
+        with self._mutex:
+            self._buffer.close_segment()
+            first, bodies = self._buffer.take()
+            generation, end = self._buffer.generation, self._buffer.end
+        if bodies:
+            started = LogTime.from_datetime(self._env.now()).pack()
+            sealed = [seal(generation, first + i, started, body) for i, body in enumerate(bodies)]
+            assert self._file is not None
+            self._file.pwrite(b"".join(sealed), first * SEGMENT)
+            self._file.sync()
+            for segment in sealed:
+                self._checksum ^= int.from_bytes(segment[:8], "little")
+            self.flushes += 1
+            self.written += len(sealed) * SEGMENT
+        self.durable = end
+
+    def roll(self) -> None:
+        """End the generation and begin the next one. The appender's call."""
+        with self._io:
+            self._write()
+            assert self._file is not None
+            generation = self._buffer.generation + 1
+            file = self.files.begin(
+                generation, self._checksum, self.attachments(), self.checkpoint()
+            )
+            self._file.close()
+            self._file, self._checksum = file, 0
+            with self._mutex:
+                self._buffer = SegmentBuffer(generation, self._settings.log_sectors)
+                self.durable = self._buffer.end
+        self.on_roll(generation)

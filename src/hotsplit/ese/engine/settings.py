@@ -1,0 +1,83 @@
+"""What an instance is told: where its files lie, how large they are, what it writes.
+
+Source: log specification 1.2 (sizes), 2.2 (versions); format specification 1.6 (revisions).
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+from hotsplit.errors import InvalidUse, Jet
+from hotsplit.ese.format.attachments import DbmsParameters
+from hotsplit.ese.format.names import BASE_LENGTH
+
+LOG_VERSION = (8, 4000, 5, 16)
+"""Major, minor, update-major, update-minor: what Windows 10 wrote, readable by all later engines."""
+
+ENGINE_VERSION = 8920
+"""Engine format version that goes with LOG_VERSION."""
+
+DATABASE_REVISION = 20
+SEGMENT = 4096
+_PAGE_SIZES = (4096, 8192, 16384, 32768)
+_LOG_SIZES = range(64 << 10, (32 << 20) + 1)
+_MOST_SECTORS = 65535
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of an instance; sizes in bytes.
+
+    folder: of logs and of the checkpoint. base: three characters, the name of the log stream.
+    log_size: a power of two from 64 KB to 32 MB. checkpoint_depth: log between the checkpoint and
+    the end of the log that page cleaning aims at. cache_size: most bytes of pages in memory.
+    circular: delete logs that no recovery needs any more. databases: most attached at a time.
+    """
+
+    folder: str
+    base: str = "E00"
+    page_size: int = 8192
+    log_size: int = 1 << 20
+    checkpoint_depth: int = 20 << 20
+    cache_size: int = 64 << 20
+    circular: bool = False
+    databases: int = 5
+
+    def __post_init__(self) -> None:
+        if self.page_size not in _PAGE_SIZES:
+            raise _wrong(f"no page size: {self.page_size}")
+        if self.log_size not in _LOG_SIZES or self.log_size & (self.log_size - 1):
+            raise _wrong(f"no log size: {self.log_size}")
+        if len(self.base) != BASE_LENGTH or not self.base.isascii() or not self.base.isalnum():
+            raise _wrong(f"no base name of a log stream: {self.base!r}")
+
+    @property
+    def log_sectors(self) -> int:
+        """Segments of a log file, the header among them."""
+        return min(self.log_size // SEGMENT, _MOST_SECTORS)
+
+    def parameters(self) -> DbmsParameters:
+        """Return what headers and Init records say about the instance."""
+        found = DbmsParameters.empty()
+        path = self.folder.encode("ascii", "replace")[:259] + b"/"
+        found.system_path_raw = found.log_path_raw = path.ljust(261, b"\0")
+        found.flags = int(self.circular)
+        found.sessions, found.open_tables, found.version_pages, found.cursors = 64, 300, 4096, 1024
+        found.log_buffers, found.log_sectors = 126, self.log_sectors
+        found.cache_max = min(self.cache_size // self.page_size, 0x7FFFFFFF)
+        return found
+
+
+def position_number(generation: int, sector: int, byte: int) -> int:
+    """Return a log position as the one number by which the engine compares positions."""
+    return generation << 32 | sector << 16 | byte
+
+
+def pack_position(number: int) -> bytes:
+    """Return the 8 bytes of a position: the number is the same little-endian word."""
+    return struct.pack("<Q", number)
+
+
+def _wrong(message: str) -> InvalidUse:
+    return InvalidUse(message, jet=Jet.errInvalidParameter)

@@ -1,0 +1,140 @@
+"""What the log writer writes, read back by the readers of logs."""
+
+from __future__ import annotations
+
+import threading
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hotsplit.errors import InvalidUse
+from hotsplit.ese.engine.log.files import LogFiles
+from hotsplit.ese.engine.log.writer import LogWriter
+from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.files.env import Env, OsEnv
+from hotsplit.ese.files.logfile import LogFile
+from hotsplit.ese.files.logsequence import LogSequence
+from hotsplit.ese.format.logrecord import decode, encode
+from hotsplit.ese.format.recordtable import RecordType as T
+from tests.memoryenv import Crash, MemoryEnv
+
+FOLDER = "/logs"
+
+
+def writer(env: Env, folder: str = FOLDER, log_size: int = 64 << 10) -> LogWriter:
+    env.mkdir(folder)
+    env.sync_dir(folder.rpartition("/")[0] or "/")
+    settings = Settings(folder, log_size=log_size)
+    log = LogWriter(env, settings, LogFiles(env, settings))
+    log.begin_stream()
+    return log
+
+
+def read_back(env: Env, folder: str = FOLDER) -> list[tuple[int, bytes]]:
+    """All records but fillers, with their positions, in order; every file must be sound."""
+    found = []
+    sequence = LogSequence.find(env, [folder])
+    for _, info in sorted(sequence.logs.items()):
+        with LogFile.open(env, info.path, signature=sequence.signature) as log:
+            log.check()
+            for position, raw in log.records():
+                if decode(raw).type != T.NOP2:
+                    place = position.generation << 32 | position.sector << 16 | position.byte
+                    found.append((place, raw))
+            assert log.unfinished is None
+    return found
+
+
+def trace(text: bytes) -> bytes:
+    return encode(T.TRACE, procid=5, text=text)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9000), st.booleans()), max_size=60))
+def test_records_come_back_at_the_positions_told(steps: list[tuple[int, bool]]) -> None:
+    env = MemoryEnv()
+    log = writer(env)
+    written = []
+    for number, (size, flush) in enumerate(steps):
+        record = trace(bytes([number + 1]) * size)
+        written.append((log.append(record), record))
+        if flush:
+            log.flush()
+    log.flush()
+    assert read_back(env) == written
+
+
+def test_generations_are_a_chain() -> None:
+    env = MemoryEnv()
+    log = writer(env)
+    for number in range(300):
+        log.append(trace(bytes([number % 250 + 1]) * 2000))
+    log.flush()
+    sequence = LogSequence.find(env, [FOLDER])
+    assert len(sequence.logs) > 5
+    assert not sequence.gaps
+    for before, after in pairwise(info for _, info in sorted(sequence.logs.items())):
+        assert before.header is not None
+        assert after.header is not None
+        assert after.header.previous_created == before.header.created
+        with LogFile.open(env, before.path) as file:
+            assert after.header.previous_checksum == file.scan().checksum
+
+
+def test_a_flushed_record_survives_the_loss_of_everything_unsynced() -> None:
+    env = MemoryEnv()
+    log = writer(env)
+    kept = [trace(bytes([n + 1]) * 3000) for n in range(60)]
+    for record in kept:
+        log.append(record)
+    log.flush()
+    log.append(trace(b"lost"))
+    after = env.crashed(Crash.ALL_LOST)
+    assert [raw for _, raw in read_back(after)] == kept
+
+
+def test_records_that_lie_together_share_a_file() -> None:
+    env = MemoryEnv()
+    log = writer(env)
+    pair = trace(b"a" * 3000), trace(b"b" * 3000)
+    for _ in range(40):
+        log.append_together(*pair)
+        log.append(trace(b"c" * 500))
+    log.flush()
+    found = read_back(env)
+    for (first, raw), (second, _) in pairwise(found):
+        if raw == pair[0]:
+            assert first >> 32 == second >> 32
+
+
+def test_a_record_longer_than_a_log_is_refused() -> None:
+    env = MemoryEnv()
+    log = writer(env)
+    with pytest.raises(InvalidUse):
+        log.append(encode(T.IGNORED9, content=bytes(70_000)))
+    log.append(encode(T.IGNORED9, content=bytes(60_000)))
+    log.flush()
+    assert len(read_back(env)) == 1
+
+
+def test_many_threads_share_flushes(tmp_path: Path) -> None:
+    log = writer(OsEnv(), str(tmp_path), 1 << 20)
+    lock = threading.Lock()
+
+    def commit(name: bytes) -> None:
+        for _ in range(20):
+            with lock:
+                position = log.append(trace(name))
+            log.flush(position)
+            assert log.durable > position
+
+    threads = [threading.Thread(target=commit, args=(b"%d" % n,)) for n in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log.close()
+    assert len(read_back(OsEnv(), str(tmp_path))) == 320
+    assert log.flushes < 320
