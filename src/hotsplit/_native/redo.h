@@ -4,6 +4,7 @@
 #ifndef HOTSPLIT_REDO_H
 #define HOTSPLIT_REDO_H
 
+#include "node.h"
 #include "page.h"
 #include "pagetable.h"
 #include "session.h"
@@ -115,72 +116,6 @@ static hs_session *hs_get_session(hs_core *c, uint32_t procid)
     if (!c->sessions[procid])
         c->sessions[procid] = calloc(1, sizeof(hs_session));
     return c->sessions[procid];
-}
-
-/* A node taken apart. */
-typedef struct {
-    uint8_t *page;
-    uint32_t size, line, key_part, shared, flags, data_size;
-    const uint8_t *start, *prefix, *suffix, *data;
-    uint32_t suffix_size;
-} hs_node;
-
-static const char *hs_prefix(const uint8_t *p, uint32_t size, const uint8_t **prefix, uint32_t *length)
-{
-    uint32_t flags = hs_get32(p + 36);
-    hs_line t;
-    const char *why;
-    *length = 0;
-    *prefix = p;
-    if ((flags & 0x21u) == 1u || !hs_count(p))
-        return NULL;
-    why = hs_locate(p, size, 0, &t);
-    if (why)
-        return why;
-    if (flags & 1u) {
-        if (t.length > 16) {
-            *prefix = p + t.start + 16;
-            *length = t.length - 16;
-        }
-        return NULL;
-    }
-    *prefix = p + t.start;
-    *length = t.length;
-    return NULL;
-}
-
-static const char *hs_read_node(uint8_t *page, uint32_t size, uint32_t iline, hs_node *n)
-{
-    uint32_t at = 0, prefix_size;
-    hs_line t;
-    const char *why;
-    n->page = page;
-    n->size = size;
-    n->line = iline + hs_reserved(page);
-    why = hs_locate(page, size, n->line, &t);
-    if (!why)
-        why = hs_prefix(page, size, &n->prefix, &prefix_size);
-    if (why)
-        return why;
-    n->start = page + t.start;
-    n->flags = t.flags;
-    n->shared = 0;
-    if (t.flags & HS_NODE_COMPRESSED) {
-        if (t.length < 4)
-            return "a node does not fit its line";
-        n->shared = hs_get16(n->start) & 0x1FFFu;
-        at = 2;
-    }
-    if (t.length < at + 2)
-        return "a node does not fit its line";
-    n->suffix_size = hs_get16(n->start + at) & 0x1FFFu;
-    n->key_part = at + 2 + n->suffix_size;
-    if (n->key_part > t.length || n->shared > prefix_size)
-        return "a node does not fit its line";
-    n->suffix = n->start + at + 2;
-    n->data = n->start + n->key_part;
-    n->data_size = t.length - n->key_part;
-    return NULL;
 }
 
 /* Give the node new data (which may lie in the core's scratch). */

@@ -114,7 +114,7 @@ def test_a_record_longer_than_a_log_is_refused() -> None:
     log = writer(env)
     with pytest.raises(InvalidUse):
         log.append(encode(T.IGNORED9, content=bytes(70_000)))
-    log.append(encode(T.IGNORED9, content=bytes(60_000)))
+    log.append(encode(T.IGNORED9, content=bytes(50_000)))
     log.flush()
     assert len(read_back(env)) == 1
 

@@ -13,7 +13,7 @@ from hotsplit.ese.format.attachments import DbmsParameters
 from hotsplit.ese.format.names import BASE_LENGTH
 
 LOG_VERSION = (8, 4000, 5, 16)
-"""Major, minor, update-major, update-minor: what Windows 10 wrote, readable by all later engines."""
+"""Major, minor, update-major, update-minor: as Windows 10 wrote, all later engines read it."""
 
 ENGINE_VERSION = 8920
 """Engine format version that goes with LOG_VERSION."""

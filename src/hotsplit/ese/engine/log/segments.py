@@ -58,7 +58,7 @@ class SegmentBuffer:
         return self.generation << 32 | sector << 16 | byte
 
     def fits(self, size: int) -> bool:
-        """Tell whether a record of `size` bytes can still go to this file, in fragments if must be."""
+        """Tell whether a record of `size` bytes can still go to this file."""
         if self._sector > self._last:
             return False
         room = _ROOM - len(self._open)

@@ -1,0 +1,90 @@
+"""Search in the pages of a tree: the readable reference of the ``tree`` kernel.
+
+A page is a bytearray. Nodes are counted from 0. Functions raise ValueError where a node does not
+hold together.
+
+Source: format specification 3.1, 3.2 (nodes), 4.2, 4.3 (seek).
+"""
+
+from __future__ import annotations
+
+from hotsplit._native import page_py as pages
+
+Buffer = bytearray
+_COMPRESSED = 4
+_LENGTH = 0x1FFF
+_WORTH = 2  # a shared prefix must be longer than its own length field
+
+
+def _first(page: bytearray) -> int:
+    return max(1, page[35] >> 4 & 7)
+
+
+def _nodes(page: bytearray) -> int:
+    return max(0, (page[34] | (page[35] & 0xF) << 8) - _first(page))
+
+
+def _prefix(page: bytearray) -> bytes:
+    flags = int.from_bytes(page[36:40], "little")
+    if (flags & 1 and not flags & 0x20) or not page[34] | page[35] & 0xF:
+        return b""
+    start, length, _ = pages.locate(page, 0)
+    external = bytes(page[start : start + length])
+    return external[16:] if flags & 1 else external
+
+
+def node(page: bytearray, i: int) -> tuple[bytes, bytes, int]:
+    """Return (key, data, flags) of node `i`."""
+    start, length, flags = pages.locate(page, i + _first(page))
+    line, prefix = bytes(page[start : start + length]), _prefix(page)
+    at = shared_size = 0
+    if flags & _COMPRESSED:
+        at, shared_size = 2, int.from_bytes(line[:2], "little") & _LENGTH
+    end = at + 2 + (int.from_bytes(line[at : at + 2], "little") & _LENGTH)
+    if len(line) < at + 2 or end > length or shared_size > len(prefix):
+        raise ValueError("a node does not fit its line")
+    return prefix[:shared_size] + line[at + 2 : end], line[end:], flags
+
+
+def find(page: bytearray, key: bytes, data: bytes | None) -> tuple[int, bool]:
+    """Return the first node that is not below (key, data), and whether it is that very one.
+
+    data: None where keys alone are in order (unique trees).
+    """
+    low, high, exact = 0, _nodes(page), False
+    while low < high:
+        middle = (low + high) // 2
+        found, content, _ = node(page, middle)
+        here = (found, content if data is not None else b"")
+        if here < (key, data or b""):
+            low = middle + 1
+        else:
+            high = middle
+            exact = exact or here == (key, data or b"")
+    return low, exact
+
+
+def child(page: bytearray, mark: bytes) -> tuple[int, int]:
+    """Return (node, page number) of the child below which a bookmark belongs."""
+    low, high = 0, _nodes(page) - 1
+    if high < 0:
+        raise ValueError("an internal page has no children")
+    while low < high:
+        middle = (low + high) // 2
+        separator = node(page, middle)[0]
+        if separator and separator <= mark:
+            low = middle + 1
+        else:
+            high = middle
+    data = node(page, low)[1]
+    if len(data) != 4:
+        raise ValueError("a child pointer is not 4 bytes long")
+    return low, int.from_bytes(data, "little")
+
+
+def shared(page: bytearray, key: bytes) -> int:
+    """Return how many bytes of `key` the page's prefix stands for: 0 where it is not worth it."""
+    prefix = _prefix(page)
+    limit = min(len(key), len(prefix))
+    same = next((i for i in range(limit) if key[i] != prefix[i]), limit)
+    return same if same > _WORTH else 0

@@ -1,0 +1,83 @@
+"""Search in pages: the kernel against its reference and against the obvious."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hotsplit import _native
+from hotsplit._native import tree_py
+from hotsplit.ese.format.page import Node, Page, PageFlag
+
+FORMS = [pytest.param(m, id=m.__name__) for m in {tree_py, _native.load("tree")}]
+KEYS = st.binary(min_size=1, max_size=12)
+
+
+def leaf(nodes: list[Node], prefix: bytes, size: int, flags: int = PageFlag.LEAF) -> bytearray:
+    page = Page.new(size, 9, 5, 1, flags)
+    page.fill(prefix, nodes)
+    assert isinstance(page.data, bytearray)
+    return page.data
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [4096, 32768])
+@given(
+    nodes=st.dictionaries(KEYS, st.binary(min_size=1, max_size=9), max_size=25),
+    prefix=KEYS,
+    wanted=KEYS,
+)
+def test_the_first_node_not_below_is_found(
+    form: ModuleType, size: int, nodes: dict[bytes, bytes], prefix: bytes, wanted: bytes
+) -> None:
+    ordered = sorted(nodes.items())
+    page = leaf([Node(k, d) for k, d in ordered], prefix, size)
+    for key in (wanted, *nodes):
+        below = sum(k < key for k, _ in ordered)
+        assert form.find(page, key, None) == (below, key in nodes)
+    for i, (key, data) in enumerate(ordered):
+        assert form.node(page, i)[:2] == (key, data)
+    with pytest.raises(ValueError):
+        form.node(page, len(ordered))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(
+    marks=st.sets(st.tuples(KEYS, st.binary(min_size=1, max_size=3)), max_size=25),
+    wanted=st.tuples(KEYS, st.binary(max_size=3)),
+)
+def test_equal_keys_are_ordered_by_data(
+    form: ModuleType, marks: set[tuple[bytes, bytes]], wanted: tuple[bytes, bytes]
+) -> None:
+    ordered = sorted(marks)
+    page = leaf([Node(k, d) for k, d in ordered], b"\0\0\0", 4096)
+    for mark in (wanted, *marks):
+        assert form.find(page, *mark) == (sum(m < mark for m in ordered), mark in marks)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(separators=st.sets(KEYS, max_size=20), wanted=KEYS)
+def test_the_child_is_the_one_with_the_first_separator_above(
+    form: ModuleType, separators: set[bytes], wanted: bytes
+) -> None:
+    ordered = [*sorted(separators), b""]
+    nodes = [Node(k, (100 + i).to_bytes(4, "little")) for i, k in enumerate(ordered)]
+    page = leaf(nodes, b"\0\0\0", 4096, 0)
+    for mark in (wanted, *separators):
+        place = sum(k <= mark for k in separators)
+        assert form.child(page, mark) == (place, 100 + place)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(prefix=KEYS, key=KEYS)
+def test_a_prefix_is_shared_where_it_saves_bytes(
+    form: ModuleType, prefix: bytes, key: bytes
+) -> None:
+    page = leaf([], prefix, 4096)
+    line, _ = Page.encode(Node(key, b"x"), prefix)
+    shared = form.shared(page, key)
+    assert key[:shared] == prefix[:shared]
+    assert len(line) == len(key) + 3 + (2 - shared if shared else 0)
