@@ -156,6 +156,8 @@ cdef class Core:
         db.attached = 1
         db.position = position
         db.required = required
+        db.dbtime = 0
+        db.objid = 0
 
     def detach(self, uint8_t dbid):
         self.c.databases[dbid].attached = 0
@@ -201,6 +203,11 @@ cdef class Core:
         cdef hs_slot *slot = hs_look(&self.c.table, hs_key(dbid, pgno))
         if slot != NULL and slot.data != NULL:
             slot.flags |= HS_DIRTY
+
+    def clean(self, uint8_t dbid, uint32_t pgno):
+        cdef hs_slot *slot = hs_look(&self.c.table, hs_key(dbid, pgno))
+        if slot != NULL:
+            slot.flags &= ~<uint32_t>HS_DIRTY
 
     def skip(self, uint8_t dbid, uint32_t pgno):
         cdef uint64_t key = hs_key(dbid, pgno)
