@@ -1,0 +1,206 @@
+"""`make fuzz`: run cases in child processes, watch over them, keep what they find.
+
+Settings are environment variables. FUZZ_SECONDS: how long (300). FUZZ_SEED: the seed of an earlier
+run, to run the same cases again; drawn and printed otherwise. FUZZ_CASE: run this case alone.
+FUZZ_JOBS: how many processes (one a core). Exit status: 0 without findings, 1 with some.
+
+A finding is an exception that is not a HotsplitError, an outcome against the contract of a command,
+a death of the process, more than 512 MB of memory, or more than `CASE_SECONDS` for one case. Of
+each kind the first is kept in `fuzz/findings`: the files, and what happened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import queue
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from fuzz.case import build
+from fuzz.seeds import all_seeds
+from fuzz.worker import run_case
+
+CASE_SECONDS = 30.0
+"""Of wall time, since several processes may share a core."""
+
+FINDINGS = Path(__file__).parent / "findings"
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass
+class Finding:
+    """Something that must not be. kind: equal for failures of one cause."""
+
+    case: int
+    target: str
+    kind: str
+    text: str
+
+
+@dataclass
+class Totals:
+    """What a run did."""
+
+    seed: str
+    cases: int = 0
+    slowest: float = 0.0
+    kinds: Counter[str] = field(default_factory=Counter)
+    first: dict[str, Finding] = field(default_factory=dict)
+
+    def take(self, finding: Finding) -> None:
+        """Count a finding; keep the first of its kind."""
+        self.kinds[finding.kind] += 1
+        if finding.kind not in self.first:
+            self.first[finding.kind] = finding
+            print(f"\n{finding.kind} (case {finding.case}, {finding.target})", flush=True)
+            save(self.seed, finding)
+
+
+class Child:
+    """One child process and the case that it is at."""
+
+    def __init__(self, seed: str, first: int, step: int) -> None:
+        self.case = first
+        self.since = time.monotonic()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "fuzz.worker", seed, str(first), str(step)],
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            cwd=_ROOT,
+            text=True,
+        )
+        self.lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        assert self._process.stdout is not None
+        threading.Thread(target=self._pump, args=(self._process.stdout,), daemon=True).start()
+
+    def _pump(self, stdout: IO[str]) -> None:
+        for line in stdout:
+            self.lines.put(line)
+        self.lines.put(None)
+
+    def end(self, *, ask: bool = False) -> str:
+        """End the process; return what it wrote to stderr. ask: first let it say where it is."""
+        if ask:
+            self._process.send_signal(signal.SIGUSR1)
+            time.sleep(0.5)
+        self._process.kill()
+        status = self._process.wait()
+        self._stderr.seek(0)
+        text = self._stderr.read().decode(errors="replace")
+        self._stderr.close()
+        return f"exit status {status}\n{text}"
+
+    def died(self) -> str:
+        """Return the end of a process that ended by itself."""
+        self._process.wait()
+        return self.end()
+
+
+def fuzz(seed: str, seconds: float, jobs: int) -> Totals:
+    """Run cases of a seed for some time."""
+    totals = Totals(seed)
+    children = [Child(seed, number, jobs) for number in range(jobs)]
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for number, child in enumerate(children):
+            finding = _watch(child, totals)
+            if finding is not None:
+                totals.take(finding)
+                children[number] = Child(seed, child.case + jobs, jobs)
+    for child in children:
+        child.end()
+    return totals
+
+
+def _watch(child: Child, totals: Totals) -> Finding | None:
+    """Take a child's next message; return a finding if the child is gone or hangs."""
+    try:
+        line = child.lines.get(timeout=0.05)
+    except queue.Empty:
+        if time.monotonic() - child.since < CASE_SECONDS:
+            return None
+        text = child.end(ask=True)
+        return Finding(child.case, "", f"hang {_place(text)}", text)
+    if line is None:
+        text = child.died()
+        return Finding(child.case, "", f"death {_place(text)}", text)
+    _take(json.loads(line), child, totals)
+    return None
+
+
+def _take(message: dict[str, Any], child: Child, totals: Totals) -> None:
+    child.since = time.monotonic()
+    if "begun" in message:
+        child.case = message["begun"]
+        return
+    totals.cases += 1
+    totals.slowest = max(totals.slowest, message["seconds"])
+    for found in message["findings"]:
+        totals.take(Finding(message["case"], found["target"], found["kind"], found["text"]))
+
+
+def _place(text: str) -> str:
+    """Return where a process stood, out of the stack that it wrote."""
+    frames = re.findall(r'File ".*?hotsplit/([^"]*)", line \d+ in (\w+)', text)
+    sanitizer = re.findall(r"(?:ERROR: AddressSanitizer: |runtime error: )(.*)", text)
+    return " ".join([*sanitizer[:1], *(":".join(frame) for frame in frames[:3])])
+
+
+def save(seed: str, finding: Finding) -> Path:
+    """Keep the files of a finding and what happened; return the folder."""
+    name = hashlib.sha256(finding.kind.encode()).hexdigest()[:12]
+    folder = FINDINGS / name
+    case = build(seed, finding.case, all_seeds())
+    folder.mkdir(parents=True, exist_ok=True)
+    again = f"FUZZ_SEED={seed} FUZZ_CASE={finding.case} make fuzz"
+    text = f"{finding.kind}\n{again}\n{case.origin}: {case.changed}\n\n{finding.text}\n"
+    (folder / "what.txt").write_text(text)
+    for file, data in case.files.items():
+        (folder / file).write_bytes(data)
+    return folder
+
+
+def one_case(seed: str, number: int) -> int:
+    """Run one case in this process and show what comes of it."""
+    case = build(seed, number, all_seeds())
+    print(f"{case.origin}: changed {', '.join(case.changed)}")
+    report = run_case(case)
+    for target, outcome in report["outcomes"].items():
+        print(f"{target}: {outcome}")
+    for found in report["findings"]:
+        print(f"\n{found['target']}: {found['kind']}\n{found['text']}")
+    return 1 if report["findings"] else 0
+
+
+def main() -> int:
+    """Run as the environment says; return the exit status."""
+    seed = os.environ.get("FUZZ_SEED") or secrets.token_hex(4)
+    number = os.environ.get("FUZZ_CASE")
+    if number:
+        return one_case(seed, int(number))
+    seconds = float(os.environ.get("FUZZ_SECONDS", "300"))
+    jobs = int(os.environ.get("FUZZ_JOBS", os.cpu_count() or 1))
+    print(f"Fuzzing for {seconds:g} s, FUZZ_SEED={seed}, {len(all_seeds())} seed sets", flush=True)
+    totals = fuzz(seed, seconds, jobs)
+    print(f"{totals.cases} cases, the slowest took {totals.slowest:.2f} s")
+    for kind, count in totals.kinds.most_common():
+        print(f"{count:6} {kind}")
+    print(f"{len(totals.kinds)} kinds of findings" + (f" in {FINDINGS}" if totals.kinds else ""))
+    return 1 if totals.kinds else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""What is done with the files of a case. Nothing may raise but HotsplitError."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from hotsplit.cli import main
+from hotsplit.errors import HotsplitError, error_classes
+from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.files.identify import FileKind, identify
+from hotsplit.ese.files.logfile import LogFile
+from hotsplit.ese.format.logrecord import decode
+from hotsplit.ese.read.database import Database
+from hotsplit.ese.read.export import RowWriter
+from hotsplit.ese.read.table import Table
+from hotsplit.ese.recovery.recover import recover
+
+MOST_TABLES, MOST_ROWS = 60, 3000
+_STATUSES = {0, 3, 4, *(cls.exit_status for cls in error_classes())}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the files of a case lie. changed: the paths of those that are worth looking at."""
+
+    folder: Path
+    changed: list[Path]
+    scratch: Path
+
+    def of_kind(self, kind: FileKind) -> Iterator[Path]:
+        """Yield the changed files of a kind."""
+        for path in self.changed:
+            if identify(OsEnv(), str(path)) == kind:
+                yield path
+
+
+Target = Callable[[Place], str]
+"""Returns the outcome in words."""
+
+
+class WrongOutcome(Exception):
+    """A command ended in a way that its contract does not know."""
+
+
+def run_command(*args: str) -> tuple[int, str]:
+    """Run a command line in this process; return exit status and standard output."""
+    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            main(list(args))
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+    out.flush()
+    return status, out.buffer.getvalue().decode()
+
+
+def _json_command(*args: str) -> str:
+    status, text = run_command(*args, "--json")
+    if status not in _STATUSES:
+        raise WrongOutcome(f"exit status {status} of {args}: {text[:300]}")
+    report = json.loads(text)
+    error = report.get("error")
+    if (status not in (0, 3, 4)) != (error is not None) and args[0] != "verify":
+        raise WrongOutcome(f"exit status {status}, error {error}")
+    return f"{status} {error and error['name']}"
+
+
+def verify(place: Place) -> str:
+    """Check the files."""
+    return _json_command("verify", *map(str, place.changed))
+
+
+def inspect(place: Place) -> str:
+    """Show the headers of the files."""
+    return _json_command("inspect", *map(str, place.changed))
+
+
+def logs(place: Place) -> str:
+    """List the logs."""
+    return _json_command("logs", str(place.folder))
+
+
+def records(place: Place) -> str:
+    """Decode every record of the logs."""
+    found = []
+    for path in place.of_kind(FileKind.LOG):
+        count = 0
+        try:
+            with LogFile.open(OsEnv(), str(path)) as log:
+                for _position, raw in log.records():
+                    decode(raw).as_dict()
+                    count += 1
+            found.append(str(count))
+        except HotsplitError as error:
+            found.append(f"{count} {error.jet.title}")
+    return " ".join(found)
+
+
+def rows(place: Place) -> str:
+    """Read every table of the databases."""
+    return " ".join(_read_all(path) for path in place.of_kind(FileKind.DATABASE))
+
+
+def recover_all(place: Place) -> str:
+    """Recover all databases; read the result."""
+    folder, into = place.folder, place.scratch / "recovered"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    everything = Place(folder, sorted(folder.iterdir()), place.scratch)
+    databases = [str(path) for path in everything.of_kind(FileKind.DATABASE)]
+    if not databases:
+        return "no database"
+    try:
+        result = recover(OsEnv(), databases, [str(folder)], str(into))
+        outcome = " ".join(_read_all(into / Path(path).name) for path in databases)
+        outcome += f" {result.undone}"
+    except HotsplitError as error:
+        outcome = f"{error.jet.title} {error.message}"
+        if into.exists():
+            raise WrongOutcome(f"a result is there in spite of {outcome}") from error
+    if before != {path.name: path.read_bytes() for path in folder.iterdir()}:
+        raise WrongOutcome("the source was changed")
+    return outcome
+
+
+TARGETS: tuple[Target, ...] = (verify, inspect, logs, records, rows, recover_all)
+
+
+def _read_all(path: Path) -> str:
+    """Read a database; return the number of rows and a sum of what they hold."""
+    digest, count = hashlib.sha256(), 0
+    try:
+        with Database.open(OsEnv(), str(path)) as db:
+            for name in db.tables(system=True)[:MOST_TABLES]:
+                with contextlib.suppress(HotsplitError):
+                    count += _read_table(db.table(name), digest.update)
+            found = sum(db.reporter.counts.values())
+    except HotsplitError as error:
+        return error.jet.title
+    return f"{count} rows {found} findings {digest.hexdigest()[:16]}"
+
+
+def _read_table(table: Table, update: Callable[[bytes], None]) -> int:
+    writer, count = RowWriter(table.columns, "jsonl"), 0
+    values = itertools.islice(table.values(), MOST_ROWS)
+    while batch := list(itertools.islice(values, 500)):
+        update(writer.encode(batch))
+        count += len(batch)
+    for record in itertools.islice(table.records([]), MOST_ROWS):
+        update(record.key)
+    for index in table.indexes[:10]:
+        with contextlib.suppress(HotsplitError):
+            for entry in itertools.islice(table.entries(index), MOST_ROWS):
+                update(entry.key + entry.bookmark)
+    return count
