@@ -162,8 +162,7 @@ class Catalog:
         elif kind == RowType.INDEX:
             table.indexes.append(_index(row))
         elif kind == RowType.LONG_VALUE:
-            table.long_value_objid = row["Id"]
-            table.long_value_root = row["ColtypOrPgnoFDP"]
+            table.long_value_objid, table.long_value_root = _tree_of(row)
 
 
 def _key_objid(key: bytes) -> int:
@@ -208,14 +207,21 @@ def _column(row: dict[str, Any], of_catalog: bool) -> ColumnDef | None:
     )
 
 
+def _tree_of(row: dict[str, Any]) -> tuple[int, int]:
+    """Return object id and root page of the tree that a catalog row names."""
+    objid, root = row["Id"], row["ColtypOrPgnoFDP"]
+    if objid is None or root is None:
+        raise ValueError("no object id or no root page")
+    return objid, root
+
+
 def _index(row: dict[str, Any]) -> IndexDef:
     flags = _unsigned(row["Flags"])
     locale = (row["LocaleName"] or b"").decode("utf-16-le", "replace")
     var_most = row["VarSegMac"]
     return IndexDef(
         _text(row["Name"]),
-        row["Id"],
-        row["ColtypOrPgnoFDP"],
+        *_tree_of(row),
         flags,
         parse_segments(row["KeyFldIDs"] or b"", flags),
         parse_segments(row["ConditionalColumns"] or b"", flags),
