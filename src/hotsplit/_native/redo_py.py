@@ -163,12 +163,13 @@ class Core:
     # Databases and counters
 
     def attach(self, dbid: int, position: int, required: int) -> None:
-        """Carry out records of `dbid` behind `position`.
+        """Carry out records of `dbid` behind `position`; its counters begin anew.
 
         required: pages may be newer than the log up to this generation.
         """
         db = self._databases[dbid]
         db.attached, db.position, db.required = True, position, required
+        db.dbtime = db.objid = 0
 
     def detach(self, dbid: int) -> None:
         """Ignore records of `dbid` from now on."""
@@ -207,6 +208,10 @@ class Core:
     def dirty(self, dbid: int, pgno: int) -> None:
         """Mark a resident page changed."""
         self._dirty.add((dbid, pgno))
+
+    def clean(self, dbid: int, pgno: int) -> None:
+        """Mark a resident page as written."""
+        self._dirty.discard((dbid, pgno))
 
     def skip(self, dbid: int, pgno: int) -> None:
         """Leave a page alone: records do not change it until it is loaded anew."""
