@@ -14,15 +14,15 @@ CHANGING = (*GROWING, "sync", "rename", "remove", "sync_dir")
 """Operations that change something or make it durable: the ones that are counted."""
 
 
-class Killed(BaseException):  # noqa: N818 - not an error: the process is gone
+class Killed(BaseException):
     """The process ends here: nothing may catch this and go on."""
 
 
 class FaultEnv(MemoryEnv):
     """Files in memory, and faults set by the attributes and methods below.
 
-    changes: operations of `CHANGING` so far, as (kind, path). kill_at: number (from 1) of the change
-    before which the process ends; every change after it is refused too, so that no clean-up runs.
+    changes: operations of `CHANGING` so far, as (kind, path). kill_at: number (from 1) of the
+    change before which the process ends; all changes after it are refused too: no clean-up runs.
     """
 
     def __init__(self, largest: int = 1 << 30) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import itertools
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -56,7 +57,7 @@ class Write:
         edges = [0, *cuts, len(self.data)]
         return [
             Write(self.offset + start, self.data[start:end])
-            for start, end in zip(edges, edges[1:], strict=False)
+            for start, end in itertools.pairwise(edges)
         ]
 
 
@@ -335,7 +336,8 @@ class MemoryEnv:
             if not self.exists(above):
                 self.step("mkdir", above)
                 self._make(above, Folder())
-        self._folder(path)
+        if not self.is_dir(path):
+            raise TargetExists("File exists", file=path)
 
     def rename(self, old: str, new: str) -> None:
         """See `Env`."""
@@ -345,12 +347,22 @@ class MemoryEnv:
         node = source.live.get(old_name)
         if node is None:
             raise FileMissing("No such file or directory", file=old)
-        there = target.live.get(new_name)
-        if isinstance(there, Folder) and (there.live or not isinstance(node, Folder)):
-            raise TargetExists("Directory not empty", file=old)
+        if self._parts(new) == self._parts(old):
+            return
+        self._check_rename(old, new, node, target.live.get(new_name))
         del source.live[old_name]
         target.live[new_name] = node
         self._pending.append(Naming(node, (source, old_name), (target, new_name)))
+
+    def _check_rename(
+        self, old: str, new: str, node: Folder | Content, there: Folder | Content | None
+    ) -> None:
+        if self._parts(new)[: len(self._parts(old))] == self._parts(old):
+            raise IoFailed("Invalid argument", file=old)
+        if isinstance(there, Content) and isinstance(node, Folder):
+            raise FileMissing("Not a directory", file=old)
+        if isinstance(there, Folder) and (there.live or isinstance(node, Content)):
+            raise TargetExists("Directory not empty", file=old)
 
     def remove(self, path: str) -> None:
         """See `Env`."""
