@@ -52,7 +52,10 @@ def _check_headers(file: DatabaseFile, start: bytes, result: ScanResult) -> None
     """Judge the two copies, which the engine calls pages -1 and 0."""
     size = file.page_size
     copies = [start[:size], start[size : 2 * size]]
-    good = [int.from_bytes(c[:4], "little") == header_checksum(c) and any(c) for c in copies]
+    good = [
+        len(c) == size and any(c) and int.from_bytes(c[:4], "little") == header_checksum(c)
+        for c in copies
+    ]
     for number, (copy, sound) in enumerate(zip(copies, good, strict=True), start=-1):
         result.pages += 1
         result.bytes += size
