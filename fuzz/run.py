@@ -109,12 +109,12 @@ class Child:
         return self.end()
 
 
-def fuzz(seed: str, seconds: float, jobs: int) -> Totals:
-    """Run cases of a seed for some time."""
+def fuzz(seed: str, seconds: float, jobs: int, enough: int = 1000) -> Totals:
+    """Run cases of a seed for some time, or until there are so many kinds of findings."""
     totals = Totals(seed)
     children = [Child(seed, number, jobs) for number in range(jobs)]
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end and len(totals.first) < enough:
         for number, child in enumerate(children):
             finding = _watch(child, totals)
             if finding is not None:

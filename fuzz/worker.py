@@ -66,16 +66,31 @@ def _described(error: Exception) -> dict[str, str]:
     return {"kind": " ".join([type(error).__name__, *places]), "text": text}
 
 
+def _greedy(_: Place) -> str:
+    return str(len(bytes(MEMORY)))
+
+
+def _endless(_: Place) -> str:
+    while True:
+        pass
+
+
+SELF_TESTS: dict[str, Target] = {"exit": lambda _: os._exit(9), "hang": _endless, "memory": _greedy}
+"""Targets that break the rules, to see that it is noticed (FUZZ_SELF_TEST names one)."""
+
+
 def main() -> None:
     """Run cases until killed."""
     seed, first, step = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
     limit()
     seeds = all_seeds()
+    test = os.environ.get("FUZZ_SELF_TEST")
+    targets = TARGETS if test is None else (SELF_TESTS[test],)
     number = first
     while True:
         print(json.dumps({"begun": number}), flush=True)
         start = time.process_time()
-        report = run_case(build(seed, number, seeds))
+        report = run_case(build(seed, number, seeds), targets)
         report["seconds"] = round(time.process_time() - start, 3)
         print(json.dumps(report), flush=True)
         number += step
