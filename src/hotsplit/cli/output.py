@@ -68,6 +68,11 @@ class Output:
         """Print a notice on stderr, in either mode."""
         click.secho(text, err=True, fg="yellow")
 
+    def warn(self, text: str) -> None:
+        """Print a warning for people on stderr; nothing in JSON mode, where the object has it."""
+        if not self.json:
+            click.secho(f"Warning: {text}", err=True, fg="yellow")
+
     def error(self, error: HotsplitError) -> None:
         """Print an error for people on stderr."""
         click.secho(f"Error: {error}", err=True, fg="red", bold=True)

@@ -13,6 +13,7 @@ from hotsplit.errors import HotsplitError
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.read.database import Database
+from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.recover import recover
 from tests.conftest import manifest, set_names, unpack_vector
 from tests.expected import compare_rows
@@ -67,7 +68,7 @@ def test_redo_without_undo_gives_the_engines_pages(name: str, tmp_path: Path) ->
     folder, size = unpack_vector(name), manifest()[name]["page_size"]
     source = folder / "crash"
     out = str(tmp_path / "out")
-    result = recover(OsEnv(), [str(source / "test.edb")], [str(source)], out, undo=False)
+    result = recover(OsEnv(), [str(source / "test.edb")], [str(source)], out, Options(undo=False))
     ours = Path(result.databases[0][0]).read_bytes()
     theirs = (folder / "redo/test.edb").read_bytes()
     wrong = []

@@ -11,7 +11,7 @@ from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.merge import redo_merge
 from hotsplit.ese.recovery.pages import PageAccess
 from hotsplit.ese.recovery.split import redo_split
-from hotsplit.ese.recovery.trees import HANDLERS
+from hotsplit.ese.recovery.trees import MACRO_HANDLERS
 
 _SPLITS, _MERGES = (T.SPLIT, T.SPLIT2), (T.MERGE, T.MERGE2)
 
@@ -61,7 +61,7 @@ def carry_out(pages: PageAccess, records: list[LogRecord]) -> None:
         redo_merge(pages, merges)
     else:
         for record in others:
-            handler = HANDLERS.get(record.type)
+            handler = MACRO_HANDLERS.get(record.type)
             if handler is None:
                 raise RecoveryFailed(
                     f"A macro with {record.tag} alone is not understood", jet=Jet.errLogCorrupted

@@ -7,27 +7,12 @@ that the replay kernel hands over; the kernel has its own for single nodes.
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from hotsplit.errors import DbtimeMismatch, FileTruncated, HotsplitError, Jet, PageDamaged
 from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.logrecord import NO_DBTIME
 from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.recovery.core import Core
-
-
-class PageStore(Protocol):
-    """Where the pages of one database lie."""
-
-    path: str
-
-    def read_page(self, pgno: int) -> bytes:
-        """Return a verified page. Raises PageDamaged (-1018, -1019), FileTruncated (-4001)."""
-        ...
-
-    def write_page(self, pgno: int, data: bytearray) -> None:
-        """Write a page, stamping its checksum; the file grows if need be."""
-        ...
+from hotsplit.ese.recovery.store import Store
 
 
 def position_of(value: int) -> LogPosition:
@@ -46,7 +31,7 @@ class PageAccess:
     def __init__(self, core: Core, page_size: int, budget: int) -> None:
         self.core = core
         self.page_size = page_size
-        self.stores: dict[int, PageStore] = {}
+        self.stores: dict[int, Store] = {}
         self.required: dict[int, int] = {}
         self.pending: dict[tuple[int, int], HotsplitError] = {}
         self._budget = max(64, budget // page_size)
@@ -81,7 +66,17 @@ class PageAccess:
             assert page is not None
             self.stores[dbid].write_page(pgno, page)
 
+    def drop(self, dbid: int, first: int, last: int) -> None:
+        """Forget pages first..last: they are cut off, or their database is closed."""
+        self.core.forget(dbid, first, last)
+        self.drop_pending(dbid, first, last)
+
     # Pages that cannot be changed now
+
+    def drop_pending(self, dbid: int, first: int, last: int) -> None:
+        """Nobody needs pages first..last any more, so it does not matter that they are unusable."""
+        for key in [k for k in self.pending if k[0] == dbid and first <= k[1] <= last]:
+            del self.pending[key]
 
     def set_aside(self, dbid: int, pgno: int, error: HotsplitError) -> None:
         """Leave a page alone for now.

@@ -1,192 +1,191 @@
-"""Soft recovery of a set of files into a new folder: the source is only read."""
+"""Recovery of a set of files into a new folder: the source is only read."""
 
 from __future__ import annotations
 
+import ntpath
 import os.path
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
-from hotsplit.errors import (
-    DatabaseMismatch,
-    HotsplitError,
-    Jet,
-    LogSequenceBroken,
-    LogsMissing,
-    TargetExists,
-)
+from hotsplit.errors import HotsplitError, TargetExists
 from hotsplit.ese.files.env import Env
-from hotsplit.ese.files.logfile import LogFile
-from hotsplit.ese.files.logsequence import LogInfo, LogSequence
-from hotsplit.ese.format.basics import LogPosition
-from hotsplit.ese.format.header import DbState
-from hotsplit.ese.recovery.replay import Replay, Target
-from hotsplit.ese.recovery.store import WorkStore
-from hotsplit.ese.recovery.undo import undo_all
+from hotsplit.ese.format.basics import LogTime
+from hotsplit.ese.format.header import DatabaseHeader, DbState
+from hotsplit.ese.recovery.databases import Setting, Target
+from hotsplit.ese.recovery.events import EventId, NoWatch, Watch, report_failure
+from hotsplit.ese.recovery.hard import complete_header
+from hotsplit.ese.recovery.inputs import Inputs, find_inputs, nothing_found
+from hotsplit.ese.recovery.options import Options
+from hotsplit.ese.recovery.plan import Plan, make_plan
+from hotsplit.ese.recovery.run import Done, run
+from hotsplit.ese.recovery.store import Store, WorkStore
+from hotsplit.report import Finding
 
 _WORK = ".hotsplit-work"
-DEFAULT_BUDGET = 256 << 20
 
 
 @dataclass
 class Recovered:
-    """What a recovery did. first, last: generations replayed; undone: operations taken back."""
+    """What a recovery did. databases: (path, state, signature) of each result.
+
+    first, last: generations replayed, 0 for none; volume: bytes of records; seconds: of it all;
+    undone: operations taken back.
+    """
 
     databases: list[tuple[str, str, str]] = field(default_factory=list)
     first: int = 0
     last: int = 0
     records: int = 0
     volume: int = 0
+    seconds: float = 0.0
     undone: int = 0
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[Finding] = field(default_factory=list)
 
 
 def recover(
-    env: Env, databases: list[str], log_folders: list[str], into: str, *, undo: bool = True
+    env: Env,
+    sources: list[str],
+    log_folders: list[str],
+    into: str,
+    options: Options = Options(),  # noqa: B008 - a frozen value
+    watch: Watch | None = None,
+    *,
+    base: str | None = None,
+    checkpoint: str | None = None,
 ) -> Recovered:
-    """Recover copies of `databases` with the logs of one stream into the new folder `into`.
+    """Recover copies of the databases in `sources` with the logs of one stream into a new folder.
 
-    The folder appears only when everything in it is complete. Raises HotsplitError.
+    sources: database files, or folders that hold them. log_folders: where the logs are; the
+    sources' folders if empty. into: must not exist; it appears only when everything in it is
+    complete. base: base name of the logs (E00), told by the databases if None. checkpoint: the
+    checkpoint file if it is not beside the logs. Raises HotsplitError.
     """
     if env.exists(into):
         raise TargetExists("The folder for the result is there already", file=into)
-    sequence = LogSequence.find(env, log_folders)
+    watch = watch or NoWatch()
+    watch.event(EventId.RECOVERY_BEGINS, f"Recovery begins: {', '.join(sources)}", *sources)
+    try:
+        inputs, plan = prepare(env, sources, log_folders, options, base, checkpoint)
+        if inputs.explicit:
+            options = replace(options, ignore_missing=True)
+        if plan.error is not None:
+            raise plan.error
+        result = _into(env, inputs, plan, into, options, watch)
+    except HotsplitError as error:
+        report_failure(watch, error)
+        raise
+    watch.event(EventId.RECOVERY_COMPLETED, "Recovery is complete")
+    return result
+
+
+def prepare(
+    env: Env,
+    sources: list[str],
+    log_folders: list[str],
+    options: Options,
+    base: str | None = None,
+    checkpoint: str | None = None,
+) -> tuple[Inputs, Plan]:
+    """Find what there is and plan its recovery. Raises FileMissing when there is nothing."""
+    relocated = [path for path in options.paths.values() if env.exists(path)]
+    inputs = find_inputs(env, [*sources, *relocated], log_folders, base)
+    if not inputs.databases and inputs.sequence is None:
+        raise nothing_found(inputs, sources)
+    if checkpoint is not None and inputs.sequence is not None:
+        inputs.sequence.checkpoint_path = checkpoint
+    return inputs, make_plan(env, inputs, options)
+
+
+def _into(
+    env: Env, inputs: Inputs, plan: Plan, into: str, options: Options, watch: Watch
+) -> Recovered:
     work = into.rstrip("/") + _WORK
     env.remove_tree(work)
     env.mkdir(work)
+    begun = time.monotonic()
     try:
-        targets = [_work_copy(env, path, work) for path in databases]
-        try:
-            result = _run(env, sequence, targets, undo=undo)
-        finally:
-            for target in targets:
-                target.store.close()
-        result.databases = [
-            (
-                os.path.join(into, os.path.basename(t.store.path)),  # noqa: PTH118, PTH119
-                DbState(t.header.state).name,
-                str(t.signature),
-            )
-            for t in targets
-        ]
+        targets, done = _recover_copies(env, inputs, plan, work, options, watch)
         env.sync_dir(work)
         env.rename(work, into)
         env.sync_dir(os.path.dirname(os.path.abspath(into)))  # noqa: PTH100, PTH120
     except BaseException:
         env.remove_tree(work)
         raise
+    result = summary(targets, done, into)
+    result.seconds = time.monotonic() - begun
     return result
 
 
-def _work_copy(env: Env, path: str, work: str) -> Target:
-    copy = os.path.join(work, os.path.basename(path))  # noqa: PTH118, PTH119
-    env.copy(path, copy)
-    store = WorkStore.open_work(env, copy)
-    return Target(store.header.db_signature, store)
+def _recover_copies(
+    env: Env, inputs: Inputs, plan: Plan, work: str, options: Options, watch: Watch
+) -> tuple[list[Target], Done]:
+    names: set[str] = set()
+    targets: list[Target] = []
+
+    def create(path: str, header: DatabaseHeader) -> Store:
+        lies_now = options.paths.get(path.lower(), ntpath.basename(path))
+        name = _free_name(os.path.basename(lies_now), names)  # noqa: PTH119
+        watch.event(EventId.DATABASE_CREATED, f"The logs create {path}", path)
+        return WorkStore.create(env, f"{work}/{name}", header)
+
+    setting = setting_for(env, inputs, plan, options, None if inputs.explicit else create)
+    try:
+        for candidate in inputs.databases:
+            copy = f"{work}/{_free_name(os.path.basename(candidate.path), names)}"  # noqa: PTH119
+            env.copy(candidate.path, copy)
+            store = WorkStore.open_work(env, copy)
+            if candidate.trailer is not None:
+                complete_header(store, candidate.trailer)
+            targets.append(Target(store.header.db_signature, store))
+        return targets, run(env, plan, targets, options, setting, watch)
+    finally:
+        for target in targets:
+            target.store.close()
 
 
-def _run(env: Env, sequence: LogSequence, targets: list[Target], *, undo: bool) -> Recovered:
-    dirty = [t for t in targets if t.header.state != DbState.CLEAN_SHUTDOWN]
-    result = Recovered()
-    if not dirty:
-        return result
-    _refuse_foreign(sequence, dirty)
-    start = _start(sequence, dirty)
-    info = _log(sequence, start.generation)
-    assert info.header is not None
-    page_size = dirty[0].store.page_size
-    replay = Replay(page_size, sequence.signature, targets, DEFAULT_BUDGET)
-    replay.begin(info.header.attachments, start)
-    result.first = start.generation
-    generation = start.generation
-    while True:
-        with LogFile.open(env, info.path) as log:
-            replay.replay(log, start)
-            end = log.end
-        result.last = generation
-        generation += 1
-        following = sequence.logs.get(generation)
-        if following is None:
-            _refuse_gap(sequence, generation)
-            break
-        _check_link(info, following)
-        info, start = following, LogPosition(generation, 1, 0)
-    _check_required(dirty, result.last)
-    replay.check_complete(result.last)
-    result.records, result.volume = replay.core.records, replay.core.volume
-    if undo:
-        result.undone = undo_all(replay.pages)
-        for dbid in list(replay.by_dbid):
-            replay.close_database(dbid, end)
-        _refuse_dirty(targets)
-    else:
-        for dbid, target in replay.by_dbid.items():
-            replay.pages.flush(dbid)
-            target.store.write_header(target.header)
-    return result
+def setting_for(
+    env: Env,
+    inputs: Inputs,
+    plan: Plan,
+    options: Options,
+    create: Callable[[str, DatabaseHeader], Store] | None,
+) -> Setting:
+    """Return what replay needs to know besides the databases."""
+    return Setting(
+        plan.sequence.signature if plan.sequence else inputs.databases[0].header.log_signature,
+        inputs.page_size,
+        create,
+        inputs.unusable,
+        options.hard,
+        lambda: LogTime.from_datetime(env.now()),
+    )
 
 
-def _start(sequence: LogSequence, dirty: list[Target]) -> LogPosition:
-    """Begin at the lowest log that a database requires, else at the oldest one."""
-    required = [t.header.gen_min_required for t in dirty if t.header.gen_min_required]
-    generation = min(required, default=sequence.lowest)
-    return LogPosition(generation, 1, 0)
-
-
-def _log(sequence: LogSequence, generation: int) -> LogInfo:
-    info = sequence.logs.get(generation)
-    if info is None:
-        raise LogsMissing(
-            f"Log {sequence.name_of(generation)} is required and missing", jet=Jet.errMissingLogFile
-        )
-    if info.error is not None:
-        raise info.error
-    return info
-
-
-def _refuse_gap(sequence: LogSequence, generation: int) -> None:
-    if sequence.highest > generation:
-        raise LogSequenceBroken(f"Log {sequence.name_of(generation)} is missing")
-
-
-def _check_link(before: LogInfo, after: LogInfo) -> None:
-    if after.error is not None:
-        raise after.error
-    assert before.header is not None
-    assert after.header is not None
-    if after.header.previous_created != before.header.created:
-        raise LogSequenceBroken(
-            "The log does not follow the one before it", file=after.path, position="header"
-        )
-
-
-def _refuse_foreign(sequence: LogSequence, dirty: list[Target]) -> None:
-    for target in dirty:
-        if target.header.log_signature != sequence.signature:
-            raise DatabaseMismatch(
-                f"The database belongs to another log stream than {sequence.base}",
-                file=target.store.path,
-                hint="Recover it with the logs of its own stream; `hotsplit inspect` shows both.",
+def summary(targets: list[Target], done: Done, folder: str) -> Recovered:
+    """Return what was done, for its caller. folder: where the databases lie now."""
+    return Recovered(
+        [
+            (
+                os.path.join(folder, os.path.basename(t.store.path)),  # noqa: PTH118, PTH119
+                DbState(t.header.state).name,
+                str(t.signature),
             )
+            for t in targets
+        ],
+        *(done.first, done.last, done.records, done.volume),
+        undone=done.undone,
+        warnings=done.warnings,
+    )
 
 
-def _refuse_dirty(targets: list[Target]) -> None:
-    """Raise for a database that the logs never attached: it must not pass for recovered."""
-    for target in targets:
-        if target.header.state != DbState.CLEAN_SHUTDOWN:
-            raise DatabaseMismatch("The logs do not speak of this database", file=target.store.path)
-
-
-def _check_required(dirty: list[Target], last: int) -> None:
-    for target in dirty:
-        header = target.header
-        if header.gen_max_required > last:
-            error: HotsplitError = LogsMissing(
-                f"The database needs logs up to {header.gen_max_required}, they end at {last}"
-            )
-        elif header.gen_max_committed > last:
-            error = LogsMissing(
-                f"Logs up to {header.gen_max_committed} hold committed work, they end at {last}",
-                jet=Jet.errCommittedLogFilesMissing,
-            )
-        else:
-            continue
-        raise error.at(file=target.store.path)
+def _free_name(name: str, taken: set[str]) -> str:
+    """Return a file name that no other database of the result has, and that is only a name."""
+    name = name.replace("/", "_").replace("\0", "_").lstrip(".") or "database.edb"
+    stem, dot, extension = name.rpartition(".")
+    free, number = name, 1
+    while free.casefold() in taken:
+        number += 1
+        free = f"{stem}-{number}{dot}{extension}" if dot else f"{name}-{number}"
+    taken.add(free.casefold())
+    return free

@@ -7,24 +7,17 @@ and then the logs in order.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from hotsplit.errors import DatabaseMismatch, Jet, RecoveryFailed, UnsupportedVersion
+from hotsplit.errors import Jet, RecoveryFailed
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.format.attachments import Attachment
-from hotsplit.ese.format.basics import LogPosition, Signature
-from hotsplit.ese.format.header import DatabaseHeader, DbState
+from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.logrecord import LogRecord, decode
-from hotsplit.ese.format.recordparts import extended_to
+from hotsplit.ese.format.logsegment import SEGMENT_SIZE
+from hotsplit.ese.format.recordparts import database_path
 from hotsplit.ese.format.recordtable import CLOSING, PAGE_TYPES
 from hotsplit.ese.format.recordtable import RecordType as T
-from hotsplit.ese.recovery.attach import (
-    Claim,
-    Outcome,
-    check_range,
-    decide_attach,
-    decide_create,
-)
+from hotsplit.ese.recovery.attach import Claim
 from hotsplit.ese.recovery.core import (
     BEYOND,
     DAMAGED,
@@ -35,44 +28,28 @@ from hotsplit.ese.recovery.core import (
     TOO_OLD,
     Core,
 )
+from hotsplit.ese.recovery.databases import Databases, Setting, Target
 from hotsplit.ese.recovery.macros import Macros, carry_out
 from hotsplit.ese.recovery.pages import PageAccess, position_number, position_of
-from hotsplit.ese.recovery.store import WorkStore
 from hotsplit.ese.recovery.trees import HANDLERS
 
 _INITS = (T.INIT, T.INIT2)
-_NOT_YET = (T.REATTACH, T.RECOVERY_QUIT_KEEP_ATTACHMENTS)
-
-
-@dataclass
-class Target:
-    """A database of the stream and what became of it."""
-
-    signature: Signature
-    store: WorkStore
-    outcome: Outcome = Outcome.DEFER
-    dbid: int = 0
-
-    @property
-    def header(self) -> DatabaseHeader:
-        """The header as recovery sees it now; written when recovery ends."""
-        return self.store.header
 
 
 class Replay:
-    """Redo over a set of databases. budget: bytes of pages kept in memory."""
+    """Redo over a set of databases. budget: bytes of pages kept in memory.
 
-    def __init__(self, page_size: int, log: Signature, targets: list[Target], budget: int) -> None:
-        self.core = Core(page_size)
-        self.pages = PageAccess(self.core, page_size, budget)
+    ended: the last record that ends or begins an instance was one that ends it: nothing is open.
+    """
+
+    def __init__(self, setting: Setting, targets: list[Target], budget: int) -> None:
+        self.core = Core(setting.page_size)
+        self.pages = PageAccess(self.core, setting.page_size, budget)
         self.macros = Macros(self.pages)
-        self.targets = targets
-        self.log = log
-        self.by_dbid: dict[int, Target] = {}
-        self.missing: dict[int, Signature] = {}
+        self.databases = Databases(self.core, self.pages, targets, setting)
+        self.log = setting.log
         self.shutdown = LogPosition()
-
-    # Databases
+        self.ended = False
 
     def begin(self, attachments: list[Attachment], position: LogPosition) -> None:
         """Attach the databases that were attached where replay begins."""
@@ -80,76 +57,29 @@ class Replay:
             claim = Claim(
                 entry.attach, entry.consistent, entry.signature, self.log, self.log, position
             )
-            self._attach(entry.dbid, claim)
+            self.databases.attach(entry.dbid, claim, entry.path)
 
-    def _attach(self, dbid: int, claim: Claim) -> None:
-        target = next((t for t in self.targets if t.signature == claim.database), None)
-        self.core.detach(dbid)
-        self.by_dbid.pop(dbid, None)
-        if target is None:
-            self.missing[dbid] = claim.database
-            return
-        self.missing.pop(dbid, None)
-        target.outcome = decide_attach(claim, target.header).outcome
-        self._enter(dbid, claim, target)
+    def replay(self, log: LogFile, start: LogPosition, stop: LogPosition | None = None) -> None:
+        """Carry out the records of one log from `start` on, up to `stop`. Raises HotsplitError.
 
-    def _create(self, record: LogRecord) -> None:
-        here = position_of(self.core.position)
-        claim = Claim(here, LogPosition(), record.db_signature, self.log, self.log, here)
-        target = next((t for t in self.targets if t.signature == claim.database), None)
-        if target is None:
-            self.missing[record.dbid] = claim.database
-            return
-        target.outcome = decide_create(claim, target.header).outcome
-        self._enter(record.dbid, claim, target)
+        Data behind a torn end of the log is not looked at; its caller decides about that.
+        """
+        if log.header.has_segments:
+            data = b"".join(segment for _, segment in log.segments(start.sector))
+            base = LogPosition(log.generation, max(1, start.sector), 0)
+            data = _cut(data, base, stop)
+            self._run(data, base, start.byte, framed=True)
+        else:
+            for position, record in log.records(start):
+                if stop is not None and position >= stop:
+                    break
+                self._run(record, position, 0, framed=False)
+        self.pages.check_pending(log.generation)
 
-    def _enter(self, dbid: int, claim: Claim, target: Target) -> None:
-        self.by_dbid[dbid] = target
-        target.dbid = dbid
-        if target.outcome != Outcome.NOW:
-            return
-        header = target.header
-        if header.state != DbState.CLEAN_SHUTDOWN:
-            check_range(header, claim.replaying.generation, target.store.path, hard=False)
-        header.state = DbState.DIRTY_SHUTDOWN
-        header.dbid, header.attach = dbid, claim.attach
-        header.log_signature = self.log
-        self.pages.stores[dbid] = target.store
-        self.pages.required[dbid] = header.gen_max_required
-        self.core.attach(dbid, position_number(claim.attach), header.gen_max_required)
-        self.core.note(dbid, header.dbtime, header.objid_last)
-
-    def close_database(self, dbid: int, position: LogPosition) -> None:
-        """Make a database clean as of `position`: pages written, then the header (6.8)."""
-        target = self.by_dbid.pop(dbid)
-        self.core.detach(dbid)
-        if target.outcome != Outcome.NOW:
-            return
-        self.pages.flush(dbid)
-        header = target.header
-        header.dbtime, header.objid_last = self.core.counters(dbid)
-        header.state = DbState.CLEAN_SHUTDOWN
-        header.consistent = header.detach = position
-        header.gen_min_required = header.gen_max_required = header.gen_max_committed = 0
-        header.gen_min_consistent = header.gen_recovering = 0
-        header.pre_redo_min_consistent = header.pre_redo_min_required = 0
-        target.store.write_header(header)
-
-    # Records
-
-    def replay(self, log: LogFile, start: LogPosition) -> None:
-        """Carry out the records of one log from `start` on. Raises HotsplitError."""
-        if not log.header.has_segments:
-            raise UnsupportedVersion(
-                "Logs of format v7 cannot be replayed yet", jet=Jet.errBadLogVersion, file=log.path
-            )
-        log.check()
-        data = b"".join(segment for _, segment in log.segments(start.sector))
-        base = position_number(LogPosition(log.generation, max(1, start.sector), 0))
-        self.core.feed(data, base, start.byte if start.byte else 0, True)
+    def _run(self, data: bytes, base: LogPosition, offset: int, *, framed: bool) -> None:
+        self.core.feed(data, position_number(base), offset, framed)
         while (code := self.core.run()) != END:
             self._handle(code)
-        self.pages.check_pending(log.generation)
 
     def _handle(self, code: int) -> None:
         core = self.core
@@ -173,29 +103,24 @@ class Replay:
             raise error
         self.pages.set_aside(record.dbid, record.pgno, error)
 
+    # Records
+
     def _record(self, record: LogRecord) -> None:
-        if record.type in _NOT_YET:
-            raise RecoveryFailed(
-                f"A {record.tag} record cannot be replayed yet",
-                position=str(position_of(self.core.position)),
-                hint="Databases that stay attached over a recovery are not supported yet.",
-            )
         if record.type in _STREAM:
             _STREAM[record.type](self, record)
         elif not self.macros.take(record) and record.type in HANDLERS:
             if self._is_replayed(record):
                 HANDLERS[record.type](self.pages, record)
         elif record.type in CLOSING:
-            self._close_all()
+            self._end(record)
         elif record.type in _INITS:
             self.core.reset_sessions()
             self.macros.clear()
+            self.ended = False
 
     def _is_replayed(self, record: LogRecord) -> bool:
-        target = self.by_dbid.get(record.dbid)
-        if target is None or target.outcome != Outcome.NOW:
-            return False
-        if self.core.position <= position_number(target.header.attach):
+        target = self.databases.replayed(record.dbid)
+        if target is None or self.core.position <= position_number(target.header.attach):
             return False
         self.core.note(record.dbid, record.dbtime, record.objid)
         return self.core.is_known(record.procid)
@@ -205,58 +130,71 @@ class Replay:
         if collected:
             carry_out(self.pages, collected)
 
-    def _close_all(self) -> None:
-        for dbid in list(self.by_dbid):
-            self.close_database(dbid, self.shutdown)
-        self.missing.clear()
+    def _macro_abort(self, record: LogRecord) -> None:
+        self.macros.end(record)
+
+    def _end(self, record: LogRecord) -> None:
+        """The instance ended: sessions are gone and databases clean, unless they stay attached."""
+        if record.type != T.RECOVERY_QUIT_KEEP_ATTACHMENTS:
+            self.databases.close_all(self.shutdown)
+            self.ended = True
         self.core.reset_sessions()
 
     def _shutdown_mark(self, _: LogRecord) -> None:
-        self.shutdown = position_of(self.core.position)
+        self.shutdown = self._here
 
-    def _attach_record(self, record: LogRecord) -> None:
-        here = position_of(self.core.position)
+    @property
+    def _here(self) -> LogPosition:
+        return position_of(self.core.position)
+
+    def _attach(self, record: LogRecord) -> None:
+        here = self._here
         consistent = record.consistent if record.consistent < here else LogPosition()
         claim = Claim(
             *(here, consistent, record.db_signature, self.log, record.log_signature),
             *(here, True),
         )
-        self._attach(record.dbid, claim)
+        self.databases.attach(record.dbid, claim, database_path(record))
 
-    def _detach_record(self, record: LogRecord) -> None:
-        self.missing.pop(record.dbid, None)
-        if record.dbid in self.by_dbid:
-            self.close_database(record.dbid, position_of(self.core.position))
+    def _detach(self, record: LogRecord) -> None:
+        self.databases.missing.pop(record.dbid, None)
+        if record.dbid in self.databases.attached:
+            self.databases.close(record.dbid, self._here)
 
-    def _extend(self, record: LogRecord) -> None:
-        dbid, last = extended_to(record)
-        target = self.by_dbid.get(dbid)
-        if target is not None and target.outcome == Outcome.NOW:
-            target.store.extend(last)
-
-    def _set_version(self, record: LogRecord) -> None:
-        target = self.by_dbid.get(record.dbid)
-        if target is not None and target.outcome == Outcome.NOW:
-            target.header.update_major = record.update_major
-            target.header.update_minor = record.update_minor
-
-    def check_complete(self, last_generation: int) -> None:
-        """Raise for databases that the logs know and that were not there (-1216)."""
+    def check_complete(self, last_generation: int, *, ignore_missing: bool) -> None:
+        """Raise for pages that never became usable and for databases not recovered (-1216)."""
         self.pages.check_pending(last_generation)
-        if self.missing or any(t.outcome != Outcome.NOW for t in self.by_dbid.values()):
-            raise DatabaseMismatch("A database that the logs know is not there or is another one")
+        if not ignore_missing:
+            self.databases.refuse_deferred()
+
+
+def _cut(data: bytes, base: LogPosition, stop: LogPosition | None) -> bytes:
+    """Blank out what lies at and behind `stop`; zeros are records that say nothing."""
+    if stop is None or stop.generation > base.generation:
+        return data
+    keep = max(0, (stop.sector - base.sector) * SEGMENT_SIZE + stop.byte)
+    if keep >= len(data):
+        return data
+    return data[:keep] + bytes(-keep % SEGMENT_SIZE)
 
 
 _STREAM: dict[int, Callable[[Replay, LogRecord], None]] = {
     T.MACRO_BEGIN: lambda replay, record: replay.macros.begin(record),
     T.MACRO_COMMIT: Replay._macro_commit,
-    T.MACRO_ABORT: lambda replay, record: [replay.macros.end(record)].clear(),
+    T.MACRO_ABORT: Replay._macro_abort,
     T.SHUTDOWN_MARK: Replay._shutdown_mark,
-    T.CREATE_DB: Replay._create,
-    T.ATTACH_DB: Replay._attach_record,
-    T.DETACH_DB: Replay._detach_record,
-    T.EXTEND_DB: Replay._extend,
-    T.SET_DB_VERSION: Replay._set_version,
+    T.CREATE_DB: lambda replay, record: replay.databases.create(record, replay._here),
+    T.CREATE_DB_FINISH: lambda replay, record: replay.databases.finish_creation(record),
+    T.ATTACH_DB: Replay._attach,
+    T.DETACH_DB: Replay._detach,
+    T.REATTACH: lambda replay, record: replay.databases.reattach(record, replay._here),
+    T.EXTEND_DB: lambda replay, record: replay.databases.extend(record),
+    T.SHRINK_DB: lambda replay, record: replay.databases.shrink(record, replay._here),
+    T.SHRINK_DB2: lambda replay, record: replay.databases.shrink(record, replay._here),
+    T.SHRINK_DB3: lambda replay, record: replay.databases.shrink(record, replay._here),
+    T.TRIM_DB: lambda replay, record: replay.databases.trim(record, replay._here),
+    T.SET_DB_VERSION: lambda replay, record: replay.databases.set_version(record),
+    T.BACKUP2: lambda replay, record: replay.databases.backed_up(record, replay._here),
 }
 
 assert PAGE_TYPES.issuperset(set(HANDLERS) - {T.NEW_PAGE, T.CONVERT_FDP})

@@ -1,6 +1,8 @@
-"""The work copy of a database: pages read, verified, changed and written back during recovery."""
+"""Where a database's pages lie during recovery: a work copy that is changed."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Env
@@ -9,6 +11,63 @@ from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.format.page import Page, PageFlag
 
 _FLUSH_SHIFT = 15
+_NEW_CHECKSUM_FROM = 0xB  # update-major of the first format with ECC checksums
+_ZERO_BLOCK = 1 << 20
+
+
+class Store(Protocol):
+    """A database under recovery. Page numbers start at 1; a page has `page_size` bytes."""
+
+    path: str
+    header: DatabaseHeader
+    page_size: int
+
+    @property
+    def page_count(self) -> int:
+        """Number of numbered pages."""
+        ...
+
+    def read_page(self, pgno: int) -> bytes:
+        """Return a verified page. Raises PageDamaged (-1018, -1019), FileTruncated (-4001)."""
+        ...
+
+    def read_raw(self, pgno: int, count: int = 1) -> bytes:
+        """Return the bytes of pages as they are; fewer at the end."""
+        ...
+
+    def write_page(self, pgno: int, data: bytearray) -> None:
+        """Write a page, stamping its checksum; the database grows if need be."""
+        ...
+
+    def zero(self, first: int, count: int) -> None:
+        """Make pages that exist all zero."""
+        ...
+
+    def extend(self, last: int) -> None:
+        """Grow to hold page `last`; never shrinks."""
+        ...
+
+    def shrink(self, last: int) -> None:
+        """Cut off what lies behind page `last`."""
+        ...
+
+    def write_header(self, header: DatabaseHeader) -> None:
+        """Make all pages durable, then the header."""
+        ...
+
+    def close(self) -> None:
+        """Let the files go."""
+        ...
+
+
+def seal_page(data: bytearray, pgno: int, header: DatabaseHeader) -> None:
+    """Give a page that is to be written its next flush type (format 2.2) and its checksum."""
+    page = Page(data, pgno)
+    kind = page.flags >> _FLUSH_SHIFT & 3
+    page.flags = page.flags & ~PageFlag.FLUSH_TYPE | (kind % 3 + 1) << _FLUSH_SHIFT
+    if header.update_major >= _NEW_CHECKSUM_FROM:
+        page.flags |= PageFlag.NEW_CHECKSUM
+    stamp(data, pgno)
 
 
 class WorkStore(DatabaseFile):
@@ -24,20 +83,39 @@ class WorkStore(DatabaseFile):
             file.close()
             raise
 
+    @classmethod
+    def create(cls, env: Env, path: str, header: DatabaseHeader) -> WorkStore:
+        """Make a new database of a header alone. Raises TargetExists and what the Env raises."""
+        file = env.open(path, "create")
+        try:
+            file.pwrite(header.sealed() * 2, 0)
+            return cls(file)
+        except BaseException:
+            file.close()
+            raise
+
     def write_page(self, pgno: int, data: bytearray) -> None:
-        """Write a page with a fresh checksum and the next flush type (format 2.2)."""
-        page = Page(data, pgno)
-        kind = page.flags >> _FLUSH_SHIFT & 3
-        page.flags = page.flags & ~PageFlag.FLUSH_TYPE | (kind % 3 + 1) << _FLUSH_SHIFT
-        if self.header.update_major >= 0xB:
-            page.flags |= PageFlag.NEW_CHECKSUM
-        stamp(data, pgno)
+        """See `Store`."""
+        seal_page(data, pgno, self.header)
         self.file.pwrite(data, (pgno + 1) * self.page_size)
 
+    def zero(self, first: int, count: int) -> None:
+        """See `Store`."""
+        end = min(first + count, self.page_count + 1)
+        start, size = (first + 1) * self.page_size, max(0, end - first) * self.page_size
+        for offset in range(0, size, _ZERO_BLOCK):
+            self.file.pwrite(bytes(min(_ZERO_BLOCK, size - offset)), start + offset)
+
     def extend(self, last: int) -> None:
-        """Grow the file to hold page `last`; it never shrinks here."""
+        """See `Store`."""
         size = (last + 2) * self.page_size
         if size > self.file.size():
+            self.file.truncate(size)
+
+    def shrink(self, last: int) -> None:
+        """See `Store`."""
+        size = (last + 2) * self.page_size
+        if size < self.file.size():
             self.file.truncate(size)
 
     def write_header(self, header: DatabaseHeader) -> None:

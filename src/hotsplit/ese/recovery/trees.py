@@ -8,7 +8,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-from hotsplit.ese.format.logrecord import LogRecord
+from hotsplit.ese.format.diff import new_data
+from hotsplit.ese.format.logrecord import LINE_MASK, LogRecord
 from hotsplit.ese.format.page import Node, Page, PageFlag
 from hotsplit.ese.format.recordparts import emptied_pages
 from hotsplit.ese.format.recordtable import RecordType as T
@@ -181,6 +182,38 @@ def move_page(pages: PageAccess, record: LogRecord) -> None:
             parent.replace_data(line, struct.pack("<I", target), parent.node(line).flags)
             pages.changed(dbid, parent, dbtime)
 
+
+def set_external_header(pages: PageAccess, record: LogRecord) -> None:
+    """SetExternalHeader in a macro: tag 0 is replaced."""
+    page = pages.for_redo(record.dbid, record.pgno, record.dbtime, record.dbtime_before)
+    if page is not None:
+        page.set_external(record.data)
+        pages.changed(record.dbid, page, record.dbtime)
+
+
+def replace(pages: PageAccess, record: LogRecord) -> None:
+    """Replace in a macro that moves a root page: the catalog's row gets the new page number."""
+    page = pages.for_redo(record.dbid, record.pgno, record.dbtime, record.dbtime_before)
+    if page is not None:
+        line = record.iline & LINE_MASK
+        node = page.node(line)
+        data = record.change if record.type == T.REPLACE else new_data(record, node.data)
+        page.replace_data(line, data, node.flags)
+        pages.changed(record.dbid, page, record.dbtime)
+
+
+def ignore(_pages: PageAccess, _record: LogRecord) -> None:
+    """RootPageMove: names the macro; its other records do the work (4.11)."""
+
+
+MACRO_HANDLERS: dict[int, Callable[[PageAccess, LogRecord], None]] = {
+    T.ROOT_PAGE_MOVE: ignore,
+    T.PAGE_MOVE: move_page,
+    T.SET_EXTERNAL_HEADER: set_external_header,
+    T.REPLACE: replace,
+    T.REPLACE_DIFF: replace,
+}
+"""Records that may stand in a macro without a split or merge."""
 
 HANDLERS: dict[int, Callable[[PageAccess, LogRecord], None]] = {
     T.CREATE_MULTIPLE_EXTENT_FDP: create_multiple_extent,

@@ -1,0 +1,299 @@
+"""The databases of a log stream during replay: attached, created, resized, closed.
+
+Source: log specification 4.12 (records), 6.2 (attach decision), 6.8 (header at the end).
+"""
+
+from __future__ import annotations
+
+import ntpath
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from hotsplit.errors import DatabaseMismatch, HotsplitError
+from hotsplit.ese.format.basics import NO_SIGNATURE, BackupInfo, LogPosition, LogTime, Signature
+from hotsplit.ese.format.header import MAGIC, VERSION, DatabaseHeader, DbState
+from hotsplit.ese.format.logrecord import LogRecord
+from hotsplit.ese.format.recordparts import database_path, extended_to, reattached
+from hotsplit.ese.recovery.attach import Claim, Outcome, check_range, decide_attach, decide_create
+from hotsplit.ese.recovery.core import Core
+from hotsplit.ese.recovery.pages import PageAccess, position_number
+from hotsplit.ese.recovery.store import Store
+
+_FIRST_UPDATE = 0x14  # update-major that a new database has until SetDbVersion
+_DATABASE_FILE = 1
+_LAST_PAGE = 0xFFFF_FFFF
+_BACKUP_UPDATE = 4
+_FULL, _INCREMENTAL, _COPY, _DIFFERENTIAL = 1, 2, 5, 6
+
+
+@dataclass
+class Target:
+    """A database of the stream and what became of it. dbid: 0 until it is attached."""
+
+    signature: Signature
+    store: Store
+    outcome: Outcome = Outcome.DEFER
+    reason: str = "not attached by these logs"
+    dbid: int = 0
+
+    @property
+    def header(self) -> DatabaseHeader:
+        """The header as recovery sees it now; written when recovery ends."""
+        return self.store.header
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What does not change during one replay.
+
+    log: the stream's signature. create: makes the store of a database that a CreateDB record
+    begins, from the path in the log and the new header; None forbids that.
+    unusable: databases that are there but cannot be opened, by lower-case file name.
+    hard: hard recovery of backup copies. now: stamps for headers.
+    """
+
+    log: Signature
+    page_size: int
+    create: Callable[[str, DatabaseHeader], Store] | None = None
+    unusable: dict[str, HotsplitError] | None = None
+    hard: bool = False
+    now: Callable[[], LogTime] = LogTime
+
+
+class Databases:
+    """The attached databases by their number in the stream (dbid).
+
+    `missing`: path by dbid of databases that the logs use and that are not there.
+    """
+
+    def __init__(
+        self, core: Core, pages: PageAccess, targets: list[Target], setting: Setting
+    ) -> None:
+        self._core, self._pages, self._setting = core, pages, setting
+        self.targets = targets
+        self.attached: dict[int, Target] = {}
+        self.missing: dict[int, str] = {}
+
+    # Attaching
+
+    def replayed(self, dbid: int) -> Target | None:
+        """Return the target if records of `dbid` are carried out."""
+        target = self.attached.get(dbid)
+        return target if target is not None and target.outcome == Outcome.NOW else None
+
+    def attach(self, dbid: int, claim: Claim, path: str) -> None:
+        """Attach what an attachment list or an AttachDB record names. Raises HotsplitError."""
+        self._core.detach(dbid)
+        self.attached.pop(dbid, None)
+        target = self._find(claim.database)
+        if target is None:
+            unusable = (self._setting.unusable or {}).get(_name(path))
+            if unusable is not None:
+                raise unusable
+            self.missing[dbid] = path
+            return
+        self.missing.pop(dbid, None)
+        target.outcome, target.reason = decide_attach(claim, target.header)
+        self._enter(dbid, claim, target)
+
+    def create(self, record: LogRecord, here: LogPosition) -> None:
+        """Carry out a CreateDB record: make the database unless its file is there already."""
+        log, path = self._setting.log, database_path(record)
+        claim = Claim(here, LogPosition(), record.db_signature, log, log, here)
+        target = self._find(claim.database)
+        if target is not None:
+            target.outcome, target.reason = decide_create(claim, target.header)
+            self._enter(record.dbid, claim, target)
+        elif self._setting.create is None:
+            self.missing[record.dbid] = path
+        else:
+            header = _new_header(claim, record.dbid, self._setting)
+            target = Target(claim.database, self._setting.create(path, header), Outcome.NOW)
+            self.targets.append(target)
+            self._enter(record.dbid, claim, target)
+
+    def finish_creation(self, record: LogRecord) -> None:
+        """CreateDBFinish: from now on the database is one that can be recovered."""
+        target = self.replayed(record.dbid)
+        if target is not None:
+            target.header.state = DbState.DIRTY_SHUTDOWN
+
+    def _find(self, signature: Signature) -> Target | None:
+        return next((t for t in self.targets if t.signature == signature), None)
+
+    def _enter(self, dbid: int, claim: Claim, target: Target) -> None:
+        self.attached[dbid] = target
+        target.dbid = dbid
+        if target.outcome != Outcome.NOW:
+            return
+        header = target.header
+        if header.state in (DbState.DIRTY_SHUTDOWN, DbState.DIRTY_AND_PATCHED_SHUTDOWN):
+            generation = claim.replaying.generation
+            check_range(header, generation, target.store.path, hard=self._setting.hard)
+        if header.state == DbState.CLEAN_SHUTDOWN:
+            header.state = DbState.DIRTY_SHUTDOWN
+        header.dbid, header.attach = dbid, claim.attach
+        header.log_signature = self._setting.log
+        self._pages.stores[dbid] = target.store
+        self._pages.required[dbid] = header.gen_max_required
+        self._core.attach(dbid, position_number(claim.attach), header.gen_max_required)
+        self._core.note(dbid, header.dbtime, header.objid_last)
+
+    # Changes of a whole database
+
+    def reattach(self, record: LogRecord, here: LogPosition) -> None:
+        """ReAttach: the database stayed attached over a recovery; only its header says so."""
+        target = self.replayed(reattached(record).dbid)
+        if target is not None:
+            target.header.last_reattach = here
+            target.header.last_reattach_time = self._setting.now()
+
+    def extend(self, record: LogRecord) -> None:
+        """ExtendDB: grow the file."""
+        dbid, last = extended_to(record)
+        target = self.replayed(dbid)
+        if target is not None:
+            target.store.extend(last)
+
+    def shrink(self, record: LogRecord, here: LogPosition) -> None:
+        """ShrinkDB: cut the file, unless it was resized after this record already (6.7)."""
+        target = self.replayed(record.dbid)
+        if target is None:
+            return
+        last, count = record.pgno_last, target.store.page_count
+        self._pages.drop(record.dbid, last + 1, max(count, last + record.cpg_shrunk))
+        in_range = here.generation <= target.header.gen_max_required
+        resized = target.header.last_resize
+        if not in_range or (resized != LogPosition() and resized < here):
+            target.store.shrink(last)
+
+    def trim(self, record: LogRecord, here: LogPosition) -> None:
+        """TrimDB: pages become zero; in the required range they may have got a new use already."""
+        target = self.replayed(record.dbid)
+        if target is None:
+            return
+        first, count = record.pgno_first, record.cpg_zero
+        self._pages.drop_pending(record.dbid, first, first + count - 1)
+        if here.generation > target.header.gen_max_required:
+            self._pages.drop(record.dbid, first, first + count - 1)
+            target.store.zero(first, count)
+
+    def set_version(self, record: LogRecord) -> None:
+        """SetDbVersion: raise the format revision in the header."""
+        target = self.replayed(record.dbid)
+        version = record.update_major, record.update_minor
+        if target is not None and version > (
+            target.header.update_major,
+            target.header.update_minor,
+        ):
+            target.header.update_major, target.header.update_minor = version
+
+    def backed_up(self, record: LogRecord, here: LogPosition) -> None:
+        """Backup2, phase Update: what the header says of backups (8.5)."""
+        target = self.replayed(record.dbid) if record.phase == _BACKUP_UPDATE else None
+        if target is None or here <= target.header.attach:
+            return
+        header = target.header
+        info = BackupInfo(record.mark, record.time, record.low, record.high)
+        kind = min(record.backup_type, 1)
+        if record.scope == _FULL:
+            header.backup_full_previous, header.backup_type_full_previous = info, kind
+            header.backup_incremental_previous = BackupInfo()
+            header.backup_differential_previous = BackupInfo()
+        elif record.scope == _INCREMENTAL:
+            header.backup_incremental_previous = info
+            header.backup_type_incremental_previous = kind
+        elif record.scope == _COPY:
+            header.backup_copy_previous, header.backup_type_copy_previous = info, kind
+        elif record.scope == _DIFFERENTIAL:
+            header.backup_differential_previous = info
+            header.backup_type_differential_previous = kind
+
+    # Closing
+
+    def close(self, dbid: int, position: LogPosition) -> None:
+        """Make a database clean as of `position`: pages written, then the header (6.8)."""
+        target = self.attached.pop(dbid)
+        self._core.detach(dbid)
+        if target.outcome != Outcome.NOW:
+            return
+        self._pages.flush(dbid)
+        self._pages.drop(dbid, 0, _LAST_PAGE)
+        header, now = target.header, self._setting.now()
+        header.dbtime, header.objid_last = self._core.counters(dbid)
+        header.state = DbState.CLEAN_SHUTDOWN
+        header.consistent = header.detach = position
+        header.consistent_time = header.detach_time = now
+        header.gen_min_required = header.gen_max_required = header.gen_max_committed = 0
+        header.gen_min_consistent = header.gen_recovering = 0
+        header.pre_redo_min_consistent = header.pre_redo_min_required = 0
+        if header.last_resize != LogPosition():
+            header.last_resize = position
+        self._end_backup(header)
+        target.store.write_header(header)
+        target.reason = "recovered"
+
+    def _end_backup(self, header: DatabaseHeader) -> None:
+        """Forget the backup that the copy came from, and a flush map that knows other writes."""
+        if self._setting.hard or header.backup_full_current != BackupInfo():
+            header.backup_full_current = header.backup_snapshot_current = BackupInfo()
+            header.backup_incremental_previous = BackupInfo()
+        if self._setting.hard:
+            header.backup_full_previous = header.backup_copy_previous = BackupInfo()
+            header.backup_differential_previous = BackupInfo()
+        header.header_flush_signature = header.flush_map_signature = NO_SIGNATURE
+
+    def close_all(self, position: LogPosition) -> None:
+        """The instance ended: all databases are clean as of `position`."""
+        for dbid in list(self.attached):
+            self.close(dbid, position)
+        self.missing.clear()
+
+    def leave_dirty(self, generation: int) -> None:
+        """Write what was replayed and leave the databases dirty, needing logs to `generation`."""
+        for dbid, target in self.attached.items():
+            if target.outcome != Outcome.NOW:
+                continue
+            self._pages.flush(dbid)
+            header = target.header
+            header.dbtime, header.objid_last = self._core.counters(dbid)
+            if generation > header.gen_max_required:
+                header.gen_max_required = generation
+                header.gen_max_required_time = header.gen_max_create_time = LogTime()
+            header.gen_max_committed = max(header.gen_max_committed, generation)
+            header.header_flush_signature = header.flush_map_signature = NO_SIGNATURE
+            target.store.write_header(header)
+
+    def deferred(self) -> Iterator[tuple[str, str]]:
+        """Yield (path, reason) of databases in use by the logs and not recovered."""
+        yield from ((path, "the file is not there") for path in self.missing.values())
+        for target in self.attached.values():
+            # A clean database that is newer than the logs needs nothing from them.
+            newer = target.outcome == Outcome.DEFER_FUTURE
+            if target.outcome != Outcome.NOW and not (
+                newer and target.header.state == DbState.CLEAN_SHUTDOWN
+            ):
+                yield target.store.path, target.reason
+
+    def refuse_deferred(self) -> None:
+        """Raise DatabaseMismatch (-1216) if a database that the logs use was not recovered."""
+        for path, reason in self.deferred():
+            raise DatabaseMismatch(
+                f"The logs use a database that cannot be recovered with them: {reason}", file=path
+            )
+
+
+def _name(path: str) -> str:
+    return ntpath.basename(path).lower()
+
+
+def _new_header(claim: Claim, dbid: int, setting: Setting) -> DatabaseHeader:
+    """Return the header of a database that a CreateDB record makes (4.12)."""
+    header = DatabaseHeader(bytes(setting.page_size))
+    header.magic, header.version, header.update_major = MAGIC, VERSION, _FIRST_UPDATE
+    header.create_version, header.create_update = VERSION, _FIRST_UPDATE
+    header.page_size_field, header.file_type = setting.page_size, _DATABASE_FILE
+    header.state, header.dbid = DbState.JUST_CREATED, dbid
+    header.db_signature, header.log_signature = claim.database, setting.log
+    header.attach, header.attach_time = claim.attach, setting.now()
+    return header

@@ -1,0 +1,411 @@
+"""Which logs a recovery replays, decided from headers alone, and what stands in its way.
+
+Source: log specification 5.2 (start), 6.3 (sequence), 9.2 (range test). A plan is a value:
+`recover` carries it out, `assess` shows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hotsplit.errors import (
+    BackupNeedsRestore,
+    DatabaseMismatch,
+    ForeignFile,
+    HotsplitError,
+    Jet,
+    LogSequenceBroken,
+    LogsMissing,
+)
+from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.logsequence import LogInfo, LogSequence
+from hotsplit.ese.format.basics import LogPosition
+from hotsplit.ese.recovery.inputs import Inputs
+from hotsplit.ese.recovery.options import Options
+from hotsplit.report import Finding, Severity
+
+_BRING_LOGS = "Find the missing logs; name their folders with --logs."
+_LOSSY = f"{_BRING_LOGS} Without them the latest transactions are lost: --accept-lost-logs."
+
+
+class CheckpointUse(StrEnum):
+    """What became of the checkpoint file."""
+
+    MISSING = "missing"
+    UNUSABLE = "unusable"
+    FOREIGN = "of another log stream"
+    OLDER = "older than the database needs"
+    MATCHES = "as old as the database needs"
+    NEWER = "newer than the database copy"
+    ONLY_GUIDE = "the only guide to where replay begins"
+
+
+@dataclass(frozen=True)
+class CheckpointView:
+    """The checkpoint file as a plan sees it. position: None if it cannot be used."""
+
+    use: CheckpointUse
+    path: str = ""
+    position: LogPosition | None = None
+
+
+@dataclass
+class Plan:
+    """What will be replayed.
+
+    logs: in order, from that of `start` on. error: what the engine says at their end, None if all
+    is there. lost: first and last generation given up (`accept_lost_logs`). warnings: for people.
+    """
+
+    sequence: LogSequence | None
+    checkpoint: CheckpointView
+    start: LogPosition = field(default_factory=LogPosition)
+    logs: list[LogInfo] = field(default_factory=list)
+    error: HotsplitError | None = None
+    lost: tuple[int, int] | None = None
+    warnings: list[Finding] = field(default_factory=list)
+
+    @property
+    def last(self) -> int:
+        """Highest generation that is replayed, 0 for none."""
+        return self.logs[-1].generation if self.logs else 0
+
+    def warn(self, rule: str, message: str, path: str = "", jet: Jet | None = None) -> None:
+        """Add a warning."""
+        self.warnings.append(Finding(rule, Severity.WARNING, message, path, jet=jet))
+
+
+def make_plan(env: Env, inputs: Inputs, options: Options) -> Plan:
+    """Plan the recovery of `inputs`. Never raises for what is wrong with them: see `Plan.error`."""
+    sequence = inputs.sequence
+    if sequence is None:
+        return _without_logs(inputs)
+    plan = Plan(sequence, _look_at_checkpoint(env, inputs, sequence))
+    start = _start(inputs, sequence, plan, options)
+    if start is None:
+        return plan
+    plan.start = LogPosition(start, 1, 0)
+    plan.error = _unfit(inputs, sequence, options)
+    if plan.error is None:
+        _collect(plan, sequence, inputs, options)
+        plan.error = plan.error or _range_error(plan, inputs, options)
+    return plan
+
+
+def _without_logs(inputs: Inputs) -> Plan:
+    plan = Plan(None, CheckpointView(CheckpointUse.MISSING))
+    dirty = next((c for c in inputs.databases if c.needs_logs), None)
+    if dirty is not None:
+        low, high = dirty.required
+        plan.error = LogsMissing(
+            f"The database needs logs {low}-{high} and there are no transaction logs",
+            jet=Jet.errMissingLogFile,
+            file=dirty.path,
+            hint=_BRING_LOGS,
+        )
+    elif not inputs.databases and inputs.unusable:
+        plan.error = next(iter(inputs.unusable.values()))
+    return plan
+
+
+# Where replay begins
+
+
+def _look_at_checkpoint(env: Env, inputs: Inputs, sequence: LogSequence) -> CheckpointView:
+    path = sequence.checkpoint_path
+    if path is None:
+        return CheckpointView(CheckpointUse.MISSING)
+    found = sequence.read_checkpoint(env)
+    if found is None:
+        foreign = any(
+            f.rule == "checkpoint" and f.jet == Jet.errBadCheckpointSignature
+            for f in sequence.findings
+        )
+        return CheckpointView(CheckpointUse.FOREIGN if foreign else CheckpointUse.UNUSABLE, path)
+    position = found.checkpoint.position
+    needed = inputs.lowest_required
+    if not needed:
+        return CheckpointView(CheckpointUse.ONLY_GUIDE, path, position)
+    use = CheckpointUse.MATCHES
+    if position.generation != needed:
+        newer = position.generation > needed
+        use = CheckpointUse.NEWER if newer else CheckpointUse.OLDER
+    return CheckpointView(use, path, position)
+
+
+def _start(inputs: Inputs, sequence: LogSequence, plan: Plan, options: Options) -> int | None:
+    """Return the generation at which replay begins, None if there is nothing to replay.
+
+    The engine begins at the checkpoint, or at the oldest log without one. Log Required makes both
+    unnecessary: nothing below its minimum can matter. So a checkpoint that is newer than the copy,
+    which makes the engine fail, is set aside here.
+    """
+    needed = inputs.lowest_required
+    checkpoint = plan.checkpoint
+    if options.ignore_checkpoint:
+        return _chain_start(sequence, needed or sequence.highest)
+    if checkpoint.use == CheckpointUse.NEWER:
+        plan.warn(
+            "checkpoint-newer",
+            f"The checkpoint {checkpoint.position} is newer than the database copy, which needs"
+            f" logs from {needed} on: it is set aside (the engine would end with -543)",
+            checkpoint.path,
+            Jet.errRequiredLogFilesMissing,
+        )
+    if needed:
+        return needed
+    dirty = [c for c in inputs.databases if c.needs_logs]
+    if inputs.databases and not dirty:
+        return _start_of_clean(inputs, sequence)
+    if checkpoint.position is not None:
+        return checkpoint.position.generation
+    if dirty:
+        plan.warn(
+            "no-log-required",
+            "The database does not say which logs it needs and there is no usable checkpoint:"
+            " all logs are replayed",
+            dirty[0].path,
+        )
+    return _chain_start(sequence, sequence.highest)
+
+
+def _chain_start(sequence: LogSequence, generation: int) -> int:
+    """Return the lowest generation from which on all logs are there, up to `generation`."""
+    while generation - 1 in sequence.logs and sequence.logs[generation - 1].usable:
+        generation -= 1
+    return generation
+
+
+def _start_of_clean(inputs: Inputs, sequence: LogSequence) -> int | None:
+    """A clean copy needs nothing; where later logs are there, it rolls forward with them."""
+    places = [
+        c.header.consistent.generation
+        for c in inputs.databases
+        if c.header.log_signature == sequence.signature
+    ]
+    start = min(places, default=0)
+    return start if start in sequence.logs and sequence.logs[start].usable else None
+
+
+# The sequence
+
+
+def _collect(plan: Plan, sequence: LogSequence, inputs: Inputs, options: Options) -> None:
+    """Gather logs from the start on until the last one, a stop or a fault."""
+    generation = plan.start.generation
+    until = options.until.generation if options.until else 0
+    while not until or generation <= until:
+        info = sequence.logs.get(generation)
+        error = _fault(plan, sequence, inputs, generation, info)
+        if error is not None:
+            _stop_at_fault(plan, inputs, generation, error, options)
+            return
+        if info is None:
+            return
+        plan.logs.append(info)
+        generation += 1
+        if info.is_current:
+            _note_beyond_current(plan, sequence, info)
+            return
+
+
+def _note_beyond_current(plan: Plan, sequence: LogSequence, current: LogInfo) -> None:
+    """The current log is the last: what follows it was made after this edition of it."""
+    if sequence.highest > current.generation:
+        plan.warn(
+            "log-beyond-current",
+            f"Logs up to {sequence.highest} follow the current log: they are not replayed, since"
+            f" this edition of log {current.generation} was captured before it was full",
+            current.path,
+        )
+
+
+def _stop_at_fault(
+    plan: Plan, inputs: Inputs, generation: int, error: HotsplitError, options: Options
+) -> None:
+    """Fail, or give up what lies behind the fault if only committed work is lost and it may be."""
+    if not options.accept_lost_logs or generation <= inputs.highest_required or not plan.logs:
+        plan.error = error
+        return
+    assert plan.sequence is not None
+    behind = max(generation, inputs.highest_committed, plan.sequence.highest)
+    plan.lost = generation, behind
+    plan.warn(
+        "logs-lost",
+        f"LOST: transactions in logs {plan.lost[0]}-{plan.lost[1]} are given up ({error})",
+        error.file,
+        Jet.wrnCommittedLogFilesLost,
+    )
+
+
+def _fault(
+    plan: Plan, sequence: LogSequence, inputs: Inputs, generation: int, info: LogInfo | None
+) -> HotsplitError | None:
+    """Return what is wrong with the log of a generation; None also at the proper end."""
+    if info is None:
+        return _absence(plan, sequence, inputs, generation)
+    if info.error is not None:
+        return info.error
+    return _broken_link(plan, info) or _other_edition(info, inputs)
+
+
+def _absence(
+    plan: Plan, sequence: LogSequence, inputs: Inputs, generation: int
+) -> HotsplitError | None:
+    foreign = next(
+        (
+            i
+            for i in sequence.foreign
+            if generation == i.name_generation or (i.is_current and sequence.current is None)
+        ),
+        None,
+    )
+    if foreign is not None:
+        return ForeignFile(
+            f"The log belongs to another stream than {sequence.base}", file=foreign.path
+        )
+    if generation > sequence.highest:
+        # A current log that cannot be read would be the next one, whatever its generation.
+        return sequence.current.error if sequence.current else None
+    name, folder = sequence.name_of(generation), sequence.folders[0] if sequence.folders else ""
+    if any(c.trailer is not None for c in inputs.databases):
+        return LogsMissing(
+            f"Log {name} (generation {generation}) of the backup is missing",
+            jet=Jet.errFileNotFound,
+            file=f"{folder}/{name}",
+            hint=_BRING_LOGS,
+        )
+    if not plan.logs:
+        return LogsMissing(
+            f"Log {name} (generation {generation}) is needed first and is missing",
+            jet=Jet.errMissingLogFile,
+            file=f"{folder}/{name}",
+            hint=_BRING_LOGS,
+        )
+    return _gap(sequence, inputs, generation, f"{folder}/{name}")
+
+
+def _gap(sequence: LogSequence, inputs: Inputs, generation: int, path: str) -> HotsplitError:
+    """Later logs are there, this one is not (6.3): the engine takes the current log for it."""
+    if inputs.highest_required < generation <= inputs.highest_committed:
+        return LogsMissing(
+            f"Log {generation} is missing: it holds committed transactions",
+            jet=Jet.errCommittedLogFilesMissing,
+            file=path,
+            hint=_LOSSY,
+        )
+    if sequence.current is not None:
+        return LogSequenceBroken(
+            f"Log {generation} is missing, logs up to {sequence.highest} follow",
+            file=path,
+            hint=f"{_BRING_LOGS} Or stop before the gap: --until {generation - 1}.",
+        )
+    return LogsMissing(
+        f"Log {generation} is missing, logs up to {sequence.highest} follow",
+        jet=Jet.errMissingLogFile,
+        file=path,
+        hint=_BRING_LOGS,
+    )
+
+
+def _broken_link(plan: Plan, info: LogInfo) -> HotsplitError | None:
+    before = plan.logs[-1].header if plan.logs else None
+    assert info.header is not None
+    if before is None or info.header.previous_created == before.created:
+        return None
+    return LogSequenceBroken(
+        f"The log follows one created {info.header.previous_created}, the one before it was"
+        f" created {before.created}",
+        file=info.path,
+        position="header",
+    )
+
+
+def _other_edition(info: LogInfo, inputs: Inputs) -> HotsplitError | None:
+    """The highest required log must be the very one that the database saw (6.3)."""
+    assert info.header is not None
+    for candidate in inputs.databases:
+        header = candidate.header
+        if not candidate.needs_logs or header.gen_max_required != info.generation:
+            continue
+        created = header.gen_max_required_time
+        if not created.is_set and header.gen_max_required == header.gen_max_committed:
+            created = header.gen_max_create_time
+        if created.is_set and created != info.header.created:
+            return LogsMissing(
+                f"Log {info.generation} was created {info.header.created}, the database"
+                f" needs the one created {created}",
+                file=info.path,
+                position="header",
+            )
+    return None
+
+
+# Databases
+
+
+def _unfit(inputs: Inputs, sequence: LogSequence, options: Options) -> HotsplitError | None:
+    """Return what no log can make good: another stream's database, an unrestored backup copy."""
+    for candidate in inputs.databases:
+        if not candidate.needs_logs:
+            continue
+        if candidate.trailer is not None and not options.hard:
+            jet = Jet.errSoftRecoveryOnBackupDatabase
+            if sequence.current is None:
+                jet = Jet.errMissingLogFile
+            return BackupNeedsRestore(
+                "The database is a streaming backup copy that was not restored yet",
+                jet=jet,
+                file=candidate.path,
+            )
+        if candidate.header.log_signature != sequence.signature:
+            return DatabaseMismatch(
+                f"The database belongs to another log stream than {sequence.base}",
+                file=candidate.path,
+                hint="Recover it with the logs of its own stream; `hotsplit inspect` shows both.",
+            )
+    return None
+
+
+def _range_error(plan: Plan, inputs: Inputs, options: Options) -> HotsplitError | None:
+    """Return the error for logs that end before what the databases need (6.3).
+
+    Hard recovery believes a caller who names an earlier end (8.7); the check of the pages against
+    the end of the logs (`tail`) then decides.
+    """
+    for candidate in inputs.databases:
+        if not candidate.needs_logs:
+            continue
+        low, high = candidate.required
+        committed = candidate.header.gen_max_committed
+        if high > plan.last and not (options.hard and options.until):
+            stop = f" (--until {options.until.generation})" if options.until else ""
+            return LogsMissing(
+                f"The database needs logs {low}-{high}, they end at {plan.last}{stop}",
+                file=candidate.path,
+                hint=_BRING_LOGS,
+            )
+        if committed > plan.last and not options.until:
+            if options.accept_lost_logs:
+                plan.lost = plan.lost or (plan.last + 1, committed)
+                _warn_lost(plan, candidate.path)
+                continue
+            return LogsMissing(
+                f"Logs up to {committed} hold committed transactions, they end at {plan.last}",
+                jet=Jet.errCommittedLogFilesMissing,
+                file=candidate.path,
+                hint=_LOSSY,
+            )
+    return None
+
+
+def _warn_lost(plan: Plan, path: str) -> None:
+    if plan.lost is None or any(w.rule == "logs-lost" for w in plan.warnings):
+        return
+    plan.warn(
+        "logs-lost",
+        f"LOST: transactions in logs {plan.lost[0]}-{plan.lost[1]} are given up: they are missing",
+        path,
+        Jet.wrnCommittedLogFilesLost,
+    )
