@@ -1,0 +1,121 @@
+"""The pages in memory, and the rules under which they may go to disk.
+
+Write-ahead: a page is written only when the log is durable up to its last change, and when the
+before images of its uncommitted changes are in the log. Dirty pages are kept in the order in which
+they became dirty, so the oldest one, which holds the checkpoint back, is the first.
+
+Source: log specification 5.1, 6.5, 7.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from hotsplit.ese.engine.log.writer import LogWriter
+from hotsplit.ese.format.page import Page
+from hotsplit.ese.recovery.core import Core
+from hotsplit.ese.recovery.pages import PageAccess
+
+_BATCH = 64
+
+
+class Cache(PageAccess):
+    """Pages of all databases of the instance.
+
+    position: of the record being applied, set by the journal. before_write: logs the before images
+    of uncommitted changes in trees with these object ids, by dbid.
+    written: count of page writes.
+    """
+
+    def __init__(self, core: Core, page_size: int, budget: int, log: LogWriter) -> None:
+        super().__init__(core, page_size, budget)
+        self._log = log
+        self._dirty: dict[int, dict[int, int]] = {}
+        self.position = 0
+        self.written = 0
+        self.before_write: Callable[[int, set[int]], None] = lambda dbid, objids: None
+
+    # What is dirty
+
+    def touch(self, dbid: int, pgno: int) -> None:
+        """Note that the record at `position` changes a page."""
+        dirty = self._dirty[dbid]
+        if pgno not in dirty:
+            dirty[pgno] = self.position
+
+    def changed(self, dbid: int, page: Page, dbtime: int) -> None:
+        """Stamp a page that a record has changed."""
+        super().changed(dbid, page, dbtime)
+        self.touch(dbid, page.number)
+
+    def for_new(self, dbid: int, pgno: int, dbtime: int, objid: int, flags: int) -> Page | None:
+        """Return an empty page; what it held before does not matter."""
+        page = super().for_new(dbid, pgno, dbtime, objid, flags)
+        self.touch(dbid, pgno)
+        return page
+
+    def attach(self, dbid: int) -> None:
+        """Begin to keep pages of a database."""
+        self._dirty[dbid] = {}
+
+    def forget(self, dbid: int) -> None:
+        """Drop all pages of a database."""
+        self.core.forget(dbid, 0, 0xFFFFFFFF)
+        self._dirty.pop(dbid, None)
+
+    def oldest(self) -> int | None:
+        """Return the position of the oldest change that is not on disk yet, None without one."""
+        firsts = (next(iter(dirty.values()), None) for dirty in self._dirty.values())
+        return min((first for first in firsts if first is not None), default=None)
+
+    def dirty_count(self) -> int:
+        """Return the number of dirty pages."""
+        return sum(map(len, self._dirty.values()))
+
+    # Writing
+
+    def make_room(self) -> None:
+        """Do nothing in the middle of an operation; see `trim`."""
+
+    def trim(self) -> None:
+        """Keep to the budget. To be called between operations: pages may go."""
+        if self.core.resident() <= self._budget:
+            return
+        for dbid, dirty in self._dirty.items():
+            self.write_out(dbid, list(dirty))
+        for _ in self.core.evict(self._budget * 3 // 4):
+            pass  # clean now
+
+    def clean_below(self, position: int, most: int = _BATCH) -> bool:
+        """Write the oldest dirty pages, at most `most`, if older than `position`; tell whether any."""
+        found = False
+        for dbid, dirty in self._dirty.items():
+            pages = []
+            for pgno, first in dirty.items():
+                if first >= position or len(pages) == most:
+                    break
+                pages.append(pgno)
+            if pages:
+                self.write_out(dbid, pages)
+                found = True
+        return found
+
+    def flush(self, dbid: int) -> None:
+        """Write all changed pages of a database."""
+        self.write_out(dbid, list(self._dirty[dbid]))
+
+    def write_out(self, dbid: int, pgnos: Iterable[int]) -> None:
+        """Write pages, in order of their numbers. They stay in memory, clean."""
+        dirty, store = self._dirty[dbid], self.stores[dbid]
+        pages = []
+        for pgno in sorted(pgnos):
+            page = self.core.page(dbid, pgno)
+            if page is not None:
+                pages.append((pgno, page))
+        self.before_write(dbid, {int.from_bytes(page[24:28], "little") for _, page in pages})
+        self._log.flush()
+        for pgno, page in pages:
+            store.write_page(pgno, page)
+            self.core.clean(dbid, pgno)
+            dirty.pop(pgno, None)
+            self.written += 1

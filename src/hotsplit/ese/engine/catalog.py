@@ -1,0 +1,311 @@
+"""The catalog as it is written: rows of objects in MSysObjects, its shadow and MSysObjids.
+
+Every object has the same rows in both catalogs; the first has two indexes, by name and by root.
+
+Source: format specification 5.5 (fixed pages), 6.2 to 6.4, 6.9, 6.10.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any
+
+from hotsplit.ese.engine import keys
+from hotsplit.ese.engine.space import make_large_tree, make_tree
+from hotsplit.ese.engine.tree import Tree
+from hotsplit.ese.format.catalogschema import (
+    CATALOG_COLUMNS,
+    CATALOG_NAME,
+    CATALOG_ROOT,
+    SHADOW_ROOT,
+    IndexFlag,
+    RowType,
+    TableFlag,
+    catalog_key,
+)
+from hotsplit.ese.format.columns import FIRST_TAGGED, FIRST_VARIABLE, Coltyp, ColumnDef, ColumnFlag
+from hotsplit.ese.format.page import PageFlag
+from hotsplit.ese.format.record import encode_record
+
+if TYPE_CHECKING:
+    from hotsplit.ese.engine.database import OpenDatabase
+    from hotsplit.ese.engine.session import Session
+
+_OBJECTS, _SHADOW, _NAME_INDEX, _ROOT_INDEX, _OBJIDS, _LOCALES = 2, 3, 4, 5, 6, 7
+_NAME_ROOT, _ROOT_ROOT, _OBJIDS_ROOT, _LOCALES_ROOT = 7, 10, 29, 30
+_OBJECTS_PAGES, _INDEX_PAGES, _SHADOW_PAGES = 20, 3, 5
+_LCMAP_FLAGS = 0x30401
+_LOCALE = "en-US".encode("utf-16-le")
+_DENSITY = 80
+_OBJIDS_DENSITY, _LOCALES_DENSITY = 100, 92
+_COLUMNS = {column.name: column for column in CATALOG_COLUMNS}
+_NOT_NULL = 7  # fixed columns 1 to 7, and Name
+_TEXT_1252 = 1252
+_OBJID_COLUMNS = tuple(
+    ColumnDef(name, 256 + i, coltyp, size)
+    for i, (name, coltyp, size) in enumerate(
+        (("objid", Coltyp.LONG, 4), ("objidTable", Coltyp.LONG, 4), ("type", Coltyp.SHORT, 2))
+    )
+)
+_LOCALE_COLUMNS = (
+    ColumnDef("Type", 1, Coltyp.UNSIGNED_BYTE, 1, ColumnFlag.NOT_NULL, offset=4),
+    ColumnDef(
+        "iValue", 2, Coltyp.LONG, 4, ColumnFlag.ESCROW | ColumnFlag.DEFAULT, offset=5,
+        default_data=bytes(4),
+    ),
+    ColumnDef("Key", 128, Coltyp.BINARY, 255),
+)  # fmt: skip
+_OBJECT, _CONSISTENT = 1, 2
+_FIRST_LOCALE_ROWS = (
+    *((_OBJECT, int(part == "Major"), f".Schema\\{side}\\{part}")
+      for side in ("Internal", "External") for part in ("Major", "Minor", "Update")),
+    (_CONSISTENT, 1, "MSysLocalesConsistent"),
+)  # fmt: skip
+
+Row = dict[str, Any]
+
+
+class CatalogWriter:
+    """The system tables of one database."""
+
+    def __init__(self, database: OpenDatabase) -> None:
+        self._database = database
+        self._large = database.context.settings.page_size > 8192
+        self.objects = database.tree(CATALOG_ROOT, _OBJECTS)
+        self.shadow = database.tree(SHADOW_ROOT, _SHADOW)
+        self._names = database.tree(_NAME_ROOT, _NAME_INDEX, PageFlag.INDEX)
+        self._roots = database.tree(_ROOT_ROOT, _ROOT_INDEX, PageFlag.INDEX)
+        self._objids = database.tree(_OBJIDS_ROOT, _OBJIDS)
+        self._locales = database.tree(_LOCALES_ROOT, _LOCALES)
+
+    # Rows
+
+    def add(self, session: Session, row: Row) -> None:
+        """Enter a row in both catalogs."""
+        key, record = self._key(row), self._record(row)
+        session.begin()
+        self.objects.insert(session, key, record)
+        if row.get("RootFlag"):
+            self._roots.insert(session, _root_key(row), key)
+        self._names.insert(session, _name_key(row), key)
+        session.commit()
+        session.begin()
+        self.shadow.insert(session, key, record)
+        session.commit()
+
+    def delete(self, session: Session, row: Row) -> None:
+        """Take a row out of both catalogs."""
+        key = self._key(row)
+        self._names.delete(session, _name_key(row))
+        if row.get("RootFlag"):
+            self._roots.delete(session, _root_key(row))
+        self.objects.delete(session, key)
+        self.shadow.delete(session, key)
+
+    def _record(self, row: Row) -> bytes:
+        return encode_record(CATALOG_COLUMNS, row, self._large)
+
+    @staticmethod
+    def _key(row: Row) -> bytes:
+        return catalog_key(row["ObjidTable"], row["Type"]) + catalog_key(row["Id"])
+
+    def add_objid(self, session: Session, objid: int, table: int, row_type: int) -> None:
+        """Enter a tree in MSysObjids."""
+        row = {"objid": objid, "objidTable": table, "type": row_type}
+        session.begin()
+        self._objids.insert(
+            session, catalog_key(objid), encode_record(_OBJID_COLUMNS, row, self._large)
+        )
+        session.commit()
+
+    def delete_objid(self, session: Session, objid: int) -> None:
+        """Take a tree out of MSysObjids."""
+        self._objids.delete(session, catalog_key(objid))
+
+    # A new database
+
+    def create(self, session: Session, pages: int) -> None:
+        """Make the root of a new database and the two catalogs, with the rows of themselves."""
+        database = self._database
+        session.begin()
+        session.prepare()
+        make_large_tree(session, database.root, 1, pages, 0)
+        session.commit(lazy=True)
+        session.begin()
+        space = database.root.space
+        _expect(space.allocate_extent(session, _OBJECTS_PAGES), CATALOG_ROOT)
+        make_large_tree(session, self.objects, CATALOG_ROOT, _OBJECTS_PAGES, 1)
+        _expect(space.allocate_extent(session, _SHADOW_PAGES), SHADOW_ROOT)
+        make_large_tree(session, self.shadow, SHADOW_ROOT, _SHADOW_PAGES, 1)
+        for tree in (self._names, self._roots):
+            root = self.objects.space.allocate_extent(session, _INDEX_PAGES)
+            _expect(root, tree.root)
+            make_large_tree(session, tree, root, _INDEX_PAGES, CATALOG_ROOT)
+        database.objid_last = _ROOT_INDEX
+        for objid, root, name in (
+            (_OBJECTS, CATALOG_ROOT, CATALOG_NAME),
+            (_SHADOW, SHADOW_ROOT, "MSysObjectsShadow"),
+        ):
+            flags = TableFlag.SYSTEM | TableFlag.FIXED_DDL
+            count = _OBJECTS_PAGES if objid == _OBJECTS else _SHADOW_PAGES
+            self.add(session, table_row(name, objid, root, count, flags))
+            for column in CATALOG_COLUMNS:
+                self.add(session, _own_column_row(objid, column))
+        for row in _own_index_rows():
+            self.add(session, row)
+        session.commit(lazy=True)
+
+    def create_others(self, session: Session) -> None:
+        """Make MSysObjids and MSysLocales, after the database itself is complete."""
+        database = self._database
+        session.begin()
+        self._make_table(session, "MSysObjids", self._objids, _OBJIDS_DENSITY, 0xC8000000)
+        for column in _OBJID_COLUMNS:
+            self.add(session, column_row(_OBJIDS, column))
+        self.add(session, _primary_row("primary", self._objids, 0x1002F, 256, _OBJIDS_DENSITY))
+        session.commit(lazy=True)
+        session.begin()
+        for objid, table, kind in (
+            (_OBJECTS, _OBJECTS, RowType.TABLE), (_NAME_INDEX, _OBJECTS, RowType.INDEX),
+            (_ROOT_INDEX, _OBJECTS, RowType.INDEX), (_SHADOW, _SHADOW, RowType.TABLE),
+            (_OBJIDS, _OBJIDS, RowType.TABLE),
+        ):  # fmt: skip
+            self.add_objid(session, objid, table, kind)
+        session.commit(lazy=True)
+        session.begin()
+        self._make_table(session, "MSysLocales", self._locales, _LOCALES_DENSITY, 0x88000000)
+        self.add_objid(session, _LOCALES, _LOCALES, RowType.TABLE)
+        for column in _LOCALE_COLUMNS:
+            self.add(session, column_row(_LOCALES, column))
+        self.add(session, _primary_row("KeyPrimary", self._locales, 0x1402F, 128, _LOCALES_DENSITY))
+        for kind, value, name in _FIRST_LOCALE_ROWS:
+            self._add_locale(session, kind, value, name)
+        session.commit(lazy=True)
+        database.objid_last = _LOCALES
+
+    def _make_table(
+        self, session: Session, name: str, tree: Tree, density: int, flags: int
+    ) -> None:
+        root = self._database.root.space.allocate(session)
+        _expect(root, tree.root)
+        make_tree(session, self._database.root, root, tree.objid, 0, 1, unique=True)
+        row = table_row(name, tree.objid, root, 0, flags, density)
+        self.add(session, row)
+
+    def _add_locale(self, session: Session, kind: int, value: int, name: str) -> None:
+        content = (name + "\0").encode("utf-16-le")
+        row = {"Type": kind, "iValue": value, "Key": content}
+        key = keys.segment(_LOCALE_COLUMNS[2], content, 0, 255, 256)
+        session.begin()
+        record = encode_record(_LOCALE_COLUMNS, row, self._large)
+        self._locales.insert(session, key, record)
+        session.commit()
+
+
+def _expect(found: int, wanted: int) -> None:
+    assert found == wanted, f"page {found} where {wanted} belongs"
+
+
+def _name_key(row: Row) -> bytes:
+    head = catalog_key(row["ObjidTable"], row["Type"])
+    return head + _name_segment(row, len(head))
+
+
+def _root_key(row: Row) -> bytes:
+    return b"\x7f\xff" + _name_segment(row, 2)
+
+
+def _name_segment(row: Row, used: int) -> bytes:
+    name = row["Name"].encode("cp1252")
+    return keys.segment(_COLUMNS["Name"], name, 0, 255 - used, 256)
+
+
+def table_row(
+    name: str, objid: int, root: int, pages: int, flags: int, density: int = _DENSITY
+) -> Row:
+    """Return the row of a table."""
+    return {
+        "ObjidTable": objid, "Type": RowType.TABLE, "Id": objid, "ColtypOrPgnoFDP": root,
+        "SpaceUsage": density, "Flags": _signed(flags), "PagesOrLocale": pages,
+        "RootFlag": True, "Name": name,
+    }  # fmt: skip
+
+
+def column_row(objid: int, column: ColumnDef) -> Row:
+    """Return the row of a column."""
+    row: Row = {
+        "ObjidTable": objid, "Type": RowType.COLUMN, "Id": column.id,
+        "ColtypOrPgnoFDP": column.coltyp, "SpaceUsage": column.size, "Flags": column.flags,
+        "PagesOrLocale": column.code_page, "Name": column.name,
+    }  # fmt: skip
+    if column.is_fixed:
+        row |= {"RootFlag": None, "RecordOffset": column.offset}
+    if column.default_data is not None:
+        row["DefaultValue"] = column.default_data
+    return row
+
+
+def index_row(
+    objid: int, name: str, tree: int, root: int, flags: int, segments: bytes, density: int
+) -> Row:
+    """Return the row of an index."""
+    return {
+        "ObjidTable": objid, "Type": RowType.INDEX, "Id": tree, "ColtypOrPgnoFDP": root,
+        "SpaceUsage": density, "Flags": flags, "PagesOrLocale": 0, "RootFlag": None,
+        "RecordOffset": None, "LCMapFlags": _LCMAP_FLAGS, "Name": name,
+        "KeyFldIDs": segments, "LocaleName": _LOCALE,
+    }  # fmt: skip
+
+
+def long_value_row(objid: int, tree: int, root: int) -> Row:
+    """Return the row of a tree of long values."""
+    return {
+        "ObjidTable": objid, "Type": RowType.LONG_VALUE, "Id": tree, "ColtypOrPgnoFDP": root,
+        "SpaceUsage": 100, "Flags": 0, "PagesOrLocale": 1, "Name": "LV",
+    }  # fmt: skip
+
+
+def segment_bytes(*fids: int) -> bytes:
+    """Return a list of ascending key segments."""
+    return b"".join(struct.pack("<BBH", 0, 0, fid) for fid in fids)
+
+
+def _own_column_row(objid: int, column: ColumnDef) -> Row:
+    """The catalog's own columns: all fixed ones say offset 4, none has its code page."""
+    not_null = column.id <= _NOT_NULL or column.id == FIRST_VARIABLE
+    row = column_row(objid, column)
+    row["Flags"] = int(ColumnFlag.NOT_NULL) if not_null else 0
+    row["PagesOrLocale"] = _TEXT_1252
+    row["SpaceUsage"] = 0 if column.id >= FIRST_TAGGED else column.size
+    if column.is_fixed:
+        row["RecordOffset"] = 4
+    return row
+
+
+def _own_index_rows() -> list[Row]:
+    by_id = segment_bytes(1, 2, 3)
+    extended = IndexFlag.EXTENDED_SEGMENTS
+    primary = extended | IndexFlag.PRIMARY | IndexFlag.NO_NULL_SEGMENTS | IndexFlag.UNIQUE
+    by_name = extended | IndexFlag.NO_NULL_SEGMENTS | IndexFlag.UNIQUE
+    by_root = extended | IndexFlag.ALLOW_SOME_NULLS | IndexFlag.UNIQUE
+    return [
+        index_row(_OBJECTS, "Id", _OBJECTS, CATALOG_ROOT, primary, by_id, _DENSITY),
+        index_row(
+            _OBJECTS, "Name", _NAME_INDEX, _NAME_ROOT, by_name, segment_bytes(1, 2, 128), _DENSITY
+        ),
+        index_row(
+            _OBJECTS, "RootObjects", _ROOT_INDEX, _ROOT_ROOT, by_root, segment_bytes(8, 128),
+            _DENSITY,
+        ),
+        index_row(_SHADOW, "Id", _SHADOW, SHADOW_ROOT, primary, by_id, _DENSITY),
+    ]  # fmt: skip
+
+
+def _primary_row(name: str, tree: Tree, flags: int, fid: int, density: int) -> Row:
+    return index_row(tree.objid, name, tree.objid, tree.root, flags, segment_bytes(fid), density)
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 32) if value >> 31 else value
+
+

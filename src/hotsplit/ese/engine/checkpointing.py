@@ -1,0 +1,95 @@
+"""Moving the checkpoint on: old pages to disk, headers, the checkpoint file, old logs.
+
+Source: log specification 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hotsplit.ese.engine.context import Context
+from hotsplit.ese.engine.settings import SEGMENT
+from hotsplit.ese.files.checkpointfile import write_checkpoint
+from hotsplit.ese.format.checkpoint import FILE_TYPE, Checkpoint
+from hotsplit.ese.recovery.pages import position_of
+
+if TYPE_CHECKING:
+    from hotsplit.ese.engine.database import OpenDatabase
+    from hotsplit.ese.engine.session import Session
+
+
+class Checkpointer:
+    """The checkpoint of an instance. position: where replay would begin."""
+
+    def __init__(
+        self,
+        context: Context,
+        databases: dict[int, OpenDatabase],
+        sessions: Callable[[], list[Session]],
+    ) -> None:
+        self._context, self._databases, self._sessions = context, databases, sessions
+        self.position = 0
+        self._advanced_to = 0
+
+    def reset(self, position: int) -> None:
+        """Begin with the checkpoint at `position`, before the logs of the stream say more."""
+        self.position = self._advanced_to = position
+        self._write(with_attachments=True)
+
+    def _distance(self, position: int) -> int:
+        """Bytes of log from `position` to the end."""
+        end, size = self._context.log.end, self._context.settings.log_size
+        generations = (end >> 32) - (position >> 32)
+        return generations * size + ((end >> 16 & 0xFFFF) - (position >> 16 & 0xFFFF)) * SEGMENT
+
+    def lowest(self) -> int:
+        """Return the position from which replay would make everything good again."""
+        positions = [self._context.log.durable]
+        positions += [s.begun_at for s in self._sessions() if s.begun_at is not None]
+        oldest = self._context.cache.oldest()
+        if oldest is not None:
+            positions.append(oldest)
+        return min(positions)
+
+    def advance_if_due(self) -> None:
+        """Clean old pages when the checkpoint lies too deep; move it once it is worth it."""
+        depth = self._context.settings.checkpoint_depth
+        oldest = self._context.cache.oldest()
+        if oldest is not None and self._distance(oldest) > depth:
+            end = self._context.log.end
+            while (oldest := self._context.cache.oldest()) is not None:
+                if self._distance(oldest) <= depth * 3 // 4:
+                    break
+                self._context.cache.clean_below(end)
+        if self._distance(self.position) > depth + depth // 4 + self._context.settings.log_size:
+            lowest = self.lowest()
+            if lowest >> 32 > self.position >> 32:
+                self.advance()
+
+    def advance(self) -> None:
+        """Move the checkpoint as far as pages and transactions allow (5.1: order of writes)."""
+        lowest = self.lowest()
+        for database in self._databases.values():
+            database.store.file.sync()
+        for database in self._databases.values():
+            database.mark_required(lowest >> 32)
+        self.position = max(self.position, lowest)
+        self._write(with_attachments=True)
+        if self._context.settings.circular:
+            self._context.files.delete_below(self.position >> 32)
+
+    def write_closed(self, position: int) -> None:
+        """The instance ended with the record at `position`."""
+        self.position = position
+        self._write(with_attachments=False)
+
+    def _write(self, *, with_attachments: bool) -> None:
+        context = self._context
+        block = Checkpoint.empty()
+        block.file_type, block.signature = FILE_TYPE, context.files.signature
+        block.parameters = context.settings.parameters()
+        block.position = block.consistency = position_of(self.position)
+        if with_attachments:
+            block.attachments = context.log.attachments()
+        write_checkpoint(context.env, context.files.checkpoint_path, block)

@@ -1,0 +1,68 @@
+"""Housekeeping: nodes that no view holds any more go, before images reach the log in time.
+
+Source: log specification 6.5 (deferred before images).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hotsplit.ese.engine import records
+from hotsplit.ese.engine.merge import discard
+from hotsplit.ese.engine.versions import Bookmark, Version
+from hotsplit.ese.recovery.core import REPLACE
+
+if TYPE_CHECKING:
+    from hotsplit.ese.engine.context import Context
+    from hotsplit.ese.engine.session import Session
+    from hotsplit.ese.engine.tree import Tree
+
+_BACKLOG = 256
+
+
+class Cleaner:
+    """The version cleanup of an instance, in a session of its own. removed: nodes so far."""
+
+    def __init__(self, context: Context, session: Session) -> None:
+        self._context, self._session = context, session
+        self.removed = 0
+
+    def run_if_due(self) -> None:
+        """Clean up once there is enough to do."""
+        if len(self._context.versions.deleted) >= _BACKLOG and not self._session.level:
+            self.run()
+
+    def run(self) -> None:
+        """Remove all nodes that no view holds any more."""
+        deleted, session = self._context.versions.deleted, self._session
+        if not deleted:
+            return
+        session.begin()
+        while deleted:
+            self._remove(*deleted.popleft())
+        session.commit(lazy=True)
+
+    def _remove(self, tree: Tree, bookmark: Bookmark) -> None:
+        if bookmark in tree.versions or tree.dropped:
+            return  # somebody uses the node again, or the tree is gone
+        found = tree.find(*bookmark)
+        if found.exact and tree.node(found).is_deleted:
+            discard(tree, self._session, *bookmark)
+            self.removed += 1
+
+    def log_before_images(self, dbid: int, objids: set[int]) -> None:
+        """Log the before images of uncommitted changes in trees whose pages will be written."""
+        for version in list(self._context.versions.without_image(dbid, objids)):
+            self._log_before_image(version)
+
+    def _log_before_image(self, version: Version) -> None:
+        tree, (key, data) = version.tree, version.bookmark
+        found = tree.find(key, data)
+        image = version.image if version.operation == REPLACE else b""
+        writer = version.transaction.writer
+        record = records.undo_info(
+            writer, tree.place, found.pgno, version.rceid, version.operation,
+            (version.largest, version.reserve), key, data, image,
+        )  # fmt: skip
+        self._context.journal.note(record)
+        version.undo_logged = True

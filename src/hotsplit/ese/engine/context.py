@@ -1,0 +1,75 @@
+"""What the parts of one instance share: log, pages, versions, counters, one lock.
+
+Whoever changes anything holds the lock; a wait for the log does not.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Callable
+
+from hotsplit.errors import HotsplitError, InstanceDown
+from hotsplit.ese.engine.cache import Cache
+from hotsplit.ese.engine.journal import Journal
+from hotsplit.ese.engine.log.files import LogFiles
+from hotsplit.ese.engine.log.writer import LogWriter
+from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.engine.versions import VersionStore
+from hotsplit.ese.files.env import Env
+from hotsplit.ese.format.basics import LogTime
+from hotsplit.ese.recovery.core import Core
+
+_TRX_STEP = 4
+_RCEID_STEP = 2
+_MASK = 0xFFFFFFFF
+
+
+class Context:
+    """See the module. failure: why the instance cannot go on, None while all is well.
+
+    safe_point: called with the lock whenever no operation is under way: housekeeping.
+    """
+
+    def __init__(self, env: Env, settings: Settings) -> None:
+        self.env, self.settings = env, settings
+        self.lock = threading.RLock()
+        self.files = LogFiles(env, settings)
+        self.log = LogWriter(env, settings, self.files)
+        self.core = Core(settings.page_size)
+        self.cache = Cache(self.core, settings.page_size, settings.cache_size, self.log)
+        self.journal = Journal(self.log, self.core, self.cache)
+        self.versions = VersionStore()
+        self.failure: HotsplitError | None = None
+        self.closed = False
+        self.safe_point: Callable[[], None] = lambda: None
+        self._trx = 0
+        self._rceid = -1
+
+    def next_trx(self) -> int:
+        """Return a new transaction number (7.10)."""
+        self._trx = (self._trx + _TRX_STEP) & _MASK
+        return self._trx
+
+    def next_rceid(self) -> int:
+        """Return a new version number: odd, so never 0 (7.10)."""
+        self._rceid = (self._rceid + _RCEID_STEP) & _MASK
+        return self._rceid
+
+    def now(self) -> LogTime:
+        """Return the time as files hold it."""
+        return LogTime.from_datetime(self.env.now())
+
+    def random(self) -> int:
+        """Return a random number for a signature, never 0."""
+        number: int = struct.unpack("<I", self.env.random(4))[0]
+        return number or 1
+
+    def check(self) -> None:
+        """Raise InstanceDown if the instance cannot go on."""
+        if self.closed:
+            raise InstanceDown("The instance is closed")
+        if self.failure is not None:
+            raise InstanceDown(
+                f"The instance stopped: {self.failure}", jet=self.failure.jet
+            ) from self.failure

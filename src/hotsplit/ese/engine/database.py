@@ -1,0 +1,207 @@
+"""A database that is attached: its file, header, counters and trees.
+
+Source: log specification 4.12, 6.8, 7.7; format specification 1.4, 1.5.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hotsplit.ese.engine.context import Context
+from hotsplit.ese.engine.space import DATABASE_ROOT, extension
+from hotsplit.ese.engine.tree import Tree
+from hotsplit.ese.format.attachments import UTF16_NAMES, Attachment
+from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition, LogTime, Signature
+from hotsplit.ese.format.header import MAGIC, VERSION, DatabaseHeader, DbState
+from hotsplit.ese.format.page import Page, PageFlag
+from hotsplit.ese.format.space import Extent
+from hotsplit.ese.recovery.pages import position_number, position_of
+from hotsplit.ese.recovery.store import WorkStore
+
+if TYPE_CHECKING:
+    from hotsplit.ese.engine.session import Session
+
+FIRST_DBTIME = 0x40
+FIRST_PAGES = 254
+"""Numbered pages of a new database: 256 with the two headers."""
+
+_EXTENSION = 256
+_REVISION = 20
+_CREATED_BY = 0x620
+_OS_VERSION = (6, 2, 9200)
+_ESE_BUILD = 0x02000000
+_PER_INDEX_VERSIONS = 0xFFFFFFFFFFFFFFFF
+_FILE_TYPE = 1
+_TREE_KINDS = PageFlag.INDEX | PageFlag.LONG_VALUE | PageFlag.NON_UNIQUE | PageFlag.NEW_RECORD
+
+
+class OpenDatabase:
+    """One attached database. consistent: its position before it was attached (0 for a new one)."""
+
+    def __init__(
+        self, context: Context, dbid: int, store: WorkStore, consistent: LogPosition
+    ) -> None:
+        self.context, self.dbid, self.store = context, dbid, store
+        self.consistent = consistent
+        self.dbtime = store.header.dbtime
+        self.objid_last = store.header.objid_last
+        self._trees: dict[int, Tree] = {}
+        context.cache.attach(dbid)
+        context.cache.stores[dbid] = store
+        context.core.attach(dbid, position_number(store.header.attach), 0)
+
+    @property
+    def path(self) -> str:
+        """Where the file is."""
+        return self.store.path
+
+    @property
+    def header(self) -> DatabaseHeader:
+        """The header as it will be written next."""
+        return self.store.header
+
+    # Counters
+
+    def tick(self) -> int:
+        """Return the dbtime of a new change."""
+        self.dbtime += 1
+        return self.dbtime
+
+    def next_objid(self) -> int:
+        """Return the id of a new object."""
+        self.objid_last += 1
+        return self.objid_last
+
+    # Trees and space
+
+    def tree(self, root: int, objid: int, kind: int = 0, *, unique: bool = True) -> Tree:
+        """Return the tree of a root page: one object for each, as it holds the versions."""
+        found = self._trees.get(root)
+        if found is None or found.objid != objid:
+            found = self._trees[root] = Tree(self, root, objid, kind, unique=unique)
+        return found
+
+    def tree_at(self, root: int) -> Tree:
+        """Return the tree of a root page, known or told by the page itself."""
+        found = self._trees.get(root)
+        if found is not None:
+            return found
+        page = Page(self.store.read_page(root) if root not in self._trees else b"", root)
+        flags = page.flags
+        unique = not flags & PageFlag.NON_UNIQUE
+        return self.tree(root, page.objid, flags & _TREE_KINDS, unique=unique)
+
+    @property
+    def root(self) -> Tree:
+        """The tree that owns all space of the database."""
+        return self.tree(DATABASE_ROOT, DATABASE_ROOT)
+
+    def forget_tree(self, root: int) -> None:
+        """The tree of a root page is no more."""
+        self._trees.pop(root, None)
+
+    def extend(self, session: Session, count: int) -> Extent:
+        """Make the file longer; return the new extent."""
+        last = max(extent.last for extent in self.root.space.extents(self.root.space.owned))
+        count = max(count, _EXTENSION)
+        self.extend_file(last + count)
+        return Extent(last + count, count)
+
+    def extend_file(self, last: int) -> None:
+        """Log that the file grows to page `last`, and make it grow."""
+        self.context.journal.note(extension(self.dbid, last))
+        self.store.extend(last)
+        self.header.extend_count += 1
+        self.header.extend_time = self.context.now()
+
+    # Header
+
+    def write_header(self) -> None:
+        """Write the header, as of now."""
+        header = self.header
+        header.dbtime, header.objid_last = self.dbtime, self.objid_last
+        header.header_flush_signature = Signature(self.context.random(), self.context.now())
+        self.store.write_header(header)
+
+    def mark_attached(self, position: int) -> None:
+        """The database is in use since the record at `position`."""
+        header = self.header
+        header.state, header.dbid = DbState.DIRTY_SHUTDOWN, self.dbid
+        header.log_signature = self.context.files.signature
+        header.attach, header.attach_time = position_of(position), self.context.now()
+        header.detach, header.detach_time = LogPosition(), LogTime()
+        header.flush_map_signature = NO_SIGNATURE
+        generation = position >> 32
+        header.gen_min_required = header.gen_min_consistent = generation
+        self.mark_generation(generation)
+        self.context.core.attach(self.dbid, position, 0)
+
+    def mark_generation(self, generation: int) -> None:
+        """Changes of a log generation may reach the file from now on. Writes the header."""
+        header = self.header
+        header.gen_max_required = header.gen_max_committed = generation
+        header.gen_max_create_time = self.context.files.created
+        self.write_header()
+
+    def mark_required(self, generation: int) -> bool:
+        """Logs below `generation` are not needed any more; tell whether the header changed."""
+        header = self.header
+        generation = max(generation, header.attach.generation)
+        if generation <= header.gen_min_required:
+            return False
+        header.gen_min_required = header.gen_min_consistent = generation
+        self.write_header()
+        return True
+
+    def mark_clean(self, position: int) -> None:
+        """Write all pages, then the header of a database that needs no log."""
+        self.context.cache.flush(self.dbid)
+        header, now = self.header, self.context.now()
+        header.state = DbState.CLEAN_SHUTDOWN
+        header.consistent = header.detach = position_of(position)
+        header.consistent_time = header.detach_time = now
+        header.gen_min_required = header.gen_max_required = header.gen_max_committed = 0
+        header.gen_min_consistent = 0
+        header.gen_max_create_time = LogTime()
+        self.write_header()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.context.core.detach(self.dbid)
+        self.context.cache.forget(self.dbid)
+        self.store.close()
+
+    def attachment(self) -> Attachment:
+        """Return what the header of a new log says of the database."""
+        return Attachment(
+            self.dbid,
+            UTF16_NAMES,
+            self.dbtime,
+            self.objid_last,
+            0,
+            self.header.attach,
+            self.consistent,
+            self.header.db_signature,
+            path_bytes(self.path),
+        )
+
+
+def path_bytes(path: str) -> bytes:
+    """Return a path as logs hold it."""
+    return (path + "\0").encode("utf-16-le", "surrogatepass")
+
+
+def new_header(context: Context) -> DatabaseHeader:
+    """Return the header of a database that is being created."""
+    header = DatabaseHeader.empty(context.settings.page_size)
+    header.magic, header.version, header.file_type = MAGIC, VERSION, _FILE_TYPE
+    header.state, header.dbtime = DbState.JUST_CREATED, FIRST_DBTIME
+    header.db_signature = Signature(context.random(), context.now())
+    header.log_signature = context.files.signature
+    header.update_major = header.create_update = _REVISION
+    header.create_version = _CREATED_BY
+    header.page_size_field = context.settings.page_size
+    header.flags = _ESE_BUILD
+    header.major_version, header.minor_version, header.build_number = _OS_VERSION
+    header.sort_version = _PER_INDEX_VERSIONS
+    return header

@@ -1,0 +1,239 @@
+"""An instance: a storage group of databases that share one stream of logs.
+
+    with Instance.open(OsEnv(), Settings("/srv/sg1")) as instance:
+        database = instance.create_database("/srv/sg1/mail.edb")
+        with instance.session() as session, session.transaction():
+            ...
+
+Source: log specification 7.1, 7.6, 7.7.
+"""
+
+from __future__ import annotations
+
+import os.path
+from types import TracebackType
+from typing import Self
+
+from hotsplit.errors import InvalidUse, Jet, TargetExists
+from hotsplit.ese.engine.catalog import CatalogWriter
+from hotsplit.ese.engine.checkpointing import Checkpointer
+from hotsplit.ese.engine.cleaner import Cleaner
+from hotsplit.ese.engine.context import Context
+from hotsplit.ese.engine.database import FIRST_PAGES, OpenDatabase, new_header, path_bytes
+from hotsplit.ese.engine.session import Session
+from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.files.env import Env
+from hotsplit.ese.format.basics import LogPosition
+from hotsplit.ese.format.logrecord import WITH_VERSION, encode
+from hotsplit.ese.format.recordtable import RecordType as T
+from hotsplit.ese.recovery.pages import position_of
+from hotsplit.ese.recovery.store import WorkStore
+
+_FIRST_SESSION = 5
+_INTERNAL_SESSION = 3
+_MOST_SESSIONS = 0xFFFA
+_CREATE_GRBIT = 0x200
+_UTF16_NAME = 0x08
+_UTF16_DETACH = 0x10
+_FULLY_LOGGED = b"\2\0\0\0"
+
+
+class Instance:
+    """See the module. All methods may be called from any thread."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.databases: dict[int, OpenDatabase] = {}
+        self._sessions: dict[int, Session] = {}
+        self.internal = Session(context, _INTERNAL_SESSION)
+        self.checkpointer = Checkpointer(context, self.databases, self._live_sessions)
+        self.cleaner = Cleaner(context, self.internal)
+        context.safe_point = self._safe_point
+        context.log.attachments = lambda: [d.attachment() for d in self.databases.values()]
+        context.log.checkpoint = lambda: position_of(self.checkpointer.position)
+        context.log.on_roll = self._on_roll
+        context.cache.before_write = self.cleaner.log_before_images
+        self._init_position = 0
+
+    # Begin and end
+
+    @classmethod
+    def open(cls, env: Env, settings: Settings) -> Self:
+        """Open the instance of a folder: a new stream of logs, or the one that is there.
+
+        Raises HotsplitError.
+        """
+        context = Context(env, settings)
+        instance = cls(context)
+        env.mkdir(settings.folder)
+        if context.files.exists():
+            raise InvalidUse("Continuing a stream is not supported yet")
+        context.log.begin_stream()
+        instance.checkpointer.reset(1 << 32 | 1 << 16)
+        context.files.make_reserves()
+        instance._start()
+        return instance
+
+    def _start(self) -> None:
+        context = self.context
+        record = encode(T.INIT2, parameters=context.settings.parameters(), time=context.now())
+        self._init_position = context.journal.note(record)
+
+    def close(self) -> None:
+        """Shut down cleanly: all databases need no logs afterwards."""
+        context = self.context
+        with context.lock:
+            if context.closed:
+                return
+            if context.failure is None:
+                self._shut_down()
+            context.closed = True
+            for database in self.databases.values():
+                database.close()
+            self.databases.clear()
+            context.log.close()
+
+    def _shut_down(self) -> None:
+        context = self.context
+        for session in self._live_sessions():
+            while session.level:
+                session.rollback()
+        self.cleaner.run()
+        mark = context.journal.note(encode(T.SHUTDOWN_MARK))
+        context.log.flush()
+        for database in self.databases.values():
+            database.mark_clean(mark)
+        init = LogPosition(self._init_position >> 32, self._init_position >> 16 & 0xFFFF, 0)
+        term = context.journal.note(encode(T.TERM2, position=init, time=context.now()))
+        context.log.flush()
+        self.checkpointer.write_closed(term)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # Sessions
+
+    def session(self) -> Session:
+        """Begin a session. Raises InvalidUse (-1101) when there are too many."""
+        with self.context.lock:
+            self.context.check()
+            for procid in range(_FIRST_SESSION, _MOST_SESSIONS):
+                if procid not in self._sessions:
+                    session = self._sessions[procid] = Session(self.context, procid)
+                    session.on_close = self._end_session
+                    return session
+        raise InvalidUse("There are too many sessions", jet=Jet.errOutOfSessions)
+
+    def _end_session(self, session: Session) -> None:
+        self._sessions.pop(session.procid, None)
+
+    def _live_sessions(self) -> list[Session]:
+        return [*self._sessions.values(), self.internal]
+
+    # Databases
+
+    def create_database(self, path: str) -> OpenDatabase:
+        """Make a new database and attach it. Raises TargetExists, InvalidUse (-1805)."""
+        context = self.context
+        with context.lock:
+            context.check()
+            dbid = self._free_dbid()
+            path = os.path.abspath(path)  # noqa: PTH100 - paths are plain strings below the CLI
+            if context.env.exists(path):
+                raise TargetExists("The database is there already", file=path)
+            header = new_header(context)
+            record = encode(
+                T.CREATE_DB, procid=self.internal.procid, dbid=dbid, grbit=_CREATE_GRBIT,
+                db_signature=header.db_signature, flags=_UTF16_NAME | WITH_VERSION,
+                version=_FULLY_LOGGED, path=path_bytes(path),
+            )  # fmt: skip
+            position = context.journal.note(record)
+            context.log.flush(position)
+            header.attach, header.attach_time = position_of(position), context.now()
+            store = WorkStore.create(context.env, path, header)
+            context.env.sync_dir(os.path.dirname(path))  # noqa: PTH120
+            database = OpenDatabase(context, dbid, store, LogPosition())
+            self.databases[dbid] = database
+            self._fill(database, position)
+            return database
+
+    def _fill(self, database: OpenDatabase, position: int) -> None:
+        """Make what every database has."""
+        context, catalog = self.context, CatalogWriter(database)
+        database.extend_file(FIRST_PAGES)
+        catalog.create(self.internal, FIRST_PAGES)
+        context.journal.note(
+            encode(T.CREATE_DB_FINISH, procid=self.internal.procid, dbid=database.dbid)
+        )
+        context.log.flush()
+        database.mark_attached(position)
+        catalog.create_others(self.internal)
+        context.log.flush()
+
+    def attach_database(self, path: str) -> OpenDatabase:
+        """Attach a database that was shut down cleanly. Raises DirtyDatabase, DatabaseMismatch."""
+        context = self.context
+        with context.lock:
+            context.check()
+            dbid = self._free_dbid()
+            path = os.path.abspath(path)  # noqa: PTH100
+            store = WorkStore.open_work(context.env, path)
+            header = store.header
+            consistent = header.consistent
+            if header.log_signature != context.files.signature:
+                consistent = LogPosition()
+            record = encode(
+                T.ATTACH_DB, procid=self.internal.procid, dbid=dbid, consistent=header.consistent,
+                db_signature=header.db_signature, log_signature=header.log_signature,
+                flags=_UTF16_NAME, path=path_bytes(path),
+            )  # fmt: skip
+            position = context.journal.note(record)
+            context.log.flush(position)
+            database = OpenDatabase(context, dbid, store, consistent)
+            self.databases[dbid] = database
+            database.mark_attached(position)
+            return database
+
+    def detach_database(self, database: OpenDatabase) -> None:
+        """Detach a database: it needs no logs afterwards."""
+        context = self.context
+        with context.lock:
+            context.check()
+            self.cleaner.run()
+            context.cache.flush(database.dbid)
+            record = encode(
+                T.DETACH_DB, procid=self.internal.procid, dbid=database.dbid,
+                flags=_UTF16_DETACH, path=path_bytes(database.path),
+            )  # fmt: skip
+            position = context.journal.note(record)
+            context.log.flush(position)
+            database.mark_clean(position)
+            database.close()
+            del self.databases[database.dbid]
+
+    def _free_dbid(self) -> int:
+        free = (n for n in range(1, self.context.settings.databases + 1) if n not in self.databases)
+        dbid = next(free, 0)
+        if not dbid:
+            raise InvalidUse("Too many databases", jet=Jet.errTooManyAttachedDatabases)
+        return dbid
+
+    # In between
+
+    def _on_roll(self, generation: int) -> None:
+        for database in self.databases.values():
+            database.mark_generation(generation)
+
+    def _safe_point(self) -> None:
+        """Called between operations, with the lock: housekeeping that is due."""
+        self.cleaner.run_if_due()
+        self.context.cache.trim()
+        self.checkpointer.advance_if_due()

@@ -1,0 +1,73 @@
+"""The one way to change a page: log a record, then apply it by the code that recovery runs.
+
+`Journal.apply` is for all records but structure macros, `Journal.macro` for those. Both append to
+the log first and then hand the very bytes to the replay kernel and to the handlers of redo. There
+is no other code in the engine that changes a node.
+
+Source: log specification 7.2, 4.8.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from hotsplit.errors import InstanceDown
+from hotsplit.ese.engine.cache import Cache
+from hotsplit.ese.engine.log.writer import LogWriter
+from hotsplit.ese.format.logrecord import decode, encode
+from hotsplit.ese.format.recordtable import RecordType as T
+from hotsplit.ese.recovery.core import END, MISS, RECORD, Core
+from hotsplit.ese.recovery.macros import carry_out
+from hotsplit.ese.recovery.trees import HANDLERS
+
+_MACRO = struct.Struct("<BHQ")
+
+
+class Journal:
+    """Log and pages of one instance, changed together."""
+
+    def __init__(self, log: LogWriter, core: Core, cache: Cache) -> None:
+        self.log, self.core, self.cache = log, core, cache
+
+    def note(self, record: bytes) -> int:
+        """Log a record that changes nothing by itself; return its position."""
+        return self.log.append(record)
+
+    def session(self, record: bytes) -> int:
+        """Log and apply a record of a session: begin, commit, rollback."""
+        position = self.log.append(record)
+        self._run(record, position)
+        return position
+
+    def apply(self, record: bytes, dbid: int, pgno: int) -> int:
+        """Log and apply a record that changes one page, which is in memory, or makes pages."""
+        position = self.log.append(record)
+        self.cache.position = position
+        self._run(record, position)
+        self.cache.touch(dbid, pgno)
+        return position
+
+    def macro(self, procid: int, dbid: int, dbtime: int, records: list[bytes], pages: list[int]) -> None:
+        """Log and carry out a structure change; `pages` are all that it touches."""
+        self.cache.position = self.log.append(_MACRO.pack(T.MACRO_BEGIN, procid, dbtime))
+        for record in records:
+            self.log.append(record)
+        content = struct.pack(f"<BI{len(pages)}I", dbid, len(pages), *pages)
+        self.log.append_together(
+            _MACRO.pack(T.MACRO_COMMIT, procid, dbtime), encode(T.MACRO_INFO2, content=content)
+        )
+        carry_out(self.cache, [decode(record) for record in records])
+
+    def _run(self, record: bytes, position: int) -> None:
+        core = self.core
+        core.feed(record, position, 0, False)
+        code = core.run()
+        while code == MISS:
+            self.cache.load(*core.missing)
+            code = core.run()
+        if code == RECORD:
+            handler = HANDLERS.get(record[0])
+            if handler is not None:
+                handler(self.cache, decode(record))
+        elif code != END:
+            raise InstanceDown(f"A record cannot be applied ({code}): {core.why}")

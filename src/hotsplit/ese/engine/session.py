@@ -1,0 +1,178 @@
+"""Sessions: who changes things, in transactions that may be nested.
+
+The first change of a transaction logs its beginning; until then it costs nothing.
+
+Source: log specification 4.13 (records), 7.2 (order), 7.10 (numbers).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Self
+
+from hotsplit.errors import InvalidUse, Jet
+from hotsplit.ese.engine.context import Context
+from hotsplit.ese.engine.tree import Tree
+from hotsplit.ese.engine.versions import Bookmark, Transaction, Version
+from hotsplit.ese.format.recordtable import RecordType as T
+from hotsplit.ese.recovery.core import INSERT
+
+_BEGIN0 = struct.Struct("<BHBI")
+_BEGIN = struct.Struct("<BHB")
+_DEEPEST = 7
+
+
+class Session:
+    """One user of the instance; not to be used by two threads at a time.
+
+    level: nesting depth, 0 outside a transaction. trx: number of the transaction.
+    """
+
+    def __init__(self, context: Context, procid: int) -> None:
+        self.context = context
+        self.procid = procid
+        self.level = 0
+        self.trx = 0
+        self.begun_at: int | None = None
+        self._logged = 0
+        self._transaction: Transaction | None = None
+        self.on_close: Callable[[Session], None] = lambda _: None
+
+    @property
+    def transaction(self) -> Transaction:
+        """The open transaction. Raises InvalidUse (-1054) outside of one."""
+        if self._transaction is None:
+            raise InvalidUse("There is no transaction", jet=Jet.errNotInTransaction)
+        return self._transaction
+
+    # Transactions
+
+    def begin(self) -> None:
+        """Begin a transaction, or a nested one. Raises InvalidUse (-1103) for the eighth level."""
+        with self.context.lock:
+            self.context.check()
+            if self.level == _DEEPEST:
+                raise InvalidUse("Transactions are nested too deep", jet=Jet.errTransTooDeep)
+            if self._transaction is None:
+                self.context.safe_point()
+                self._transaction = self.context.versions.begin(self)
+            self.level += 1
+
+    def commit(self, *, lazy: bool = False) -> None:
+        """Commit the innermost transaction; of the outermost one, wait until that is durable.
+
+        lazy: do not wait: a crash may undo the commit, in whole and in order with later ones.
+        """
+        with self.context.lock:
+            self.context.check()
+            transaction = self.transaction
+            if self.level > 1:
+                self._commit_nested()
+                return
+            position = None
+            if self._logged:
+                record = _BEGIN0.pack(T.COMMIT0, self.procid, 0, self.context.next_trx())
+                position = self.context.journal.session(record)
+            for version in transaction.versions:
+                version.tree.open_versions -= 1
+            self.context.versions.commit(transaction)
+            self._over()
+        if position is not None and not lazy:
+            self.context.log.flush(position)
+
+    def _commit_nested(self) -> None:
+        self.level -= 1
+        if self._logged > self.level:
+            self._logged = self.level
+            self.context.journal.session(_BEGIN.pack(T.COMMIT, self.procid, self.level))
+        for version in reversed(self.transaction.versions):
+            if version.level <= self.level:
+                break
+            version.level = self.level
+
+    def rollback(self) -> None:
+        """Undo the innermost transaction."""
+        with self.context.lock:
+            self.context.check()
+            versions = self.transaction.versions
+            target = self.level - 1
+            while versions and versions[-1].level > target:
+                version = versions.pop()
+                version.tree.undo(self, version)
+                version.tree.open_versions -= 1
+                self.context.versions.drop(version)
+                if version.operation == INSERT:
+                    self.context.versions.deleted.append((version.tree, version.bookmark))
+            if self._logged > target:
+                self._logged = target
+                self.context.journal.session(_BEGIN.pack(T.ROLLBACK, self.procid, 1))
+            self.level = target
+            if not target:
+                self.context.versions.end(self.transaction)
+                self._over()
+
+    def _over(self) -> None:
+        self.level = self._logged = 0
+        self.begun_at = None
+        self._transaction = None
+
+    @contextlib.contextmanager
+    def transaction_scope(self, *, lazy: bool = False) -> Iterator[None]:
+        """Begin a transaction; commit it at the end, or roll it back after an error."""
+        self.begin()
+        try:
+            yield
+        except BaseException:
+            self.rollback()
+            raise
+        self.commit(lazy=lazy)
+
+    def close(self) -> None:
+        """End the session; an open transaction is rolled back."""
+        with self.context.lock:
+            if not self.context.closed and self.context.failure is None:
+                while self.level:
+                    self.rollback()
+            self.on_close(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # What changes of nodes need
+
+    def prepare(self) -> None:
+        """Log the beginning of the levels that are open, before the first change in them."""
+        if self._logged == self.level:
+            if not self.level:
+                raise InvalidUse("There is no transaction", jet=Jet.errNotInTransaction)
+            return
+        levels = self._logged | (self.level - self._logged) << 4
+        if self._logged:
+            self.context.journal.session(_BEGIN.pack(T.BEGIN, self.procid, levels))
+        else:
+            self.trx = self.context.next_trx()
+            record = _BEGIN0.pack(T.BEGIN0, self.procid, levels, self.trx)
+            self.begun_at = self.context.journal.session(record)
+        self._logged = self.level
+
+    def remember(
+        self, tree: Tree, bookmark: Bookmark, operation: int, rceid: int, image: bytes = b""
+    ) -> Version:
+        """Make a version of a change that was just carried out."""
+        transaction = self.transaction
+        version = Version(transaction, tree, bookmark, operation, rceid, self.level, image)
+        transaction.versions.append(version)
+        tree.versions.setdefault(bookmark, []).append(version)
+        tree.open_versions += 1
+        return version

@@ -1,0 +1,219 @@
+"""The pages that a tree owns: taken for new pages, for child trees, given back.
+
+A small tree has one extent and a map of its free pages; a larger one has two trees of extents,
+those it owns and those that are free. More space comes from the parent tree; the database's root
+tree extends the file.
+
+Source: format specification 5; log specification 4.7, 4.12.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from hotsplit.ese.engine import records
+from hotsplit.ese.engine.merge import discard
+from hotsplit.ese.format.logrecord import UNIQUE, encode
+from hotsplit.ese.format.page import Page, PageFlag
+from hotsplit.ese.format.recordtable import RecordType as T
+from hotsplit.ese.format.space import Extent, SpaceHeader
+
+if TYPE_CHECKING:
+    from hotsplit.ese.engine.session import Session
+    from hotsplit.ese.engine.tree import Tree
+
+DATABASE_ROOT = 1
+_SMALL_TREE = 16
+_SMALL_GROWTH = 4
+_SPACE_ROOTS = 2
+_MOST_BYTES = 100 << 20
+_MAP_BITS = 32
+
+
+class Space:
+    """The space of one tree."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._database = tree.database
+        self._owned_pages = 0
+
+    @property
+    def header(self) -> SpaceHeader:
+        """What the root page says now."""
+        return SpaceHeader.unpack(Page(self._tree.page(self._tree.root)).external)
+
+    @functools.cached_property
+    def owned(self) -> Tree:
+        """The tree of the extents owned."""
+        return self._space_tree(self.header.owned)
+
+    @functools.cached_property
+    def available(self) -> Tree:
+        """The tree of the extents that are free."""
+        return self._space_tree(self.header.owned + 1)
+
+    def _space_tree(self, root: int) -> Tree:
+        from hotsplit.ese.engine.tree import Tree
+
+        tree = self._tree
+        kind = tree.kind | PageFlag.SPACE_TREE
+        found = Tree(self._database, root, tree.objid, kind)
+        found.place.fdp = tree.root
+        found.__dict__["space"] = self  # its own pages come from the same space
+        return found
+
+    def extents(self, tree: Tree) -> Iterator[Extent]:
+        """Yield the extents in one of the two trees."""
+        for node in tree.scan():
+            yield Extent.unpack(node.key, node.data)
+
+    # Taking
+
+    def allocate(self, session: Session) -> int:
+        """Take one page."""
+        return self.allocate_extent(session, 1)
+
+    def allocate_extent(self, session: Session, count: int) -> int:
+        """Take `count` adjacent pages; return the first. They belong to the tree already."""
+        session.prepare()
+        header = self.header
+        if not header.is_multiple:
+            first = self._from_map(session, header, count)
+            if first:
+                return first
+            self._convert(session, header, count)
+        while not (first := self._from_available(session, count)):
+            self._grow(session, count)
+        return first
+
+    def _from_map(self, session: Session, header: SpaceHeader, count: int) -> int:
+        """Take pages of a single extent; 0 if the map has no such run."""
+        run = (1 << count) - 1
+        most = min(header.pages - 1, _MAP_BITS)
+        for bit in range(most - count + 1):
+            if header.owned >> bit & run == run:
+                left = header._replace(owned=header.owned & ~(run << bit))
+                self._tree.set_external(session, left.pack())
+                return self._tree.root + 1 + bit
+        return 0
+
+    def _from_available(self, session: Session, count: int) -> int:
+        available = self.available
+        for extent in self.extents(available):
+            if extent.pool or extent.pages < count:
+                continue
+            key, data = extent._replace(pages=extent.pages - count).pack()
+            if extent.pages == count:
+                discard(available, session, key)
+            else:
+                available.replace(session, key, data)
+            return extent.first
+        return 0
+
+    def _growth(self, count: int) -> int:
+        """Pages to ask the parent for: a quarter of what the tree owns, within bounds."""
+        if not self._owned_pages:
+            self._owned_pages = sum(e.pages for e in self.extents(self.owned))
+        most = _MOST_BYTES // self._database.context.settings.page_size
+        small = self._owned_pages <= _SMALL_TREE
+        return max(count, _SMALL_GROWTH if small else min(self._owned_pages // 4, most))
+
+    def _grow(self, session: Session, count: int) -> None:
+        """Get a secondary extent."""
+        if self._tree.root == DATABASE_ROOT:
+            extent = self._database.extend(session, count)
+        else:
+            size = self._growth(count)
+            extent = Extent(self._parent().allocate_extent(session, size) + size - 1, size)
+        self._owned_pages += extent.pages
+        key, data = extent.pack()
+        self.available.insert(session, key, data)
+        self.owned.insert(session, key, data)
+
+    def _parent(self) -> Space:
+        return self._database.tree_at(self.header.parent).space
+
+    def _convert(self, session: Session, header: SpaceHeader, count: int) -> None:
+        """Go from one extent to trees of extents, which lie in a second one."""
+        tree, database = self._tree, self._database
+        more = max(_SMALL_GROWTH, count + _SPACE_ROOTS)
+        first = self._parent().allocate_extent(session, more)
+        page = Page(tree.page(tree.root))
+        record = encode(
+            T.CONVERT_FDP2, procid=session.procid, dbid=database.dbid, pgno=tree.root,
+            dbtime=database.tick(), dbtime_before=page.dbtime, trx=session.trx,
+            level=session.level, flags=tree.place.flags & UNIQUE, objid=tree.objid,
+            pgno_oe=first, pgno_ae=first + 1, pgno_parent=header.parent, pgno_secondary=first,
+            cpg_primary=header.pages, cpg_secondary=more, available=header.owned,
+            page_flags=tree.kind,
+        )  # fmt: skip
+        database.context.journal.apply(record, database.dbid, tree.root)
+
+    # Giving back
+
+    def free(self, session: Session, first: int, count: int) -> None:
+        """Give pages back to the tree's free space."""
+        session.prepare()
+        header = self.header
+        if not header.is_multiple:
+            bits = ((1 << count) - 1) << (first - self._tree.root - 1)
+            self._tree.set_external(session, header._replace(owned=header.owned | bits).pack())
+            return
+        available = self.available
+        extent = Extent(first + count - 1, count)
+        before = available.get(session, Extent(first - 1, 1).pack()[0])
+        if before is not None:
+            extent = Extent(extent.last, count + int.from_bytes(before, "little"))
+            discard(available, session, Extent(first - 1, 1).pack()[0])
+        after = next((e for e in self._from(extent.last + 1) if not e.pool), None)
+        if after is not None and after.first == extent.last + 1:
+            key, data = after._replace(pages=after.pages + extent.pages).pack()
+            available.replace(session, key, data)
+        else:
+            available.insert(session, *extent.pack())
+
+    def _from(self, last: int) -> Iterator[Extent]:
+        for node in self.available.scan(Extent(last, 1).pack()[0]):
+            yield Extent.unpack(node.key, node.data)
+
+
+def make_tree(
+    session: Session, parent: Tree, root: int, objid: int, kind: int, pages: int, *, unique: bool
+) -> Tree:
+    """Make a tree whose primary extent of `pages` pages at `root` is taken from `parent` already."""
+    from hotsplit.ese.engine.tree import Tree
+
+    database = parent.database
+    tree = Tree(database, root, objid, kind, unique=unique)
+    record = encode(
+        T.CREATE_SINGLE_EXTENT_FDP, procid=session.procid, dbid=database.dbid, pgno=root,
+        dbtime=database.tick(), dbtime_before=records.IN_MACRO, trx=session.trx,
+        level=session.level, flags=tree.place.flags, objid=objid, pgno_parent=parent.root,
+        cpg_primary=pages, page_flags=kind,
+    )  # fmt: skip
+    database.context.journal.apply(record, database.dbid, root)
+    return tree
+
+
+def make_large_tree(
+    session: Session, database_tree: Tree, root: int, pages: int, parent: int
+) -> None:
+    """Make a tree with extents of its own: root, owned and available extents are its first pages."""
+    database = database_tree.database
+    record = encode(
+        T.CREATE_MULTIPLE_EXTENT_FDP, procid=session.procid, dbid=database.dbid, pgno=root,
+        dbtime=database.tick(), dbtime_before=records.IN_MACRO, trx=session.trx,
+        level=session.level, flags=database_tree.place.flags, objid=database_tree.objid,
+        pgno_oe=root + 1, pgno_ae=root + 2, pgno_parent=parent, cpg_primary=pages,
+        page_flags=database_tree.kind & ~PageFlag.NEW_RECORD,
+    )  # fmt: skip
+    database.context.journal.apply(record, database.dbid, root)
+
+
+def extension(dbid: int, last: int) -> bytes:
+    """Return the ExtendDB record: the file grows to page `last`."""
+    return encode(T.EXTEND_DB, content=struct.pack("<BI", dbid, last))

@@ -1,0 +1,222 @@
+"""Splitting pages: planned from the leaf up, logged as one macro from the root down.
+
+A full leaf gives its upper part to a new page at its right and carries out the change that did not
+fit. Its parent gets the new separator; a parent without room is split in the same way. A full root
+keeps its number and gives all its nodes to a new page below it.
+
+Source: log specification 4.9; format specification 3.2 (prefixes), 4.2 (separators).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hotsplit.errors import InvalidUse, Jet
+from hotsplit.ese.engine.splitlines import Layout, best_prefix, fits, image_of, point, separator
+from hotsplit.ese.format.logrecord import NO_DBTIME, UNIQUE, encode
+from hotsplit.ese.format.page import Node, Page, PageFlag
+from hotsplit.ese.format.recordtable import RecordType as T
+
+if TYPE_CHECKING:
+    from hotsplit.ese.engine.session import Session
+    from hotsplit.ese.engine.tree import Step, Tree
+
+_VERTICAL, _RIGHT, _APPEND = 0, 1, 2
+_NO_OPERATION, _INSERT, _REPLACE, _INSERT_AND_REPLACE = 0, 1, 2, 3
+_NONE = -1
+
+
+@dataclass
+class Change:
+    """The change of a leaf that does not fit.
+
+    node: as it will be. old: as it was, None for an insert. record: makes the log record of the
+    change for (page, dbtime, line). again: the node was flagged as deleted before.
+    """
+
+    node: Node
+    old: Node | None
+    record: Callable[[int, int, int], bytes]
+    again: bool = False
+
+    @property
+    def operation(self) -> int:
+        """Its number in split records."""
+        if self.old is None:
+            return _INSERT
+        return _INSERT_AND_REPLACE if self.again else _REPLACE
+
+
+@dataclass
+class Level:
+    """What happens to one page. kind: of split, None for a parent that only gets a separator.
+
+    line: of the change, or of the child. cut: first line that goes to the new page. key: separator
+    of the two pages. new: number of the new page.
+    """
+
+    page: Page
+    line: int
+    kind: int | None = None
+    operation: int = _NO_OPERATION
+    lines: list[Node] = field(default_factory=list)
+    cut: int = 0
+    key: bytes = b""
+    new: int = 0
+
+
+def split(tree: Tree, session: Session, change: Change) -> None:
+    """Split as many pages as it takes and carry out the change. Raises InvalidUse (-1026)."""
+    pool: list[int] = []
+    bookmark = change.node.key, change.node.data
+    while True:
+        levels, done = _plan(tree.path(*bookmark), change, tree)
+        needed = [level for level in levels if level.kind is not None]
+        if len(pool) < len(needed):
+            pool.append(tree.space.allocate(session))
+            continue  # the new page may have changed the pages of the plan
+        for level in needed:
+            level.new = pool.pop()
+        _carry_out(tree, session, levels, change if done else None)
+        if done:
+            break
+    for pgno in pool:
+        tree.space.free(session, pgno, 1)
+
+
+def _plan(path: list[Step], change: Change, tree: Tree) -> tuple[list[Level], bool]:
+    """Return what to do, root first, and whether that includes the change."""
+    *parents, leaf = path
+    page = Page(leaf.page, leaf.pgno)
+    lines = page.nodes()
+    if change.old is None:
+        lines.insert(leaf.line, change.node)
+    else:
+        lines[leaf.line] = change.node
+    level = Level(page, leaf.line, operation=change.operation, lines=lines)
+    if page.is_root:
+        return [_vertical(level)], level.operation != _NO_OPERATION
+    _horizontal(level, tree)
+    levels = [level]
+    for parent in reversed(parents):
+        above = Level(Page(parent.page, parent.pgno), parent.line)
+        levels.insert(0, above)
+        child = levels[1]
+        if tree.has_room(parent.pgno, parent.page, len(child.key) + 12):
+            return levels, True
+        above.lines = above.page.nodes()
+        above.lines.insert(parent.line, Node(child.key, bytes(4)))
+        above.operation = _INSERT
+        if above.page.is_root:
+            # With a root split the change waits: the way down is another one afterwards.
+            above.operation, above.line = _NO_OPERATION, 0
+            del above.lines[parent.line]
+            return [_vertical(above)], False
+        _horizontal(above, tree)
+    raise InvalidUse("A tree has no root", jet=Jet.errBadParentPageLink)
+
+
+def _vertical(level: Level) -> Level:
+    """All nodes of the root go to a new page below it; the change too, if it fits there."""
+    level.kind, level.cut = _VERTICAL, 0
+    if not fits(level.page.size, level.lines):
+        if level.operation == _NO_OPERATION:
+            raise InvalidUse("A root page cannot be split", jet=Jet.errInternalError)
+        level.operation, level.line = _NO_OPERATION, 0
+        level.lines = level.page.nodes()
+    return level
+
+
+def _horizontal(level: Level, tree: Tree) -> None:
+    """Divide the lines between the page and a new one at its right."""
+    page, lines = level.page, level.lines
+    last = len(lines) - 1
+    if page.is_leaf and not page.next and level.line == last and level.operation == _INSERT:
+        level.kind, level.cut = _APPEND, last
+    else:
+        level.kind = _RIGHT
+        level.cut = point(page.size, lines, level.line)
+    if not 0 < level.cut <= last or not fits(page.size, [lines[level.line]]):
+        raise InvalidUse("The record is too big for a page", jet=Jet.errRecordTooBig)
+    if page.is_leaf:
+        level.key = separator(lines[level.cut - 1], lines[level.cut], unique=tree.unique)
+    else:
+        level.key = lines[level.cut - 1].key
+
+
+def _carry_out(tree: Tree, session: Session, levels: list[Level], change: Change | None) -> None:
+    """Log and apply the macro."""
+    database = tree.database
+    dbtime = database.tick()
+    pages: list[int] = []
+    made: list[bytes] = []
+    parent: Level | None = None
+    for level in levels:
+        made.append(_record(tree, session, level, parent, dbtime))
+        right = _right_of(level)
+        pages += [pgno for pgno in (level.page.number, level.new, right) if pgno]
+        parent = level
+    if change is not None:
+        leaf = levels[-1]
+        made.append(change.record(leaf.page.number, dbtime, leaf.line))
+    database.context.journal.macro(session.procid, database.dbid, dbtime, made, pages)
+
+
+def _right_of(level: Level) -> int:
+    """The old right neighbour of a split leaf."""
+    return level.page.next if level.kind in (_RIGHT, _APPEND) and level.page.is_leaf else 0
+
+
+def _record(
+    tree: Tree, session: Session, level: Level, parent: Level | None, dbtime: int
+) -> bytes:
+    page = level.page
+    right = _right_of(level)
+    fields: dict[str, object] = {
+        "procid": session.procid, "dbid": tree.database.dbid, "trx": session.trx,
+        "level": session.level, "flags": tree.place.flags & UNIQUE, "fdp": tree.root,
+        "objid": tree.objid, "pgno": page.number, "dbtime": dbtime, "dbtime_before": page.dbtime,
+        "dbtime_right_before": Page(tree.page(right)).dbtime if right else NO_DBTIME,
+        "pgno_parent": parent.page.number if parent else 0,
+        "dbtime_parent_before": parent.page.dbtime if parent else NO_DBTIME,
+        "iline_operation": level.line, "pgno_right": right,
+    }  # fmt: skip
+    if level.kind is not None:
+        fields |= _split_fields(tree, level)
+    return encode(T.SPLIT2, **fields)
+
+
+def _split_fields(tree: Tree, level: Level) -> dict[str, object]:
+    """Fields of a record that splits its page."""
+    page, lines = level.page, level.lines
+    layout = Layout(page, lines, level.cut, vertical=level.kind == _VERTICAL)
+    fields: dict[str, object] = {
+        "pgno_new": level.new, "split_type": level.kind, "split_operation": level.operation,
+        "iline_split": level.cut, "line_count": len(lines), "parent_key": level.key,
+        "new_page_flags": tree.kind | page.flags & (PageFlag.LEAF | PageFlag.PARENT_OF_LEAF),
+        "split_page_flags": tree.kind | _flags_after(page, level.kind),
+        "iline_prefix_split": _NONE, "iline_prefix_new": _NONE,
+    }  # fmt: skip
+    old_prefix = b"" if page.is_root else page.external
+    fields["old_prefix"] = old_prefix
+    new_line = best_prefix(page.size, lines[level.cut :]) if level.kind != _APPEND else _NONE
+    fields["iline_prefix_new"] = new_line
+    if level.kind == _RIGHT:
+        line = best_prefix(page.size, lines[: level.cut])
+        fields["iline_prefix_split"] = line
+        fields["new_prefix"] = lines[line].key if line != _NONE else b""
+    kept = layout.reserves(tree)
+    fields["uncommitted_free_source"], fields["uncommitted_free_target"] = kept
+    moves_none = level.operation == _INSERT and level.cut == level.line == len(lines) - 1
+    if level.kind == _VERTICAL or not moves_none:
+        fields["image_flags"], fields["image"] = image_of(page, tree.database.dbtime)
+    return fields
+
+
+def _flags_after(page: Page, kind: int) -> int:
+    """Flags of a page after its split, those of the tree aside."""
+    if kind != _VERTICAL:
+        return page.flags & (PageFlag.LEAF | PageFlag.PARENT_OF_LEAF)
+    return PageFlag.ROOT | (PageFlag.PARENT_OF_LEAF if page.is_leaf else 0)

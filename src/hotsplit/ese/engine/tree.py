@@ -1,0 +1,389 @@
+"""B+ trees as they are changed: find a node, insert, replace, delete, undo.
+
+A tree decides which record describes a change; the journal makes it. Structure changes are in
+`split` and `merge`, the tree's pages in `space`.
+
+Source: format specification 3, 4; log specification 4.6, 7.2.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from hotsplit import _native
+from hotsplit.errors import InvalidUse, Jet, KeyDuplicate, RecordNotFound
+from hotsplit.ese.engine import records
+from hotsplit.ese.engine.records import Place
+from hotsplit.ese.engine.split import Change, split
+from hotsplit.ese.engine.versions import Bookmark, Version, check_conflict, reserved, seen
+from hotsplit.ese.format.diff import make_diff
+from hotsplit.ese.format.logrecord import SPACE_TREE, UNIQUE, VERSIONED
+from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
+from hotsplit.ese.recovery.core import DELTA, FLAG_DELETE, INSERT, REPLACE
+
+if TYPE_CHECKING:
+    from hotsplit.ese.engine.database import OpenDatabase
+    from hotsplit.ese.engine.session import Session
+    from hotsplit.ese.engine.space import Space
+
+_kernel = _native.load("tree")
+_LEAF = PageFlag.LEAF
+_DELETED = NodeFlag.DELETED
+_MOST_TAGS = 0xFF0
+_LARGE_PAGE = 8192
+_DIFF_WORTH = 16  # a diff must save at least so many bytes
+
+
+class Found(NamedTuple):
+    """Where a bookmark is or would be. exact: the node at `line` has that bookmark."""
+
+    pgno: int
+    page: bytearray
+    line: int
+    exact: bool
+
+
+class Step(NamedTuple):
+    """One page on the way from the root to a leaf, with the line of the child taken."""
+
+    pgno: int
+    page: bytearray
+    line: int
+
+
+class Tree:
+    """One tree of a database.
+
+    kind: page flags that all its pages share. versions: chains of versions by bookmark.
+    open_versions: how many of them are not committed. dropped: the tree is gone.
+    """
+
+    def __init__(
+        self, database: OpenDatabase, root: int, objid: int, kind: int, *, unique: bool = True
+    ) -> None:
+        self.database, self.root, self.objid = database, root, objid
+        self.kind = kind | PageFlag.NEW_RECORD
+        self.unique = unique
+        self.is_space = bool(kind & PageFlag.SPACE_TREE)
+        flags = (UNIQUE if unique else 0) | (SPACE_TREE if self.is_space else 0)
+        self.place = Place(database.dbid, root, objid, flags)
+        self.versioned = Place(database.dbid, root, objid, flags | VERSIONED)
+        self.versions: dict[Bookmark, list[Version]] = {}
+        self.open_versions = 0
+        self.dropped = False
+
+    @functools.cached_property
+    def space(self) -> Space:
+        """The pages that the tree owns."""
+        from hotsplit.ese.engine.space import Space
+
+        return Space(self)
+
+    # Search
+
+    def page(self, pgno: int) -> bytearray:
+        """Return a page. Raises PageDamaged, FileTruncated."""
+        database = self.database
+        found = database.context.core.page(database.dbid, pgno)
+        return found if found is not None else database.context.cache.load(database.dbid, pgno)
+
+    def find(self, key: bytes, data: bytes = b"") -> Found:
+        """Find the node of a bookmark, or where it would be inserted."""
+        mark = key if self.unique else key + data
+        pgno = self.root
+        page = self.page(pgno)
+        while not page[36] & _LEAF:
+            _, pgno = _kernel.child(page, mark)
+            page = self.page(pgno)
+        line, exact = _kernel.find(page, key, None if self.unique else data)
+        return Found(pgno, page, line, exact)
+
+    def path(self, key: bytes, data: bytes = b"") -> list[Step]:
+        """Return the way from the root to the leaf of a bookmark; the last line is the node's."""
+        mark = key if self.unique else key + data
+        steps = []
+        pgno = self.root
+        page = self.page(pgno)
+        while not page[36] & _LEAF:
+            line, child = _kernel.child(page, mark)
+            steps.append(Step(pgno, page, line))
+            pgno = child
+            page = self.page(pgno)
+        steps.append(Step(pgno, page, _kernel.find(page, key, None if self.unique else data)[0]))
+        return steps
+
+    def node(self, found: Found) -> Node:
+        """Return the node at the place found."""
+        return Node(*_kernel.node(found.page, found.line))
+
+    def bookmark(self, key: bytes, data: bytes) -> Bookmark:
+        """Return what identifies a node."""
+        return (key, b"") if self.unique else (key, data)
+
+    def get(self, session: Session, key: bytes, data: bytes = b"") -> bytes | None:
+        """Return the data of a node as the session sees it, None if there is none."""
+        found = self.find(key, data)
+        if not found.exact:
+            return None
+        _, content, flags = _kernel.node(found.page, found.line)
+        deleted = bool(flags & _DELETED)
+        chain = self.versions.get(self.bookmark(key, data)) if self.versions else None
+        if chain:
+            content, deleted = seen(session.transaction, chain, content, deleted)
+        return None if deleted else content
+
+    def scan(self, key: bytes = b"") -> Iterator[Node]:
+        """Yield the nodes that are not flagged as deleted, from `key` on (unique trees).
+
+        Views do not matter here: this is for trees without versions.
+        """
+        found = self.find(key)
+        page, line = Page(found.page, found.pgno), found.line
+        while True:
+            for i in range(line, page.node_count):
+                node = Node(*_kernel.node(page.data, i))
+                if not node.is_deleted:
+                    yield node
+            if page.is_root or not page.next:
+                return
+            page, line = Page(self.page(page.next), page.next), 0
+
+    # Space on a page
+
+    def has_room(self, pgno: int, page: bytearray, need: int) -> bool:
+        """Tell whether `need` more bytes fit, beside what an undo may want back."""
+        free = page[28] | page[29] << 8
+        kept = page[30] | page[31] << 8
+        if page[34] | (page[35] & 0xF) << 8 >= _MOST_TAGS:
+            return False
+        if need <= free - kept:
+            return True
+        if not kept or need > free:
+            return False
+        kept = sum(space for bookmark, space in self.reserves().items() if self.lies_on(page, bookmark))
+        page[30:32] = min(kept, free).to_bytes(2, "little")
+        return need <= free - kept
+
+    def lies_on(self, page: bytearray, bookmark: Bookmark) -> bool:
+        """Tell whether a leaf holds the node of a bookmark."""
+        exact: bool = _kernel.find(page, bookmark[0], None if self.unique else bookmark[1])[1]
+        return exact
+
+    def reserves(self) -> dict[Bookmark, int]:
+        """Return the bytes kept for undo by bookmark."""
+        kept = {}
+        for bookmark, chain in self.versions.items():
+            if self.open_versions and any(v.largest and not v.transaction.commit for v in chain):
+                found = self.find(*bookmark)
+                if found.exact:
+                    kept[bookmark] = reserved(chain, len(self.node(found).data))[1]
+        return kept
+
+    @staticmethod
+    def _reserve(page: bytearray, change: int) -> None:
+        """Add to the page's count of bytes kept for undo (format 2.5)."""
+        free, kept = page[28] | page[29] << 8, page[30] | page[31] << 8
+        page[30:32] = max(0, min(kept + change, free)).to_bytes(2, "little")
+
+    # Changes
+
+    def _times(self, page: bytearray) -> tuple[int, int]:
+        return self.database.tick(), int.from_bytes(page[8:16], "little")
+
+    def insert(self, session: Session, key: bytes, data: bytes) -> None:
+        """Insert a node. Raises KeyDuplicate, WriteConflict, InvalidUse (-1026)."""
+        session.prepare()
+        found = self.find(key, data)
+        if found.exact:
+            self._insert_again(session, found, key, data)
+            return
+        context = self.database.context
+        pgno, page, line, _ = found
+        rceid = 0 if self.is_space else context.next_rceid()
+        place = self.place if self.is_space else self.versioned
+        shared = _kernel.shared(page, key)
+        if self.has_room(pgno, page, len(key) - shared + len(data) + (8 if shared else 6)):
+            record = records.insert(
+                session, place, pgno, self._times(page), line, rceid, key, shared, data
+            )
+            context.journal.apply(record, self.database.dbid, pgno)
+        else:
+
+            def in_split(pgno: int, dbtime: int, line: int) -> bytes:
+                times = dbtime, records.IN_MACRO
+                return records.insert(session, place, pgno, times, line, rceid, key, 0, data)
+
+            node = Node(key, data, place.flags & VERSIONED)
+            split(self, session, Change(node, None, in_split))
+        if not self.is_space:
+            session.remember(self, self.bookmark(key, data), INSERT, rceid)
+
+    def _insert_again(self, session: Session, found: Found, key: bytes, data: bytes) -> None:
+        """Insert where a node flagged as deleted is still there."""
+        pgno, page, line, _ = found
+        old = self.node(found)
+        bookmark = self.bookmark(key, data)
+        if not self.is_space:
+            check_conflict(session.transaction, self.versions.get(bookmark), INSERT)
+        if not old.is_deleted:
+            raise KeyDuplicate("There is a row with this key")
+        context = self.database.context
+        place = self.place if self.is_space else self.versioned
+        rceid, rceid_replace = (0, 0) if self.is_space else (context.next_rceid(), context.next_rceid())
+        if old.data == data:
+            record = records.flag_insert(
+                session, place, pgno, self._times(page), line, rceid, key, data
+            )
+            context.journal.apply(record, self.database.dbid, pgno)
+            if not self.is_space:
+                session.remember(self, bookmark, INSERT, rceid)
+            return
+
+        def build(pgno: int, times: tuple[int, int], line: int) -> bytes:
+            return records.flag_insert_replace(
+                session, place, pgno, times, line, rceid, rceid_replace, key, data
+            )
+
+        if self.has_room(pgno, page, len(data) - len(old.data)):
+            context.journal.apply(
+                build(pgno, self._times(page), line), self.database.dbid, pgno
+            )
+        else:
+            node = Node(key, data, place.flags & VERSIONED)
+            split(
+                self,
+                session,
+                Change(node, old, lambda p, t, n: build(p, (t, records.IN_MACRO), n), again=True),
+            )
+        if not self.is_space:
+            session.remember(self, bookmark, INSERT, rceid)
+            self._remember_replace(session, bookmark, rceid_replace, old.data, len(data))
+
+    def _remember_replace(
+        self, session: Session, bookmark: Bookmark, rceid: int, old: bytes, size: int
+    ) -> None:
+        """Make the version of a replace, and keep the space that its undo needs (format 2.5)."""
+        chain = self.versions.get(bookmark, ())
+        before = max((v.largest for v in chain if not v.transaction.commit), default=0)
+        version = session.remember(self, bookmark, REPLACE, rceid, old)
+        before = before or len(old)
+        version.largest = max(before, size)
+        version.reserve = len(old) - min(size, before)
+        if version.reserve:
+            found = self.find(*bookmark)
+            self._reserve(found.page, version.reserve)
+
+    def replace(self, session: Session, key: bytes, data: bytes) -> None:
+        """Give the node of a key new data (unique trees). Raises RecordNotFound, WriteConflict."""
+        session.prepare()
+        found = self.find(key)
+        old = self._live(session, found, (key, b""), REPLACE)
+        if old.data == data:
+            return
+        context = self.database.context
+        pgno, page, line, _ = found
+        rceid = 0 if self.is_space else context.next_rceid()
+        place = self.place if self.is_space else self.versioned
+        if self.has_room(pgno, page, len(data) - len(old.data)):
+            record = self._replace_record(session, place, found, rceid, old.data, data)
+            context.journal.apply(record, self.database.dbid, pgno)
+        else:
+
+            def in_split(pgno: int, dbtime: int, line: int) -> bytes:
+                # In a split the old size is said to be the new one.
+                times, size = (dbtime, records.IN_MACRO), len(data)
+                return records.replace(session, place, pgno, times, line, rceid, size, data)
+
+            node = Node(key, data, old.flags & ~NodeFlag.COMPRESSED | place.flags & VERSIONED)
+            split(self, session, Change(node, old, in_split))
+        if not self.is_space:
+            self._remember_replace(session, (key, b""), rceid, old.data, len(data))
+
+    def _replace_record(
+        self, session: Session, place: Place, found: Found, rceid: int, old: bytes, new: bytes
+    ) -> bytes:
+        times = self._times(found.page)
+        large = len(found.page) > _LARGE_PAGE
+        diff = None if self.is_space or not new else make_diff(old, new, large=large)
+        if diff is not None and len(diff) + _DIFF_WORTH < len(new):
+            sizes = len(old), len(new)
+            return records.replace_diff(
+                session, place, found.pgno, times, found.line, rceid, sizes, diff, large=large
+            )
+        return records.replace(
+            session, place, found.pgno, times, found.line, rceid, len(old), new
+        )
+
+    def _live(self, session: Session, found: Found, bookmark: Bookmark, operation: int) -> Node:
+        """Return the node to be changed; nobody else may have changed it first."""
+        if not found.exact:
+            raise RecordNotFound("The row does not exist")
+        node = self.node(found)
+        if not self.is_space:
+            check_conflict(session.transaction, self.versions.get(bookmark), operation)
+        if node.is_deleted:
+            raise RecordNotFound("The row is deleted", jet=Jet.errRecordDeleted)
+        return node
+
+    def delete(self, session: Session, key: bytes, data: bytes = b"") -> None:
+        """Flag a node as deleted. Raises RecordNotFound, WriteConflict."""
+        session.prepare()
+        found = self.find(key, data)
+        bookmark = self.bookmark(key, data)
+        self._live(session, found, bookmark, FLAG_DELETE)
+        rceid = self.database.context.next_rceid()
+        record = records.flag_delete(
+            session, self.versioned, found.pgno, self._times(found.page), found.line, rceid
+        )
+        self.database.context.journal.apply(record, self.database.dbid, found.pgno)
+        session.remember(self, bookmark, FLAG_DELETE, rceid)
+
+    def add(self, session: Session, key: bytes, value: int, offset: int) -> None:
+        """Add to a 32-bit number in a node's data; such changes go together (unique trees)."""
+        session.prepare()
+        found = self.find(key)
+        self._live(session, found, (key, b""), DELTA)
+        rceid = self.database.context.next_rceid()
+        record = records.delta(
+            session, self.versioned, found.pgno, self._times(found.page), found.line, rceid,
+            key, b"", value, offset,
+        )  # fmt: skip
+        self.database.context.journal.apply(record, self.database.dbid, found.pgno)
+        version = session.remember(self, (key, b""), DELTA, rceid)
+        version.delta, version.offset = value, offset
+
+    def remove(self, session: Session, key: bytes, data: bytes = b"") -> None:
+        """Take a node off its page for good; no view may hold it. The page stays, even empty."""
+        session.prepare()
+        found = self.find(key, data)
+        if not found.exact:
+            raise RecordNotFound("The node does not exist")
+        record = records.delete(
+            session, self.place, found.pgno, self._times(found.page), found.line
+        )
+        self.database.context.journal.apply(record, self.database.dbid, found.pgno)
+
+    def set_external(self, session: Session, data: bytes) -> None:
+        """Give the root page a new external header."""
+        session.prepare()
+        page = self.page(self.root)
+        record = records.external_header(
+            session, self.place, self.root, self._times(page), data
+        )
+        self.database.context.journal.apply(record, self.database.dbid, self.root)
+
+    def undo(self, session: Session, version: Version) -> None:
+        """Take a change back, as recovery would (log specification 6.6)."""
+        key, data = version.bookmark
+        found = self.find(key, data)
+        if not found.exact:
+            raise InvalidUse("A change to be undone is not there", jet=Jet.errRollbackError)
+        record = records.undo(
+            session, self.place, found.pgno, self._times(found.page), found.line, version.rceid,
+            version.operation, version.level, key, data,
+        )  # fmt: skip
+        self.database.context.journal.apply(record, self.database.dbid, found.pgno)
+        if version.reserve:
+            self._reserve(found.page, -version.reserve)

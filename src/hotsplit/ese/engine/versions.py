@@ -1,0 +1,165 @@
+"""Versions of nodes: what readers with an older view see, and what a rollback takes back.
+
+Each change of a node by a transaction leaves a version, newest last, under the node's bookmark.
+A version matters to readers until no transaction is left that began before it was committed.
+
+Source: log specification 6.5; format specification 2.5 (uncommitted free space).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from hotsplit.errors import WriteConflict
+from hotsplit.ese.recovery.core import DELTA, FLAG_DELETE, INSERT, REPLACE
+
+if TYPE_CHECKING:
+    from hotsplit.ese.engine.records import Writer
+    from hotsplit.ese.engine.tree import Tree
+
+Bookmark = tuple[bytes, bytes]
+"""Key and data of a node; data is empty in trees with unique keys."""
+
+_BEFORE_IMAGE = (REPLACE, FLAG_DELETE)
+
+
+class Transaction:
+    """What a session did since it began. begin, commit: places in the order of all transactions.
+
+    writer: the session. commit: 0 while the transaction is open.
+    """
+
+    __slots__ = ("begin", "commit", "versions", "writer")
+
+    def __init__(self, begin: int, writer: Writer) -> None:
+        self.begin, self.writer = begin, writer
+        self.commit = 0
+        self.versions: list[Version] = []
+
+    def sees(self, version: Version) -> bool:
+        """Tell whether what `version` did is part of this transaction's view."""
+        other = version.transaction
+        return other is self or 0 < other.commit <= self.begin
+
+
+class Version:
+    """One change of one node.
+
+    image: the data before a REPLACE. delta, offset: of a DELTA. largest: most bytes of data that the
+    node had in its transaction; reserve: what the change adds to the space kept for an undo.
+    """
+
+    __slots__ = (
+        "bookmark", "delta", "image", "largest", "level", "offset", "operation", "rceid",
+        "reserve", "transaction", "tree", "undo_logged",
+    )  # fmt: skip
+
+    def __init__(
+        self, transaction: Transaction, tree: Tree, bookmark: Bookmark, operation: int, rceid: int,
+        level: int, image: bytes = b"",
+    ) -> None:  # fmt: skip
+        self.transaction, self.tree, self.bookmark = transaction, tree, bookmark
+        self.operation, self.rceid, self.level, self.image = operation, rceid, level, image
+        self.delta = self.offset = self.largest = self.reserve = 0
+        self.undo_logged = False
+
+
+class VersionStore:
+    """The order of transactions, and the versions that still matter."""
+
+    def __init__(self) -> None:
+        # deleted: nodes flagged as deleted that no view holds any more
+        self._clock = 0
+        self._open: dict[Transaction, None] = {}
+        self._ended: deque[Transaction] = deque()
+        self.deleted: deque[tuple[Tree, Bookmark]] = deque()
+
+    def begin(self, writer: Writer) -> Transaction:
+        """Begin a transaction: its view is of now."""
+        transaction = Transaction(self._clock, writer)
+        self._open[transaction] = None
+        return transaction
+
+    def refresh(self, transaction: Transaction) -> None:
+        """Let a transaction that changed nothing see all that was committed since it began."""
+        transaction.begin = self._clock
+
+    def commit(self, transaction: Transaction) -> None:
+        """Make a transaction part of all views that begin from now on."""
+        self._clock += 1
+        transaction.commit = self._clock
+        self._ended.append(transaction)
+        self.end(transaction)
+
+    def end(self, transaction: Transaction) -> None:
+        """A transaction is over; drop what no view needs any more."""
+        self._open.pop(transaction, None)
+        oldest = next(iter(self._open)).begin if self._open else self._clock
+        while self._ended and self._ended[0].commit <= oldest:
+            for version in self._ended.popleft().versions:
+                self.drop(version)
+                if version.operation == FLAG_DELETE:
+                    self.deleted.append((version.tree, version.bookmark))
+
+    def drop(self, version: Version) -> None:
+        """Take a version out of its chain."""
+        chain = version.tree.versions.get(version.bookmark)
+        if chain is not None and version in chain:
+            chain.remove(version)
+            if not chain:
+                del version.tree.versions[version.bookmark]
+
+    @property
+    def open_transactions(self) -> list[Transaction]:
+        """Transactions that are not over."""
+        return list(self._open)
+
+    def without_image(self, dbid: int, objids: set[int]) -> Iterator[Version]:
+        """Yield uncommitted versions of these trees whose before image is not in the log yet."""
+        for transaction in self._open:
+            for version in transaction.versions:
+                if (
+                    version.operation in _BEFORE_IMAGE
+                    and not version.undo_logged
+                    and version.tree.objid in objids
+                    and version.tree.database.dbid == dbid
+                ):
+                    yield version
+
+
+def check_conflict(transaction: Transaction, chain: list[Version] | None, operation: int) -> None:
+    """Raise WriteConflict if another transaction's change is not in this one's view.
+
+    Changes by DELTA go together with each other.
+    """
+    for version in reversed(chain or ()):
+        if not transaction.sees(version) and not operation == version.operation == DELTA:
+            raise WriteConflict("The row was changed by another transaction")
+
+
+def seen(
+    transaction: Transaction, chain: list[Version], data: bytes, deleted: bool
+) -> tuple[bytes, bool]:
+    """Return (data, deleted) of a node as a transaction sees it."""
+    for version in reversed(chain):
+        if transaction.sees(version):
+            continue
+        if version.operation == INSERT:
+            deleted = True
+        elif version.operation == FLAG_DELETE:
+            deleted = False
+        elif version.operation == REPLACE:
+            data = version.image
+        elif version.operation == DELTA:
+            at = version.offset
+            value = int.from_bytes(data[at : at + 4], "little") - version.delta
+            data = data[:at] + (value & 0xFFFFFFFF).to_bytes(4, "little") + data[at + 4 :]
+    return data, deleted
+
+
+def reserved(chain: list[Version], size: int) -> tuple[int, int]:
+    """Return (largest size, reserve) of the open changes of a node that has `size` bytes now."""
+    largest = max((v.largest for v in chain if not v.transaction.commit), default=0)
+    return largest, max(0, largest - size)
