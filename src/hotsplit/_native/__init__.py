@@ -12,7 +12,7 @@ import os
 from types import ModuleType
 
 CHOICE = os.environ.get("HOTSPLIT_KERNELS", "auto")
-NAMES = ("checksum", "compress", "jsonl", "page", "record", "redo", "tree")
+NAMES = ("batch", "checksum", "compress", "jsonl", "lookup", "page", "record", "redo", "tree")
 
 
 class KernelsMissingError(ImportError):

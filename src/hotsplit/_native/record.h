@@ -140,9 +140,30 @@ static int hs_variable(const hs_record *r, uint32_t id, hs_span *out)
     return HS_VALUE;
 }
 
-static int hs_tagged(const hs_record *r, uint32_t id, uint32_t derived, hs_span *out)
+/* Find the value of an entry of the array of tagged columns. */
+static int hs_tag_value(const hs_record *r, uint32_t entry, hs_span *out)
 {
-    uint32_t low = 0, high = r->tag_count, middle, order = hs_tag_order(id, derived), end, word;
+    uint32_t end = r->length - r->tagged, word = hs_u16(r->data + r->tagged + 4 * entry + 2);
+    if (entry + 1 < r->tag_count)
+        end = hs_tag_offset(r, entry + 1);
+    out->start = r->tagged + hs_tag_offset(r, entry);
+    out->length = r->tagged + end - out->start;
+    out->header = 0;
+    if (!r->large && word & 0x2000)
+        return HS_NULL;
+    if (r->large || word & 0x4000) {
+        if (!out->length)
+            return HS_DAMAGED;
+        out->header = r->data[out->start];
+        out->start++;
+        out->length--;
+    }
+    return r->large && out->header & 0x20 ? HS_NULL : HS_VALUE;
+}
+
+static inline int hs_tagged(const hs_record *r, uint32_t id, uint32_t derived, hs_span *out)
+{
+    uint32_t low = 0, high = r->tag_count, middle, order = hs_tag_order(id, derived);
     if (r->trust != HS_SOUND)
         return HS_DAMAGED;
     if (r->old) {
@@ -159,54 +180,132 @@ static int hs_tagged(const hs_record *r, uint32_t id, uint32_t derived, hs_span 
     }
     if (low == r->tag_count || hs_tag_key(r, low) != order)
         return HS_ABSENT;
-    end = low + 1 < r->tag_count ? hs_tag_offset(r, low + 1) : r->length - r->tagged;
-    word = hs_u16(r->data + r->tagged + 4 * low + 2);
-    out->start = r->tagged + hs_tag_offset(r, low);
-    out->length = r->tagged + end - out->start;
-    out->header = 0;
-    if (!r->large && word & 0x2000)
-        return HS_NULL;
-    if (r->large || word & 0x4000) {
-        if (!out->length)
-            return HS_DAMAGED;
-        out->header = r->data[out->start];
-        out->start++;
-        out->length--;
-    }
-    return r->large && out->header & 0x20 ? HS_NULL : HS_VALUE;
+    return hs_tag_value(r, low, out);
 }
+
+/* The next value of a column in the tagged part of an old record, from *at on (at first 0).
+ * Returns HS_VALUE, HS_NULL, HS_ABSENT when there is none, HS_DAMAGED. out->header is 0, 1 for an
+ * intrinsic long value, 5 for a separated one. */
+static inline int hs_old_next(const hs_record *r, uint32_t id, uint32_t derived, uint32_t *at, hs_span *out)
+{
+    uint32_t size = r->length - r->tagged, word, fid, length;
+    const uint8_t *p;
+    while (*at < size) {
+        if (*at + 4 > size)
+            return HS_DAMAGED;
+        p = r->data + r->tagged + *at;
+        fid = hs_u16(p);
+        word = hs_u16(p + 2);
+        length = word & 0x0FFF;
+        if (*at + 4 + length > size)
+            return HS_DAMAGED;
+        out->start = r->tagged + *at + 4;
+        out->length = length;
+        out->header = 0;
+        *at += 4 + length;
+        if (fid != id || !(word & 0x2000) != !derived)
+            continue;
+        if (word & 0x4000)
+            return HS_NULL;
+        if (word & 0x8000) {
+            if (!length)
+                return HS_DAMAGED;
+            out->header = p[4] & 1 ? 5 : 1;
+            out->start++;
+            out->length--;
+        }
+        return HS_VALUE;
+    }
+    return HS_ABSENT;
+}
+
+/* A page of one of the five sizes. */
+typedef struct {
+    const uint8_t *data;
+    uint32_t size, head, mask;   /* bytes, bytes of the header, bits of an offset */
+    uint32_t flags, objid, previous, next;
+    uint32_t count, first;       /* lines, line of the first node */
+    uint32_t prefix, prefix_length; /* what nodes of the page can share, offset in the page */
+} hs_page;
 
 typedef struct {
     uint32_t shared, key, key_length, data, length, flags; /* offsets in the page */
 } hs_node;
 
-/* Find node `line` of a page; returns 0, or -1 if it does not fit. */
-static int hs_find_node(const uint8_t *page, uint32_t size, uint32_t line, hs_node *n)
+static uint32_t hs_u32(const uint8_t *p)
 {
-    uint32_t head = size <= 8192 ? 40 : 80, mask = size <= 8192 ? 0x1FFF : 0x7FFF;
-    uint32_t count = hs_u16(page + 34) & 0xFFF, at = size - 4 * (line + 1);
-    uint32_t start = hs_u16(page + at + 2), length = hs_u16(page + at) & mask, end, step = 0;
-    n->flags = start >> 13;
-    start = head + (start & mask);
-    if (start + length > size - 4 * count || length < 2)
+    return hs_u16(p) | hs_u16(p + 2) << 16;
+}
+
+static int hs_is_page_size(size_t size)
+{
+    return size == 2048 || size == 4096 || size == 8192 || size == 16384 || size == 32768;
+}
+
+/* Returns 0, or -1 if the tag array overlaps the page header. */
+static int hs_open_page(hs_page *p, const uint8_t *data, uint32_t size)
+{
+    uint32_t state = hs_u16(data + 34), start, length;
+    const uint8_t *tag = data + size - 4;
+    p->data = data;
+    p->size = size;
+    p->head = size <= 8192 ? 40 : 80;
+    p->mask = size <= 8192 ? 0x1FFF : 0x7FFF;
+    p->previous = hs_u32(data + 16);
+    p->next = hs_u32(data + 20);
+    p->objid = hs_u32(data + 24);
+    p->flags = hs_u32(data + 36);
+    p->count = state & 0xFFF;
+    p->first = state >> 12 & 7;
+    if (!p->first)
+        p->first = 1;
+    p->prefix = p->prefix_length = 0;
+    if (p->head + 4 * p->count > size)
         return -1;
-    if (head == 80)
-        n->flags = hs_u16(page + start) >> 13;
+    if (p->count && !(p->flags & 1)) {
+        start = p->head + (hs_u16(tag + 2) & p->mask);
+        length = hs_u16(tag) & p->mask;
+        if (start + length <= size - 4 * p->count) {
+            p->prefix = start;
+            p->prefix_length = length;
+        }
+    }
+    return 0;
+}
+
+/* Find the node in `line`, which is below the count; returns 0, or -1 if it does not fit. */
+static int hs_find_node(const hs_page *p, uint32_t line, hs_node *n)
+{
+    uint32_t at = p->size - 4 * (line + 1), start = hs_u16(p->data + at + 2);
+    uint32_t length = hs_u16(p->data + at) & p->mask, end, step = 0;
+    n->flags = start >> 13;
+    start = p->head + (start & p->mask);
+    if (start + length > p->size - 4 * p->count || length < 2)
+        return -1;
+    if (p->head == 80)
+        n->flags = hs_u16(p->data + start) >> 13;
     end = start + length;
     n->shared = 0;
     if (n->flags & 4) {
-        n->shared = hs_u16(page + start) & 0x1FFF;
+        n->shared = hs_u16(p->data + start) & 0x1FFF;
         step = 2;
         if (length < 4)
             return -1;
     }
     n->key = start + step + 2;
-    n->key_length = hs_u16(page + start + step) & 0x1FFF;
-    if (n->key + n->key_length > end)
+    n->key_length = hs_u16(p->data + start + step) & 0x1FFF;
+    if (n->key + n->key_length > end || n->shared > p->prefix_length)
         return -1;
     n->data = n->key + n->key_length;
     n->length = end - n->data;
     return 0;
+}
+
+/* Write the whole key of a node; `to` has room for shared + key_length bytes. */
+static inline void hs_copy_key(const hs_page *p, const hs_node *n, uint8_t *to)
+{
+    memcpy(to, p->data + p->prefix, n->shared);
+    memcpy(to + n->shared, p->data + n->key, n->key_length);
 }
 
 #endif

@@ -18,19 +18,24 @@ cdef extern from "record.h" nogil:
         uint32_t start
         uint32_t length
         uint8_t header
+    ctypedef struct hs_page:
+        uint32_t first
+        uint32_t count
+        uint32_t flags
     ctypedef struct hs_node:
         uint32_t shared
-        uint32_t key
         uint32_t key_length
         uint32_t data
         uint32_t length
         uint32_t flags
-    uint32_t hs_u16(const uint8_t *)
     void hs_open(hs_record *, const uint8_t *, uint32_t, int, int)
     int hs_fixed(const hs_record *, uint32_t, uint32_t, uint32_t, hs_span *)
     int hs_variable(const hs_record *, uint32_t, hs_span *)
     int hs_tagged(const hs_record *, uint32_t, uint32_t, hs_span *)
-    int hs_find_node(const uint8_t *, uint32_t, uint32_t, hs_node *)
+    int hs_is_page_size(size_t)
+    int hs_open_page(hs_page *, const uint8_t *, uint32_t)
+    int hs_find_node(const hs_page *, uint32_t, hs_node *)
+    void hs_copy_key(const hs_page *, const hs_node *, uint8_t *)
 
 DAMAGED = -1
 OLD_TAGGED = -2
@@ -213,43 +218,28 @@ def decode_record(const uint8_t[::1] data not None, Plan plan not None, bint lar
 
 
 def decode_page(const uint8_t[::1] page not None, Plan plan not None, bint keys):
-    cdef uint32_t size = <uint32_t>page.shape[0]
-    if size not in (2048, 4096, 8192, 16384, 32768):
-        raise ValueError(f"a page of {size} bytes")
+    cdef uint32_t size = <uint32_t>page.shape[0], line
     cdef const uint8_t *p = &page[0]
-    cdef bint large = size > 8192
-    cdef uint32_t head = 80 if large else 40
-    cdef uint32_t state = hs_u16(p + 34), flags = hs_u16(p + 36)
-    cdef uint32_t count = state & 0xFFF, first = state >> 12 & 7, line
-    cdef bytes prefix = b""
-    cdef const uint8_t *tag = p + size - 4
-    cdef uint32_t mask = 0x7FFF if large else 0x1FFF
-    cdef uint32_t start, length
+    cdef hs_page opened
     cdef hs_node node
     cdef bytes key
-    cdef char *to
     cdef list rows = []
-    if first == 0:
-        first = 1
-    if head + 4 * count > size:
+    if not hs_is_page_size(size):
+        raise ValueError(f"a page of {size} bytes")
+    if hs_open_page(&opened, p, size):
         raise ValueError("the tag array overlaps the page header")
-    if count and not flags & 1:
-        start = head + (hs_u16(tag + 2) & mask)
-        length = hs_u16(tag) & mask
-        if start + length <= size - 4 * count:
-            prefix = PyBytes_FromStringAndSize(<const char *>p + start, length)
-    for line in range(first, count):
-        if hs_find_node(p, size, line, &node) or node.shared > <uint32_t>len(prefix):
-            rows.append((line - first, None, None, []))
+    for line in range(opened.first, opened.count):
+        if hs_find_node(&opened, line, &node):
+            rows.append((line - opened.first, None, None, []))
             continue
         if node.flags & 2:
             continue
         key = None
         if keys:
             key = PyBytes_FromStringAndSize(NULL, node.shared + node.key_length)
-            to = PyBytes_AS_STRING(key)
-            memcpy(to, PyBytes_AS_STRING(prefix), node.shared)
-            memcpy(to + node.shared, p + node.key, node.key_length)
-        values, pending = _decode(p + node.data, node.length, plan, large, not flags & 0x800)
-        rows.append((line - first, key, values, pending))
+            hs_copy_key(&opened, &node, <uint8_t *>PyBytes_AS_STRING(key))
+        values, pending = _decode(
+            p + node.data, node.length, plan, size > 8192, not opened.flags & 0x800
+        )
+        rows.append((line - opened.first, key, values, pending))
     return rows

@@ -23,7 +23,7 @@ KINDS = RAW, BIT, NUMBER, ASCII, UTF16, BINARY
 FIRST_VARIABLE, FIRST_TAGGED = 128, 256
 
 _PLAIN_HEADERS = (0x00, 0x01)  # single value that lies in the record, not compressed
-_SMALL_MAX = 8192
+SMALL_MOST = 8192
 
 Value = Any
 Row = tuple[list[Value], list[int]]
@@ -61,11 +61,11 @@ class Plan:
                 raise ValueError(f"column {c.id} of {c.size} bytes")
 
 
-class _DamagedError(Exception):
+class DamagedError(Exception):
     """A value cannot be found; the argument says why."""
 
 
-class _Record:
+class Record:
     """The parts of a record. A part that does not hold together is None."""
 
     def __init__(self, data: bytes, large: bool, old: bool) -> None:
@@ -110,15 +110,15 @@ class _Record:
             return False
         array = struct.unpack_from(f"<{first // 2}H", self.data, self.tagged)
         for fid, word in zip(array[::2], array[1::2], strict=True):
-            self.entries.append((_order(fid, word & 0x8000), word, word & mask))
+            self.entries.append((tag_order(fid, word & 0x8000), word, word & mask))
         orders = [entry[0] for entry in self.entries]
         offsets = [entry[2] for entry in self.entries] + [size]
         ascending = all(a < b for a, b in pairwise(orders))
         return ascending and all(a <= b for a, b in pairwise(offsets))
 
-    def fixed(self, column: Column) -> bytes | None:
+    def fixed(self, column: Any) -> bytes | None:
         if not self.sound_fixed:
-            raise _DamagedError("the record is damaged")
+            raise DamagedError("the record is damaged")
         bit = column.id - 1
         if column.id > self.fixed_last:
             raise KeyError
@@ -126,12 +126,12 @@ class _Record:
             return None
         end = column.offset + column.size
         if column.offset < 4 or end > self.bitmap:
-            raise _DamagedError("the value reaches outside its part of the record")
+            raise DamagedError("the value reaches outside its part of the record")
         return self.data[column.offset : end]
 
-    def variable(self, column: Column) -> bytes | None:
+    def variable(self, column: Any) -> bytes | None:
         if not self.sound_variable:
-            raise _DamagedError("the record is damaged")
+            raise DamagedError("the record is damaged")
         i = column.id - FIRST_VARIABLE
         if i >= len(self.ends):
             raise KeyError
@@ -140,20 +140,24 @@ class _Record:
             return None
         start = self.ends[i - 1] & 0x7FFF if i else 0
         if end < start or self.var_start + end > self.tagged:
-            raise _DamagedError("the value reaches outside its part of the record")
+            raise DamagedError("the value reaches outside its part of the record")
         return self.data[self.var_start + start : self.var_start + end]
 
-    def find_tagged(self, column: Column) -> tuple[int, bytes | None]:
+    def find_tagged(self, column: Any) -> tuple[int, bytes | None]:
         if not self.sound_tagged:
-            raise _DamagedError("the record is damaged")
+            raise DamagedError("the record is damaged")
         if self.old:
             if self.tagged == len(self.data):
                 raise KeyError
             return OLD_TAGGED, self.data[self.tagged :]
-        wanted = _order(column.id, column.derived)
+        wanted = tag_order(column.id, column.derived)
         i = next((i for i, entry in enumerate(self.entries) if entry[0] == wanted), None)
         if i is None:
             raise KeyError
+        return self.tag_value(i)
+
+    def tag_value(self, i: int) -> tuple[int, bytes | None]:
+        """Return (header byte, data or None for null) of an entry of the array."""
         _, word, offset = self.entries[i]
         if not self.large and word & 0x2000:
             return 0, None
@@ -163,11 +167,11 @@ class _Record:
         if not self.large and not word & 0x4000:
             return 0, data
         if not data:
-            raise _DamagedError("the value reaches outside its part of the record")
+            raise DamagedError("the value reaches outside its part of the record")
         return (0, None) if self.large and data[0] & 0x20 else (data[0], data[1:])
 
 
-def _order(fid: int, derived: int) -> int:
+def tag_order(fid: int, derived: int) -> int:
     """Columns of the template come first, then ids ascend."""
     return fid if derived else 0x10000 | fid
 
@@ -197,18 +201,21 @@ def _convert(column: Column, header: int, data: bytes) -> tuple[Value, bool]:
     return [value] if column.listed else value, False
 
 
-def _value(record: _Record, column: Column) -> tuple[Value, bool]:
-    header = 0
+def find_column(record: Record, column: Any) -> tuple[int, bytes | None]:
+    """Return (header byte, data or None for null). Raises KeyError without, DamagedError."""
+    if column.id < FIRST_VARIABLE:
+        return 0, record.fixed(column)
+    if column.id < FIRST_TAGGED:
+        return 0, record.variable(column)
+    return record.find_tagged(column)
+
+
+def _value(record: Record, column: Column) -> tuple[Value, bool]:
     try:
-        if column.id < FIRST_VARIABLE:
-            data = record.fixed(column)
-        elif column.id < FIRST_TAGGED:
-            data = record.variable(column)
-        else:
-            header, data = record.find_tagged(column)
+        header, data = find_column(record, column)
     except KeyError:
         return column.default, False
-    except _DamagedError as error:
+    except DamagedError as error:
         return (DAMAGED, str(error).encode()), True
     if data is None:
         return None, False
@@ -220,7 +227,7 @@ def decode_record(data: bytes, plan: Plan, large: bool, old: bool) -> Row:
 
     large: page of 16 KB or more. old: tagged columns in the format of revisions up to 8.
     """
-    record = _Record(data, large, old)
+    record = Record(data, large, old)
     values, pending = [], []
     for place, column in enumerate(plan.columns):
         value, waits = _value(record, column)
@@ -237,53 +244,74 @@ def decode_page(
 
     The key is None unless `keys`. The values are None where the node itself is damaged.
     """
-    large = len(page) > _SMALL_MAX
-    head = 80 if large else 40
-    state, flags = struct.unpack_from("<HI", page, 34)
-    count, first = state & 0xFFF, max(1, state >> 12 & 7)
-    if head + 4 * count > len(page):
-        raise ValueError("the tag array overlaps the page header")
-    prefix = b"" if flags & 1 or not count else _prefix(page, count, head)
+    opened = OpenPage(page)
     rows: list[tuple[int, bytes | None, list[Value] | None, list[int]]] = []
-    for line in range(first, count):
-        node = _node(page, line, count, head)
-        if node is None or node[0] > len(prefix):
-            rows.append((line - first, None, None, []))
+    for i in range(opened.node_count):
+        node = opened.node(i)
+        if node is None:
+            rows.append((i, None, None, []))
             continue
-        shared, suffix, data, node_flags = node
+        key, data, node_flags = node
         if node_flags & 2:
             continue
-        values, pending = decode_record(data, plan, large, not flags & 0x800)
-        rows.append((line - first, prefix[:shared] + suffix if keys else None, values, pending))
+        values, pending = decode_record(data, plan, len(page) > SMALL_MOST, opened.is_old)
+        rows.append((i, key if keys else None, values, pending))
     return rows
 
 
-def _tag(page: bytes, line: int, head: int) -> tuple[int, int, int]:
-    length, start = struct.unpack_from("<HH", page, len(page) - 4 * (line + 1))
-    mask = 0x1FFF if head == 40 else 0x7FFF
-    return head + (start & mask), length & mask, start >> 13
+class OpenPage:
+    """A page taken apart. Raises ValueError if its tag array overlaps its header."""
 
+    def __init__(self, page: bytes) -> None:
+        self.data = page
+        self.head = 80 if len(page) > SMALL_MOST else 40
+        self.previous, self.next, self.objid = struct.unpack_from("<III", page, 16)
+        state, self.flags = struct.unpack_from("<HI", page, 34)
+        self.count, self.first = state & 0xFFF, max(1, state >> 12 & 7)
+        if self.head + 4 * self.count > len(page):
+            raise ValueError("the tag array overlaps the page header")
+        self.prefix = self._prefix() if self.count and not self.flags & 1 else b""
 
-def _prefix(page: bytes, count: int, head: int) -> bytes:
-    start, length, _ = _tag(page, 0, head)
-    return page[start : start + length] if start + length <= len(page) - 4 * count else b""
+    @property
+    def node_count(self) -> int:
+        """Number of nodes."""
+        count: int = self.count - self.first
+        return max(0, count)
 
+    @property
+    def is_old(self) -> bool:
+        """True if records have their tagged columns in the format of revisions up to 8."""
+        return not self.flags & 0x800
 
-def _node(page: bytes, line: int, count: int, head: int) -> tuple[int, bytes, bytes, int] | None:
-    """Return (shared key length, key suffix, data, flags), or None if the node does not fit."""
-    start, length, flags = _tag(page, line, head)
-    end = start + length
-    if end > len(page) - 4 * count or length < 2:
-        return None
-    if head == 80:
-        flags = page[start + 1] >> 5
-    shared = 0
-    if flags & 4:
-        if length < 4:
+    def _tag(self, line: int) -> tuple[int, int, int]:
+        length, start = struct.unpack_from("<HH", self.data, len(self.data) - 4 * (line + 1))
+        mask = 0x1FFF if self.head == 40 else 0x7FFF
+        return self.head + (start & mask), length & mask, start >> 13
+
+    def _prefix(self) -> bytes:
+        start, length, _ = self._tag(0)
+        end = start + length
+        return self.data[start:end] if end <= len(self.data) - 4 * self.count else b""
+
+    def node(self, i: int) -> tuple[bytes, bytes, int] | None:
+        """Return (key, data, flags) of a node, or None if it does not fit."""
+        start, length, flags = self._tag(self.first + i)
+        end = start + length
+        if end > len(self.data) - 4 * self.count or length < 2:
             return None
-        shared = struct.unpack_from("<H", page, start)[0] & 0x1FFF
-        start += 2
-    key_end = start + 2 + (struct.unpack_from("<H", page, start)[0] & 0x1FFF)
-    if key_end > end:
-        return None
-    return shared, page[start + 2 : key_end], page[key_end:end], flags
+        if self.head == 80:
+            flags = self.data[start + 1] >> 5
+        shared = 0
+        if flags & 4:
+            if length < 4:
+                return None
+            shared = struct.unpack_from("<H", self.data, start)[0] & 0x1FFF
+            start += 2
+        key_end = start + 2 + (struct.unpack_from("<H", self.data, start)[0] & 0x1FFF)
+        if key_end > end or shared > len(self.prefix):
+            return None
+        return (
+            self.prefix[:shared] + self.data[start + 2 : key_end],
+            self.data[key_end:end],
+            flags,
+        )

@@ -10,37 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hotsplit import _native
 from hotsplit.errors import HotsplitError, Jet, PageDamaged
 from hotsplit.ese.format.page import Node, Page, PageFlag
-from hotsplit.ese.read.pages import CachedPages
+from hotsplit.ese.read.pages import CachedPages, PageSet
 from hotsplit.report import Finding, Reporter, Severity
 
+_kernel = _native.load("lookup")
 _DEEPEST = 16  # levels; a tree of 2^31 pages has fewer
-
-
-class _PageSet:
-    """A set of page numbers: one bit for each page that exists, and the few that could not be read.
-
-    Only numbers of pages that were read may go to `add`, so its size is bounded by the file.
-    """
-
-    def __init__(self) -> None:
-        self._bits = bytearray()
-        self._bad: set[int] = set()
-
-    def add(self, pgno: int) -> None:
-        at = pgno >> 3
-        if at >= len(self._bits):
-            self._bits.extend(bytes(at + 1 - len(self._bits) + len(self._bits) // 4))
-        self._bits[at] |= 1 << (pgno & 7)
-
-    def add_bad(self, pgno: int) -> None:
-        self._bad.add(pgno)
-
-    def __contains__(self, pgno: int) -> bool:
-        at = pgno >> 3
-        known = at < len(self._bits) and self._bits[at] >> (pgno & 7) & 1
-        return bool(known) or pgno in self._bad
 
 
 class BTree:
@@ -55,33 +32,32 @@ class BTree:
     ) -> None:
         self.root = root
         self.name = name
-        self._pages = pages
+        self.pages = pages
+        self.objid = objid
         self._reporter = reporter
-        self._objid = objid
 
     # Pages
 
     def _check(self, page: Page) -> Page:
         """Refuse a page that is not of this tree."""
         objid = page.objid
-        if not self._objid:
-            self._objid = objid
-        if objid != self._objid:
+        if not self.objid:
+            self.objid = objid
+        if objid != self.objid:
             raise PageDamaged(
-                f"the page is of object {objid}, not of {self.name} (object {self._objid})",
+                f"the page is of object {objid}, not of {self.name} (object {self.objid})",
                 jet=Jet.errBadPageLink,
                 position=f"page {page.number}",
             )
         return page
 
-    def _internal(self, pgno: int) -> Page:
-        """Return a page met on the way down; it may be a leaf."""
-        return self._check(Page(self._pages.read_page(pgno), pgno))
+    def page(self, pgno: int) -> Page:
+        """Return a page of the tree, read only. Raises PageDamaged and what the source raises."""
+        return self._check(Page(memoryview(self.pages.read_page(pgno)), pgno))
 
-    def _leaf(self, pgno: int) -> Page:
-        return self._as_leaf(self._check(Page(self._pages.source.read_page(pgno), pgno)))
-
-    def _as_leaf(self, page: Page) -> Page:
+    def leaf(self, pgno: int) -> Page:
+        """Return a leaf page of the tree, read only and not kept. Raises as `page` does."""
+        page = self._check(Page(memoryview(self.pages.source.read_page(pgno)), pgno))
         if not page.is_leaf:
             raise PageDamaged(
                 f"not a leaf page of {self.name}",
@@ -103,39 +79,8 @@ class BTree:
             )
         )
 
-    @staticmethod
-    def _children(page: Page) -> list[int]:
-        return [_child(page, node) for node in page.nodes()]
-
-    # Scan
-
-    def leaves(self) -> Iterator[Page]:
-        """Yield all readable leaf pages in key order; report the others.
-
-        Raises a HotsplitError if the root page cannot be read.
-        """
-        visited = _PageSet()
-        self._internal(self.root)
-        yield from self._chain(self._first_leaf(), visited)
-        for pgno in self._leaf_order():
-            if pgno not in visited:
-                self._report_lost(pgno)
-                yield from self._chain(pgno, visited)
-
-    def _chain(self, pgno: int, visited: _PageSet) -> Iterator[Page]:
-        """Yield leaves by their links until the end, a damaged leaf, or one that was met before."""
-        while pgno and pgno not in visited:
-            try:
-                page = self._leaf(pgno)
-            except HotsplitError as error:
-                self.report(error)
-                visited.add_bad(pgno)
-                return
-            visited.add(pgno)
-            yield page
-            pgno = 0 if page.is_root else page.next
-
-    def _report_lost(self, pgno: int) -> None:
+    def report_lost(self, pgno: int) -> None:
+        """Take down that links between leaves miss a leaf."""
         self._reporter.report(
             Finding(
                 "leaf-chain",
@@ -146,13 +91,40 @@ class BTree:
             )
         )
 
-    def _first_leaf(self) -> int:
-        """Return the first leaf by internal pages; 0 if it cannot be found."""
-        return next(self._leaf_order(), 0)
+    # Scan
 
-    def _leaf_order(self) -> Iterator[int]:
-        """Yield the leaves that readable internal pages name, in key order."""
-        seen = _PageSet()
+    def leaves(self) -> Iterator[Page]:
+        """Yield all readable leaf pages in key order; report the others.
+
+        Raises a HotsplitError if the root page cannot be read.
+        """
+        visited = PageSet()
+        self.page(self.root)
+        yield from self._chain(next(self.leaf_order(), 0), visited)
+        for pgno in self.leaf_order():
+            if pgno not in visited:
+                self.report_lost(pgno)
+                yield from self._chain(pgno, visited)
+
+    def _chain(self, pgno: int, visited: PageSet) -> Iterator[Page]:
+        """Yield leaves by their links until the end, a damaged leaf, or one that was met before."""
+        while pgno and pgno not in visited:
+            try:
+                page = self.leaf(pgno)
+            except HotsplitError as error:
+                self.report(error)
+                visited.add_bad(pgno)
+                return
+            visited.add(pgno)
+            yield page
+            pgno = 0 if page.is_root else page.next
+
+    def leaf_order(self, *, reverse: bool = False) -> Iterator[int]:
+        """Yield the leaves that readable internal pages name, in key order or against it.
+
+        Damaged internal pages are reported and left out.
+        """
+        seen = PageSet()
         stack = [iter([self.root])]
         while stack:
             pgno = next(stack[-1], 0)
@@ -162,13 +134,15 @@ class BTree:
             if pgno in seen:
                 continue
             try:
-                page = self._internal(pgno)
+                page = self.page(pgno)
                 children = [] if page.is_leaf else self._children(page)
             except HotsplitError as error:
                 self.report(error)
                 seen.add_bad(pgno)
                 continue
             seen.add(pgno)
+            if reverse:
+                children.reverse()
             if page.is_leaf:
                 yield pgno
             elif page.flags & PageFlag.PARENT_OF_LEAF:
@@ -176,48 +150,82 @@ class BTree:
             elif len(stack) < _DEEPEST:
                 stack.append(iter(children))
 
+    @staticmethod
+    def _children(page: Page) -> list[int]:
+        try:
+            children: list[int] = _kernel.children(page.data)
+        except ValueError as error:
+            raise _damaged(page, error) from error
+        return children
+
     def nodes(self) -> Iterator[Node]:
         """Yield all live nodes in key order; damage is reported."""
         for page in self.leaves():
-            yield from self._live_nodes(page, 0)
+            yield from self._live(page, 0)
 
-    def _live_nodes(self, page: Page, start: int) -> Iterator[Node]:
-        for i in range(start, page.node_count):
-            try:
-                node = page.node(i)
-            except PageDamaged as error:
-                self.report(error, "node")
-                continue
-            if not node.is_deleted:
-                yield node
+    def _live(self, page: Page, start: int) -> Iterator[Node]:
+        return filter(None, (self._alive(page, node) for node in _nodes(page, start)))
+
+    def _alive(self, page: Page, node: tuple[bytes, bytes, int] | None) -> Node | None:
+        if node is None:
+            self.report(_damaged(page, "a node does not fit its line"), "node")
+            return None
+        found = Node(*node)
+        return None if found.is_deleted else found
 
     # Seek
 
     def nodes_from(self, key: bytes) -> Iterator[Node]:
         """Yield live nodes in key order from the first with a key >= `key` on.
 
-        For trees with unique keys. The way goes over internal pages only, so links between leaves
-        need not be right. Raises PageDamaged where a page on the way is damaged: unlike a scan, a
-        seek has one right answer.
+        The way goes over internal pages only, so links between leaves need not be right. Raises
+        PageDamaged where a page on the way is damaged: unlike a scan, a seek has one right answer.
         """
-        seen = _PageSet()
+        seen = PageSet()
         path: list[tuple[Page, int]] = []
         page = self._descend(self.root, path, key, seen)
-        yield from self._live_nodes(page, _lower_bound(page, key))
+        yield from self._live(page, _lower_bound(page, key))
         while path:
             parent, child = path.pop()
             if child + 1 < parent.node_count:
                 path.append((parent, child + 1))
-                page = self._descend(_child(parent, parent.node(child + 1)), path, b"", seen)
-                yield from self._live_nodes(page, 0)
+                page = self._descend(_child(parent, child + 1), path, b"", seen)
+                yield from self._live(page, 0)
 
-    def _descend(self, pgno: int, path: list[tuple[Page, int]], key: bytes, seen: _PageSet) -> Page:
-        """Go down to the leaf where `key` belongs; (page, child number) on the way go to `path`.
+    def nodes_before(self, key: bytes | None) -> Iterator[Node]:
+        """Yield live nodes against key order from the last with a key < `key` on, or from the end.
 
-        Raises PageDamaged at a page that was met before.
+        Otherwise like `nodes_from`.
+        """
+        seen = PageSet()
+        path: list[tuple[Page, int]] = []
+        page = self._descend(self.root, path, key, seen)
+        end = page.node_count if key is None else _lower_bound(page, key)
+        yield from reversed(list(self._live_to(page, end)))
+        while path:
+            parent, child = path.pop()
+            if child:
+                path.append((parent, child - 1))
+                page = self._descend(_child(parent, child - 1), path, None, seen)
+                yield from reversed(list(self._live(page, 0)))
+
+    def _live_to(self, page: Page, end: int) -> Iterator[Node]:
+        return filter(None, (self._alive(page, node) for node in _nodes(page, 0)[:end]))
+
+    def find_leaf(self, key: bytes) -> Page:
+        """Return the leaf where `key` belongs. Raises PageDamaged as `nodes_from` does."""
+        return self._descend(self.root, [], key, PageSet())
+
+    def _descend(
+        self, pgno: int, path: list[tuple[Page, int]], key: bytes | None, seen: PageSet
+    ) -> Page:
+        """Go down to the leaf where `key` belongs, None being greater than all keys.
+
+        (page, child number) on the way go to `path`. Raises PageDamaged at a page that was met
+        before.
         """
         while True:
-            page = self._internal(pgno)
+            page = self.page(pgno)
             if pgno in seen:
                 raise PageDamaged(
                     "two pointers lead to the page",
@@ -229,43 +237,49 @@ class BTree:
                 return page
             if len(path) > _DEEPEST:
                 raise PageDamaged(f"{self.name} is too deep", jet=Jet.errBadParentPageLink)
-            child = _child_for(page, key)
+            child, pgno = _last_child(page) if key is None else _child_for(page, key)
             path.append((page, child))
-            pgno = _child(page, page.node(child))
 
 
-def _child_for(page: Page, key: bytes) -> int:
-    """Return the number of the child below which `key` belongs: its separator is greater."""
-    low, high = 0, page.node_count - 1  # the last child takes everything else
-    if high < 0:
-        raise PageDamaged("an internal page has no children", position=f"page {page.number}")
-    while low < high:
-        middle = (low + high) // 2
-        separator = page.node(middle).key
-        if separator and separator <= key:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+def _damaged(page: Page, why: object) -> PageDamaged:
+    return PageDamaged(str(why), jet=Jet.errNodeCorrupted, position=f"page {page.number}")
 
 
-def _child(page: Page, node: Node) -> int:
-    """Return the page that a node of an internal page points to."""
-    if len(node.data) != 4:
-        raise PageDamaged(
-            "a child pointer is not 4 bytes long",
-            jet=Jet.errNodeCorrupted,
-            position=f"page {page.number}",
-        )
-    return int.from_bytes(node.data, "little")
+def _nodes(page: Page, start: int) -> list[tuple[bytes, bytes, int] | None]:
+    try:
+        nodes: list[tuple[bytes, bytes, int] | None] = _kernel.nodes(page.data, start)
+    except ValueError as error:
+        raise _damaged(page, error) from error
+    return nodes
+
+
+def _child_for(page: Page, key: bytes) -> tuple[int, int]:
+    """Return (number, page) of the child below which `key` belongs: its separator is greater."""
+    try:
+        child: tuple[int, int] = _kernel.child_for(page.data, key)
+    except ValueError as error:
+        raise _damaged(page, error) from error
+    return child
+
+
+def _last_child(page: Page) -> tuple[int, int]:
+    last = page.node_count - 1
+    if last < 0:
+        raise _damaged(page, "an internal page has no children")
+    return last, _child(page, last)
+
+
+def _child(page: Page, i: int) -> int:
+    """Return the page that node `i` of an internal page points to."""
+    data = page.node(i).data
+    if len(data) != 4:
+        raise _damaged(page, "a child pointer is not 4 bytes long")
+    return int.from_bytes(data, "little")
 
 
 def _lower_bound(page: Page, key: bytes) -> int:
-    low, high = 0, page.node_count
-    while low < high:
-        middle = (low + high) // 2
-        if page.node(middle).key < key:
-            low = middle + 1
-        else:
-            high = middle
-    return low
+    try:
+        found: int = _kernel.lower_bound(page.data, key)
+    except ValueError as error:
+        raise _damaged(page, error) from error
+    return found

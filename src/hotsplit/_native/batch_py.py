@@ -1,0 +1,589 @@
+"""Decoding leaf pages into columns: the readable reference of the ``batch`` kernel.
+
+A `Builder` is given leaf pages and gathers wanted columns of their rows in the layout of Arrow:
+validity bits, offsets and data. Numbers are stored as they are, bits as bits, GUIDs in the byte
+order of their text, text as UTF-8. A column with more than one value in some row becomes a column
+of lists.
+
+What needs more than the page is left null and noted as pending; `fill` puts it in later. What is
+damaged stays null and is noted too.
+
+Source: Apache Arrow columnar format 1.4 (layout of arrays); format specification 4.3 (scan),
+7.1 (records), 7.5 (tagged columns), 7.7 (old records), 9 (compression).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from itertools import pairwise
+
+from hotsplit._native import compress_py
+from hotsplit._native.record_py import (
+    FIRST_TAGGED,
+    FIRST_VARIABLE,
+    SMALL_MOST,
+    DamagedError,
+    OpenPage,
+    Record,
+    find_column,
+    tag_order,
+)
+
+RAW, BIT, NUMBER, ANSI, UTF16, BINARY, GUID = range(7)
+"""How stored bytes become data. RAW: text of a rare code page, always pending."""
+
+(LONG, COMPRESSED, TEXT, ENCRYPTED, BAD_RECORD, BAD_PLACE, BAD_SIZE, BAD_VALUES, BAD_NODE) = range(
+    1, 10
+)
+"""Codes of pending values.
+
+LONG: separated; the payload is the id as stored. COMPRESSED: a scheme that is not decoded here, or
+damaged; the payload as stored. TEXT: bytes that are no text, or of a rare code page. The others
+have no payload: the value stays null; of BAD_NODE there is no row.
+"""
+
+END, OUTSIDE, REFUSED, MET, FULL = range(5)
+"""Why a walk stops: no more leaves; the next one is not in the run; it is damaged or of another
+tree; it was visited before; the batch is full."""
+
+NO_ELEMENT = 0xFFFFFFFF
+
+_SIZES = {BIT: (1,), NUMBER: (1, 2, 4, 8), GUID: (16,)}
+_INTRINSIC_MOST = 0x7FFF
+_LEAF, _ROOT = 2, 1
+_PLACE = struct.Struct("<IHH")
+
+Pending = tuple[int, int, int, int, bytes, int, int]
+"""Row, column, element, code, payload, page, node."""
+
+Buffers = tuple[int, bytes | None, bytes | None, bytes, bytes | None, bytes | None]
+"""Number of elements, validity (None: no nulls), offsets, data; validity and offsets of lists."""
+
+
+class _NoTextError(Exception):
+    """The bytes are not text."""
+
+
+class _Column:
+    """One column: elements in final form, and where rows end in them if rows are lists."""
+
+    def __init__(
+        self,
+        kind: int,
+        id_: int,
+        offset: int,
+        size: int,
+        derived: bool,
+        listed: bool,
+        fallback: bytes | None,
+    ) -> None:
+        self.kind, self.id, self.offset, self.size = kind, id_, offset, size
+        self.derived, self.listed, self.fallback = derived, listed, fallback
+        sized = kind in _SIZES
+        if not 1 <= id_ <= 0xFFFF or not RAW <= kind <= GUID or not 0 <= size <= 0x7FFF:
+            raise ValueError(f"column {id_} of {size} bytes")
+        if sized and size not in _SIZES[kind]:
+            raise ValueError(f"column {id_} of {size} bytes")
+        if sized and fallback is not None and len(fallback) != size:
+            raise ValueError(f"column {id_}: a default of {len(fallback)} bytes")
+        self.is_sized = sized
+        self.clear()
+
+    def clear(self) -> None:
+        self.elements: list[bytes | None] = []
+        self.lists: list[int | None] = []  # end of each row in elements; None for null
+        self.ends: list[int] = []
+
+    @property
+    def rows(self) -> int:
+        return len(self.ends) if self.listed else len(self.elements)
+
+    def make_lists(self) -> None:
+        if not self.listed:
+            self.ends = list(range(1, len(self.elements) + 1))
+            self.lists = [
+                None if element is None else i + 1 for i, element in enumerate(self.elements)
+            ]
+            self.listed = True
+
+    def end_row(self) -> None:
+        if self.listed:
+            self.lists.append(len(self.elements))
+            self.ends.append(len(self.elements))
+
+    def add_null_row(self) -> None:
+        if self.listed:
+            self.lists.append(None)
+            self.ends.append(len(self.elements))
+        else:
+            self.elements.append(None)
+
+    def pad(self, row: int) -> None:
+        while self.rows < row:
+            if self.fallback is None:
+                self.add_null_row()
+            else:
+                self.elements.append(self.fallback)
+                self.end_row()
+
+    def cut(self, row: int) -> None:
+        if self.rows <= row:
+            return
+        if self.listed:
+            del self.elements[self.ends[row - 1] if row else 0 :], self.ends[row:], self.lists[row:]
+        else:
+            del self.elements[row:]
+
+    def convert(self, data: bytes) -> bytes:
+        """Return stored bytes in final form."""
+        if self.kind == RAW:
+            raise _NoTextError
+        if self.kind == ANSI:
+            return _from_ansi(data).encode()
+        if self.kind == GUID:
+            return data[3::-1] + data[5:3:-1] + data[7:5:-1] + data[8:]
+        if self.kind != UTF16:
+            return data
+        try:
+            return data.decode("utf-16-le").encode()
+        except UnicodeDecodeError:
+            raise _NoTextError from None
+
+    def buffers(self, rows: int) -> Buffers | None:
+        if not self.listed and rows and all(element is None for element in self.elements):
+            return None
+        self.pad(rows)
+        return (
+            len(self.elements),
+            _validity(self.elements),
+            None if self.is_sized else _offsets(self._sizes()),
+            self._data(),
+            _validity(self.lists) if self.listed else None,
+            struct.pack(f"<{len(self.ends) + 1}I", 0, *self.ends) if self.listed else None,
+        )
+
+    def _sizes(self) -> list[int]:
+        return [len(element or b"") for element in self.elements]
+
+    def _data(self) -> bytes:
+        if self.kind == BIT:
+            return _bits([element is not None and element != b"\0" for element in self.elements])
+        nothing = bytes(self.size) if self.is_sized else b""
+        return b"".join(nothing if element is None else element for element in self.elements)
+
+
+def _from_ansi(data: bytes) -> str:
+    return "".join(
+        chr(b) if b in b"\x81\x8d\x8f\x90\x9d" else bytes([b]).decode("cp1252") for b in data
+    )
+
+
+def _bits(flags: Sequence[bool]) -> bytes:
+    out = bytearray((len(flags) + 7) // 8)
+    for i, flag in enumerate(flags):
+        out[i // 8] |= flag << i % 8
+    return bytes(out)
+
+
+def _validity(values: Sequence[object]) -> bytes | None:
+    flags = [value is not None for value in values]
+    return None if all(flags) else _bits(flags)
+
+
+def _offsets(sizes: Sequence[int]) -> bytes:
+    ends, end = [0], 0
+    for size in sizes:
+        end += size
+        ends.append(end)
+    return struct.pack(f"<{len(ends)}I", *ends)
+
+
+class Builder:
+    """Gathers columns of rows.
+
+    columns: (kind, id, offset in the record, size or 0, derived, listed, default) each; the default
+    in final form. keys: gather bookmarks too. live, deleted: which nodes are rows.
+    most_rows, most_bytes, most_pending: when a walk stops; bytes are those of values that differ
+    in size.
+    """
+
+    def __init__(
+        self,
+        columns: Sequence[tuple[int, int, int, int, bool, bool, bytes | None]],
+        page_size: int,
+        *,
+        keys: bool = False,
+        deleted: bool = False,
+        live: bool = True,
+        most_rows: int = 65536,
+        most_bytes: int = 1 << 24,
+        most_pending: int = 1024,
+    ) -> None:
+        if page_size not in (2048, 4096, 8192, 16384, 32768):
+            raise ValueError(f"a page of {page_size} bytes")
+        self._columns = [_Column(*column) for column in columns]
+        self._keys = _Column(BINARY, 1, 0, 0, False, False, None) if keys else None
+        self._page_size, self._wanted = page_size, (live, deleted)
+        self._most = most_rows, most_bytes, most_pending
+        self._page = self._node = 0
+        self._restart()
+
+    def _restart(self) -> None:
+        self.rows = self.value_bytes = 0
+        self._pending: list[Pending] = []
+        self._places: list[tuple[int, int, int]] = []
+        self._trail: list[int] = []
+
+    # What is known so far
+
+    @property
+    def pending_count(self) -> int:
+        """Number of pending notes."""
+        return len(self._pending)
+
+    @property
+    def is_full(self) -> bool:
+        """True if rows or bytes have reached their limit."""
+        return self.rows >= self._most[0] or self.value_bytes >= self._most[1]
+
+    def pending(self) -> list[Pending]:
+        """Return all notes in order of rows, columns and elements."""
+        return sorted(self._pending)
+
+    def clear_pending(self) -> None:
+        """Forget all notes."""
+        self._pending.clear()
+
+    def place(self, row: int) -> tuple[int, int, int]:
+        """Return page, node number and label of a row. Raises IndexError."""
+        if row < 0:
+            raise IndexError(row)
+        return self._places[row]
+
+    # Taking pages
+
+    def walk(
+        self,
+        data: bytes,
+        states: bytes | bytearray,
+        good: int,
+        first: int,
+        visited: bytearray,
+        objid: int,
+        pgno: int,
+        skip: int = 0,
+        *,
+        reverse: bool = False,
+        again: bool = False,
+        label: int = 0,
+    ) -> tuple[int, int, int]:
+        """Take leaves by their links as long as they lie in a run of adjacent pages.
+
+        data: the pages of the run, `first` being the number of the first. states: one byte a page;
+        only pages in state `good` are taken. visited: one bit a page number; pages taken are
+        entered. pgno, skip: the leaf to begin with, and how many of its nodes to leave out.
+        again: that leaf may have been visited. label: what rows are labelled as; 0 labels live
+        rows 0 and deleted ones 1.
+
+        Returns why it stopped, and the page and number of nodes to go on with.
+        """
+        size = self._page_size
+        if not states or len(data) != len(states) * size:
+            raise ValueError(f"{len(data)} bytes are not {len(states)} pages")
+        if len(visited) * 8 < first + len(states):
+            raise ValueError("there are more pages than bits")
+        while True:
+            if not pgno:
+                return END, pgno, skip
+            i = pgno - first
+            if not 0 <= i < len(states):
+                return OUTSIDE, pgno, skip
+            if not again and visited[pgno >> 3] >> (pgno & 7) & 1:
+                return MET, pgno, skip
+            page = self._leaf(data[i * size : (i + 1) * size], objid)
+            if states[i] != good or page is None:
+                return REFUSED, pgno, skip
+            visited[pgno >> 3] |= 1 << (pgno & 7)
+            self._trail.append(pgno)
+            self._page = pgno
+            skip = self._take_page(page, skip, reverse, label)
+            if self._must_stop():
+                return FULL, pgno, skip
+            skip, again = 0, False
+            pgno = 0 if page.flags & _ROOT else page.previous if reverse else page.next
+
+    @staticmethod
+    def _leaf(data: bytes, objid: int) -> OpenPage | None:
+        try:
+            page = OpenPage(data)
+        except ValueError:
+            return None
+        return page if page.flags & _LEAF and page.objid == objid else None
+
+    def _must_stop(self) -> bool:
+        return self.is_full or len(self._pending) >= self._most[2]
+
+    def _take_page(self, page: OpenPage, skip: int, reverse: bool, label: int) -> int:
+        count = page.node_count
+        for at in range(skip, count):
+            if self._must_stop():
+                return at
+            self._node = count - 1 - at if reverse else at
+            node = page.node(self._node)
+            if node is None:
+                self._note(0, NO_ELEMENT, BAD_NODE)
+                continue
+            key, data, flags = node
+            deleted = flags >> 1 & 1
+            if not self._wanted[deleted]:
+                continue
+            self._take_record(data, page.is_old)
+            self._places.append((self._page, self._node, label or deleted))
+            if self._keys is not None:
+                self.value_bytes += len(key)
+                self._keys.elements.append(key)
+            self.rows += 1
+        return max(skip, count)
+
+    def add_record(
+        self, record: bytes, pgno: int, line: int, label: int, *, old: bool = False
+    ) -> None:
+        """Take one record that is said to be node `line` of page `pgno`. It has no bookmark."""
+        if len(record) > self._page_size:
+            raise ValueError(f"a record of {len(record)} bytes")
+        self._page, self._node = pgno, line
+        self._take_record(record, old)
+        self._places.append((pgno, line, label))
+        self.rows += 1
+
+    def _take_record(self, data: bytes, old: bool) -> None:
+        record = Record(data, self._page_size > SMALL_MOST, old)
+        if record.sound_tagged and not old:
+            entries = {entry[0]: i for i, entry in enumerate(record.entries)}
+        for number, column in enumerate(self._columns):
+            try:
+                if column.id >= FIRST_TAGGED and record.sound_tagged and not old:
+                    header, value = record.tag_value(entries[tag_order(column.id, column.derived)])
+                elif column.id >= FIRST_TAGGED and record.sound_tagged:
+                    self._take_old(number, data[record.tagged :])
+                    continue
+                else:
+                    header, value = find_column(record, column)
+            except KeyError:
+                continue  # filled up when there is something to write
+            except DamagedError:
+                self._bad(number, BAD_PLACE if _is_trusted(record, column) else BAD_RECORD)
+                continue
+            if value is None:
+                self._null(number)
+            else:
+                self._take_value(number, header, value)
+
+    def _null(self, number: int) -> None:
+        column = self._columns[number]
+        if column.fallback is not None:
+            column.pad(self.rows)
+            column.add_null_row()
+
+    def _bad(self, number: int, code: int) -> None:
+        """A row of a column is null for a reason that must be told."""
+        column = self._columns[number]
+        column.pad(self.rows)
+        self._note(number, NO_ELEMENT, code)
+        column.add_null_row()
+
+    def _take_value(self, number: int, header: int, data: bytes) -> None:
+        column = self._columns[number]
+        column.pad(self.rows)
+        if header & 0x40:
+            self._bad(number, ENCRYPTED)
+        elif header & 8:
+            column.make_lists()
+            self._take_many(number, _instances(header, data))
+        elif header < 2 and column.size and not data:
+            column.add_null_row()
+        elif header < 2 and column.size and len(data) != column.size:
+            self._bad(number, BAD_SIZE)
+        else:
+            self._take_many(number, [(data, bool(header & 4), bool(header & 2))])
+
+    def _take_old(self, number: int, tagged: bytes) -> None:
+        column = self._columns[number]
+        if not tagged:
+            return
+        column.pad(self.rows)
+        try:
+            found = _old_instances(tagged, column.id, column.derived)
+        except ValueError:
+            self._bad(number, BAD_RECORD)
+            return
+        if found is None:
+            column.add_null_row()
+        elif not found:
+            column.pad(self.rows + 1)
+        else:
+            if len(found) > 1:
+                column.make_lists()
+            self._take_many(number, found)
+
+    def _take_many(self, number: int, instances: Sequence[tuple[bytes, bool, bool]]) -> None:
+        if not instances:
+            self._bad(number, BAD_VALUES)
+            return
+        for data, separated, compressed in instances:
+            if separated:
+                self._defer(number, LONG, data)
+            elif compressed:
+                plain = _decompress(data)
+                if plain is None:
+                    self._defer(number, COMPRESSED, data)
+                else:
+                    self._plain(number, plain)
+            else:
+                self._plain(number, data)
+        self._columns[number].end_row()
+
+    def _plain(self, number: int, data: bytes) -> None:
+        column = self._columns[number]
+        if column.size and len(data) != column.size:
+            if data:
+                self._note(number, len(column.elements), BAD_SIZE)
+            column.elements.append(None)
+            return
+        if not column.is_sized:
+            self.value_bytes += len(data)
+        try:
+            column.elements.append(column.convert(data))
+        except _NoTextError:
+            self._defer(number, TEXT, data)
+
+    def _defer(self, number: int, code: int, payload: bytes) -> None:
+        """Add an element that someone else must fill."""
+        column = self._columns[number]
+        self._note(number, len(column.elements), code, payload)
+        column.elements.append(None)
+
+    def _note(self, number: int, element: int, code: int, payload: bytes = b"") -> None:
+        self._pending.append((self.rows, number, element, code, payload, self._page, self._node))
+
+    # Changing what was taken
+
+    def truncate(self, row: int, visited: bytearray) -> None:
+        """Forget a row and all after it, and that later pages were visited. Raises IndexError."""
+        if not 0 <= row < self.rows or not visited:
+            raise IndexError(row)
+        for column in [*self._columns, *([self._keys] if self._keys else [])]:
+            column.cut(row)
+        self._pending = [
+            p for p in self._pending if p[0] < row or (p[0] == row and p[3] == BAD_NODE)
+        ]
+        while self._trail and self._trail[-1] != self._places[row][0]:
+            last = self._trail.pop()
+            visited[last >> 3] &= ~(1 << (last & 7))
+        del self._places[row:]
+        self.rows = row
+
+    def fill(self, column: int, elements: list[int], values: list[bytes | None]) -> None:
+        """Give elements of a column, in ascending order, their values in final form.
+
+        Raises IndexError for an element that is not there, ValueError for a wrong size.
+        """
+        target = self._columns[column]
+        if len(elements) != len(values) or any(a >= b for a, b in pairwise(elements)):
+            raise IndexError(elements)
+        for element, value in zip(elements, values, strict=True):
+            if element >= len(target.elements):
+                raise IndexError(element)
+            if value is not None and target.is_sized and len(value) != target.size:
+                raise ValueError(f"a value of {len(value)} bytes")
+        for element, value in zip(elements, values, strict=True):
+            if value is not None:
+                target.elements[element] = value
+
+    def finish(self) -> tuple[int, list[Buffers | None], Buffers | None, bytes]:
+        """Return (rows, buffers of each column, of bookmarks, places) and begin a new batch.
+
+        A column whose rows are all null has None instead of buffers. Places are 8 bytes a row:
+        page, node number, label.
+        """
+        columns = [column.buffers(self.rows) for column in self._columns]
+        keys = self._keys.buffers(self.rows) if self._keys else None
+        places = b"".join(_PLACE.pack(*place) for place in self._places)
+        rows = self.rows
+        for column in [*self._columns, *([self._keys] if self._keys else [])]:
+            column.clear()
+        self._restart()
+        return rows, columns, keys, places
+
+
+def _is_trusted(record: Record, column: _Column) -> bool:
+    """True if the part of the record in which the column lies holds together."""
+    if column.id < FIRST_VARIABLE:
+        return record.sound_fixed
+    return record.sound_variable if column.id < FIRST_TAGGED else record.sound_tagged
+
+
+def _instances(header: int, data: bytes) -> list[tuple[bytes, bool, bool]]:
+    """Return (data, separated, compressed) of each value; [] where the entry is damaged."""
+    if header & 0x10:
+        if not data or 1 + data[0] > len(data):
+            return []
+        return [(data[1 : 1 + data[0]], False, False), (data[1 + data[0] :], False, False)]
+    first = struct.unpack_from("<H", data)[0] & 0x7FFF if len(data) >= 2 else 0
+    if first < 2 or first % 2 or first > len(data):
+        return []
+    words = struct.unpack_from(f"<{first // 2}H", data)
+    bounds = [word & 0x7FFF for word in words] + [len(data)]
+    if any(a > b for a, b in pairwise(bounds)):
+        return []
+    return [
+        (data[start:end], bool(word & 0x8000), not i and bool(header & 2))
+        for i, (word, (start, end)) in enumerate(zip(words, pairwise(bounds), strict=True))
+    ]
+
+
+def _old_instances(tagged: bytes, fid: int, derived: bool) -> list[tuple[bytes, bool, bool]] | None:
+    """Return the values of a column in a record of the old format; None for null.
+
+    Raises ValueError.
+    """
+    found = []
+    at = 0
+    while at < len(tagged):
+        here, word = struct.unpack_from("<HH", tagged, at) if at + 4 <= len(tagged) else (0, 0xFFF)
+        start, at = at + 4, at + 4 + (word & 0xFFF)
+        if at > len(tagged):
+            raise ValueError("the tagged columns are damaged")
+        if here != fid or bool(word & 0x2000) != derived:
+            continue
+        if word & 0x4000:
+            return None
+        if word & 0x8000:
+            if start == at:
+                raise ValueError("a long value has no flag byte")
+            found.append((tagged[start + 1 : at], bool(tagged[start] & 1), False))
+        else:
+            found.append((tagged[start:at], False, False))
+    return found
+
+
+def _decompress(data: bytes) -> bytes | None:
+    """Return the plain bytes, or None where this is not the place to undo the compression."""
+    scheme = data[0] >> 3 if data else 0
+    if scheme in (1, 2):
+        count = max(0, ((len(data) - 2) * 8 + (data[0] & 7) + 1) // 7)
+        if count << (scheme == 2) > _INTRINSIC_MOST:
+            return None
+        return compress_py.seven_bit_decode(data[1:], count, scheme == 2)
+    if scheme != 3 or len(data) < 3:
+        return None
+    size = struct.unpack_from("<H", data, 1)[0]
+    if size > _INTRINSIC_MOST:
+        return None
+    if len(data) - 3 == size:
+        return data[3:]
+    try:
+        return compress_py.xpress_decode(data[3:], size)
+    except ValueError:
+        return None
