@@ -1,0 +1,501 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""Checking the pages of trees, records, long values and index entries; see integrity_py.py."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
+
+cdef extern from "integrity.h":
+    enum:
+        HS_ROWS, HS_ENTRIES, HS_EXPANDED_MOST, HS_SEGMENTS, HS_KEY_MOST, HS_KEY_ROOM, HS_BY_KEY
+        HS_N_FIXED_BINARY
+        HS_NOTHING, HS_LIST, HS_RECORDS, HS_LV_NODES, HS_INDEX_ENTRIES
+        HS_C_TAGS, HS_C_LINE_END, HS_C_LINE_OVERLAP, HS_C_FREE, HS_C_UNCOMMITTED, HS_C_NO_LINES
+        HS_C_FLAGS_MIXED, HS_C_FLAGS_REPAIR, HS_C_FLAGS_PREINIT, HS_C_NODE, HS_C_NO_KEY
+        HS_C_NO_DATA, HS_C_OBJID, HS_C_DBTIME, HS_C_ROOT_FLAG, HS_C_KIND, HS_C_EMPTY_FLAG
+        HS_C_NOT_LEAF, HS_C_IS_LEAF, HS_C_NO_CHILDREN, HS_C_CHILD_SIZE, HS_C_INTERNAL_FLAGS
+        HS_C_INTERNAL_ORDER, HS_C_INTERNAL_LINKS, HS_C_NULL_KEY, HS_C_ABOVE, HS_C_BELOW
+        HS_C_LAST_KEY, HS_C_PREVIOUS, HS_C_NEXT, HS_C_EMPTY_LEAF, HS_C_ORDER, HS_C_KEY_LENGTH
+        HS_C_PREFIX_LONG, HS_C_PREFIX_ONE
+        HS_C_RECORD_SIZE, HS_C_FIXED_LAST, HS_C_FIXED_END, HS_C_FIXED_SIZE, HS_C_VAR_LAST
+        HS_C_VAR_ORDER, HS_C_VAR_NULL, HS_C_TAG_ARRAY, HS_C_TAG_ID, HS_C_TAG_NULL
+        HS_C_TAG_HEADER, HS_C_TAG_TWO, HS_C_TAG_MULTI, HS_C_TAG_LONG, HS_C_TAG_LID, HS_C_TAG_SIZE
+        HS_C_TAG_UNKNOWN, HS_C_TAG_KIND, HS_C_NOT_NULL, HS_C_KEY, HS_C_COMPRESSED, HS_C_BITMAP
+        HS_C_AUTOINCREMENT, HS_C_NO_LONG_VALUES
+        HS_C_LV_KEY, HS_C_LV_ROOT, HS_C_LV_NO_ROOT, HS_C_LV_OFFSET, HS_C_LV_GAP, HS_C_LV_SHORT
+        HS_C_LV_CHUNK, HS_C_LV_ORPHAN, HS_C_LV_HALF, HS_C_LV_EXPAND, HS_C_LV_WIDE
+    ctypedef struct hs_place:
+        uint32_t pgno
+        int32_t node
+    ctypedef void (*hs_found)(void *, int, const uint8_t *, uint32_t, const uint8_t *, uint32_t,
+                              uint64_t, hs_place) noexcept
+    ctypedef struct hs_ledger:
+        uint32_t shift
+        int distinct
+        uint64_t *sums
+        uint8_t *bits[2]
+        const uint8_t *watched
+        uint64_t counts[2]
+        hs_found found
+        void *to
+    ctypedef struct hs_segment:
+        uint32_t id, offset, size
+        int derived, normal, descending, multi, must_be_null, callback
+        const uint8_t *preset
+        uint32_t preset_length
+    ctypedef struct hs_index:
+        hs_segment segments[16]
+        hs_segment conditions[16]
+        uint32_t count, condition_count, flags, key_most, var_most
+        uint32_t tuple_least, tuple_most, tuple_count, tuple_step, tuple_start
+        int compare
+        hs_ledger *ledger
+        uint64_t unknown
+        uint64_t *hashes
+        int failed
+    ctypedef int (*hs_fetch)(void *, int, const uint8_t *, uint32_t, uint32_t, const uint8_t **,
+                             uint32_t *) noexcept
+    ctypedef struct hs_source:
+        hs_fetch fetch
+        void *to
+    ctypedef void (*hs_report)(void *, int, hs_place, uint64_t, uint64_t) noexcept
+    ctypedef struct hs_rows:
+        int large
+        uint32_t most, fixed_last, var_last
+        uint32_t fixed_end[128]
+        uint8_t fixed_not_null[16]
+        uint8_t var_not_null[16]
+        const uint16_t *tagged[2]
+        uint32_t tagged_count[2]
+        uint32_t increment_at, increment_size, increment_id
+        uint64_t increment_most
+        hs_index *primary
+        hs_index *indexes
+        uint32_t index_count
+        hs_ledger *references
+        hs_ledger *copy
+        int copy_side
+        uint8_t *expanded
+        hs_source source
+        hs_report report
+        void *to
+    ctypedef struct hs_long_values:
+        uint32_t chunk
+        int wide_allowed
+        hs_ledger *references
+        hs_rows *tools
+    ctypedef struct hs_bytes:
+        const uint8_t *data
+        uint32_t length
+    ctypedef struct hs_entries:
+        int compare
+        hs_ledger *ledger
+    ctypedef void (*hs_listed)(void *, hs_place, const uint8_t *, uint32_t, const uint8_t *,
+                               uint32_t) noexcept
+    ctypedef struct hs_tree:
+        uint32_t size, objid, kind, key_most
+        uint64_t dbtime
+        int damaged, chained
+        uint64_t leaves, internals, nodes, deleted, versioned
+        int content
+        hs_rows *rows
+        hs_long_values *long_values
+        hs_entries entries
+        hs_listed listed
+        void *listed_to
+        hs_report report
+        void *to
+        uint8_t keys[2][16384]
+    ctypedef struct hs_page:
+        const uint8_t *data
+        uint32_t first
+    ctypedef struct hs_node:
+        uint32_t data
+    int hs_is_page_size(size_t)
+    int hs_read_node(const hs_tree *, const hs_page *, uint32_t, hs_node *, uint8_t *, uint32_t *)
+    uint32_t hs_get32(const uint8_t *)
+    uint32_t hs_check_internal(hs_tree *, hs_page *, const uint8_t *, uint32_t, int, hs_bytes,
+                               hs_bytes)
+    void hs_check_leaf(hs_tree *, const uint8_t *, uint32_t, int, hs_bytes, hs_bytes)
+    void hs_finish_tree(hs_tree *)
+    void hs_tree_lose(hs_tree *)
+
+CODES = {
+    "TAGS": HS_C_TAGS, "LINE_END": HS_C_LINE_END, "LINE_OVERLAP": HS_C_LINE_OVERLAP,
+    "FREE": HS_C_FREE, "UNCOMMITTED": HS_C_UNCOMMITTED, "NO_LINES": HS_C_NO_LINES,
+    "FLAGS_MIXED": HS_C_FLAGS_MIXED, "FLAGS_REPAIR": HS_C_FLAGS_REPAIR,
+    "FLAGS_PREINIT": HS_C_FLAGS_PREINIT, "NODE": HS_C_NODE, "NO_KEY": HS_C_NO_KEY,
+    "NO_DATA": HS_C_NO_DATA, "OBJID": HS_C_OBJID, "DBTIME": HS_C_DBTIME,
+    "ROOT_FLAG": HS_C_ROOT_FLAG, "KIND": HS_C_KIND, "EMPTY_FLAG": HS_C_EMPTY_FLAG,
+    "NOT_LEAF": HS_C_NOT_LEAF, "IS_LEAF": HS_C_IS_LEAF, "NO_CHILDREN": HS_C_NO_CHILDREN,
+    "CHILD_SIZE": HS_C_CHILD_SIZE, "INTERNAL_FLAGS": HS_C_INTERNAL_FLAGS,
+    "INTERNAL_ORDER": HS_C_INTERNAL_ORDER, "INTERNAL_LINKS": HS_C_INTERNAL_LINKS,
+    "NULL_KEY": HS_C_NULL_KEY, "ABOVE": HS_C_ABOVE, "BELOW": HS_C_BELOW,
+    "LAST_KEY": HS_C_LAST_KEY, "PREVIOUS": HS_C_PREVIOUS, "NEXT": HS_C_NEXT,
+    "EMPTY_LEAF": HS_C_EMPTY_LEAF, "ORDER": HS_C_ORDER, "KEY_LENGTH": HS_C_KEY_LENGTH,
+    "PREFIX_LONG": HS_C_PREFIX_LONG, "PREFIX_ONE": HS_C_PREFIX_ONE,
+    "RECORD_SIZE": HS_C_RECORD_SIZE, "FIXED_LAST": HS_C_FIXED_LAST,
+    "FIXED_END": HS_C_FIXED_END, "FIXED_SIZE": HS_C_FIXED_SIZE, "VAR_LAST": HS_C_VAR_LAST,
+    "VAR_ORDER": HS_C_VAR_ORDER, "VAR_NULL": HS_C_VAR_NULL, "TAG_ARRAY": HS_C_TAG_ARRAY,
+    "TAG_ID": HS_C_TAG_ID, "TAG_NULL": HS_C_TAG_NULL, "TAG_HEADER": HS_C_TAG_HEADER,
+    "TAG_TWO": HS_C_TAG_TWO, "TAG_MULTI": HS_C_TAG_MULTI, "TAG_LONG": HS_C_TAG_LONG,
+    "TAG_LID": HS_C_TAG_LID, "TAG_SIZE": HS_C_TAG_SIZE, "TAG_UNKNOWN": HS_C_TAG_UNKNOWN,
+    "TAG_KIND": HS_C_TAG_KIND, "NOT_NULL": HS_C_NOT_NULL, "KEY": HS_C_KEY,
+    "COMPRESSED": HS_C_COMPRESSED, "BITMAP": HS_C_BITMAP, "AUTOINCREMENT": HS_C_AUTOINCREMENT,
+    "NO_LONG_VALUES": HS_C_NO_LONG_VALUES,
+    "LV_KEY": HS_C_LV_KEY, "LV_ROOT": HS_C_LV_ROOT, "LV_NO_ROOT": HS_C_LV_NO_ROOT,
+    "LV_OFFSET": HS_C_LV_OFFSET, "LV_GAP": HS_C_LV_GAP, "LV_SHORT": HS_C_LV_SHORT,
+    "LV_CHUNK": HS_C_LV_CHUNK, "LV_ORPHAN": HS_C_LV_ORPHAN, "LV_HALF": HS_C_LV_HALF,
+    "LV_EXPAND": HS_C_LV_EXPAND, "LV_WIDE": HS_C_LV_WIDE,
+}
+
+
+_SIZES = ((1,), (1, 2, 4, 8), (2, 4, 8), (4, 8), (16,), (16,)) # of what is normalised as a number
+
+
+cdef bytes _copy(const uint8_t *data, uint32_t length):
+    return PyBytes_FromStringAndSize(<const char *>data, length)
+
+
+cdef void _report(void *to, int code, hs_place place, uint64_t a, uint64_t b) noexcept:
+    (<list>to).append((code, place.pgno, place.node, a, b))
+
+
+cdef void _listed(void *to, hs_place place, const uint8_t *key, uint32_t key_length,
+                  const uint8_t *data, uint32_t length) noexcept:
+    (<list>to).append((place.pgno, place.node, _copy(key, key_length), _copy(data, length)))
+
+
+cdef void _found(void *to, int side, const uint8_t *key, uint32_t key_length, const uint8_t *data,
+                 uint32_t length, uint64_t count, hs_place place) noexcept:
+    (<Ledger>to).take(side, _copy(key, key_length), _copy(data, length), count,
+                      (place.pgno, place.node))
+
+
+cdef class Ledger:
+    cdef hs_ledger c
+    cdef readonly dict found
+    cdef readonly uint64_t missed
+    cdef bytearray _watched
+    cdef uint64_t _most
+    cdef readonly int bits
+
+    def __cinit__(self, int bits, bint distinct):
+        cdef size_t buckets
+        if not 3 <= bits <= 32:
+            raise ValueError(f"2 to the {bits} buckets")
+        buckets = <size_t>1 << bits
+        self.bits = bits
+        self.found = {}
+        self.c.shift = 64 - bits
+        self.c.distinct = distinct
+        self.c.found = _found
+        self.c.to = <void *>self
+        if distinct:
+            self.c.bits[0] = <uint8_t *>calloc(buckets // 8, 1)
+            self.c.bits[1] = <uint8_t *>calloc(buckets // 8, 1)
+        else:
+            self.c.sums = <uint64_t *>calloc(buckets, 8)
+        if (self.c.sums == NULL) == (self.c.bits[0] == NULL or self.c.bits[1] == NULL):
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.c.sums)
+        free(self.c.bits[0])
+        free(self.c.bits[1])
+
+    @property
+    def counts(self):
+        return self.c.counts[0], self.c.counts[1]
+
+    def take(self, int side, bytes key, bytes data, count, place):
+        item = self.found.get((key, data))
+        if item is None:
+            if <uint64_t>len(self.found) >= self._most:
+                self.missed += 1
+                return
+            item = self.found[key, data] = [0, 0, None, None]
+        if side == HS_ROWS and key and data and item[2] == place:
+            return # the same entry of the same record once more
+        item[side] += count
+        if item[2 + side] is None:
+            item[2 + side] = place
+
+    cdef bint _differs(self, size_t bucket, bint subset) noexcept:
+        cdef uint8_t mask = <uint8_t>(1 << (bucket & 7))
+        cdef uint8_t rows, entries
+        if not self.c.distinct:
+            return self.c.sums[bucket] != 0
+        rows = self.c.bits[0][bucket >> 3] & mask
+        entries = self.c.bits[1][bucket >> 3] & mask
+        return rows != entries and (entries != 0 or not subset)
+
+    def differing(self, bint subset):
+        cdef size_t bucket, count = 0
+        for bucket in range(<size_t>1 << self.bits):
+            count += self._differs(bucket, subset)
+        return count
+
+    def watch(self, uint64_t buckets, uint64_t items, bint subset):
+        cdef size_t bucket
+        cdef uint64_t count = 0
+        self._watched = bytearray((<size_t>1 << self.bits) // 8)
+        cdef uint8_t *bits = <uint8_t *><char *>self._watched
+        for bucket in range(<size_t>1 << self.bits):
+            if count < buckets and self._differs(bucket, subset):
+                bits[bucket >> 3] |= <uint8_t>(1 << (bucket & 7))
+                count += 1
+        self._most = items
+        self.c.watched = bits
+        return count
+
+
+cdef int _bytes_of(void *to, int separated, const uint8_t *data, uint32_t length, uint32_t most,
+                   const uint8_t **out, uint32_t *out_length) noexcept:
+    return (<Rows>to)._fetch(separated, data, length, most, out, out_length)
+
+
+cdef class Rows:
+    cdef hs_rows c
+    cdef object _call
+    cdef list _held, _kept, _findings
+    cdef object error
+
+    def __cinit__(self, layout, primary, indexes, call, list findings not None):
+        cdef Py_ssize_t i
+        self._held, self._kept = [], []
+        self._findings, self._call = findings, call
+        self.c.report = _report
+        self.c.to = <void *>findings
+        self.c.source.fetch = _bytes_of
+        self.c.source.to = <void *>self
+        self.c.expanded = <uint8_t *>malloc(HS_EXPANDED_MOST)
+        self.c.indexes = <hs_index *>calloc(len(indexes) + 1, sizeof(hs_index))
+        if self.c.expanded == NULL or self.c.indexes == NULL:
+            raise MemoryError
+        self._set_layout(layout)
+        for i, index in enumerate(indexes):
+            self._set_index(&self.c.indexes[i], index)
+        self.c.index_count = <uint32_t>len(indexes)
+        if primary is not None:
+            self._set_index(&self.c.indexes[len(indexes)], primary)
+            self.c.primary = &self.c.indexes[len(indexes)]
+
+    def __dealloc__(self):
+        cdef uint32_t i
+        free(self.c.expanded)
+        if self.c.indexes != NULL:
+            for i in range(self.c.index_count + (self.c.primary != NULL)):
+                free(self.c.indexes[i].hashes)
+            free(self.c.indexes)
+
+    cdef _set_layout(self, layout):
+        large, most, fixed_ends, fixed, var_last, variable, own, inherited, increment = layout
+        self.c.large, self.c.most = large, most
+        if not 1 <= len(fixed_ends) <= 128 or not 127 <= var_last <= 255:
+            raise ValueError("no layout of a table")
+        self.c.fixed_last, self.c.var_last = <uint32_t>len(fixed_ends) - 1, var_last
+        for i, end in enumerate(fixed_ends):
+            self.c.fixed_end[<int>i] = end
+        for id_ in fixed:
+            self.c.fixed_not_null[<int>((id_ - 1) >> 3 & 15)] |= <uint8_t>(1 << (id_ - 1 & 7))
+        for id_ in variable:
+            self.c.var_not_null[<int>((id_ - 128) >> 3 & 15)] |= <uint8_t>(1 << (id_ & 7))
+        self._hold_tagged(0, own)
+        self._hold_tagged(1, inherited)
+        if increment is not None:
+            id_, at, size, highest = increment
+            if size not in (4, 8):
+                raise ValueError("no autoincrement column")
+            self.c.increment_id, self.c.increment_at = id_, at
+            self.c.increment_size, self.c.increment_most = size, highest
+
+    cdef _hold_tagged(self, int place, bytes infos):
+        self._kept.append(infos)
+        self.c.tagged[place] = <const uint16_t *>PyBytes_AS_STRING(infos)
+        self.c.tagged_count[place] = <uint32_t>(PyBytes_GET_SIZE(infos) // 2)
+
+    cdef _set_segment(self, hs_segment *s, values):
+        id_, offset, size, derived, normal, descending, multi, null, callback, preset = values
+        s.id, s.offset, s.size, s.normal = id_, offset, size, normal
+        s.derived, s.descending, s.multi = derived, descending, multi
+        s.must_be_null, s.callback = null, callback
+        if not 1 <= id_ <= 0xFFFF or (id_ < 128 and size > 0x7FFF):
+            raise ValueError(f"key segment of column {id_}")
+        if normal < HS_N_FIXED_BINARY and size not in _SIZES[normal]:
+            raise ValueError(f"key segment of {size} bytes")
+        if preset is not None:
+            self._kept.append(preset)
+            s.preset = <const uint8_t *>PyBytes_AS_STRING(<bytes>preset)
+            s.preset_length = <uint32_t>len(preset)
+
+    cdef _set_index(self, hs_index *x, index):
+        cdef int i
+        segments, conditions, flags, key_most, var_most, tuples, compare, ledger = index
+        if len(segments) > HS_SEGMENTS or len(conditions) > HS_SEGMENTS:
+            raise ValueError("too many key segments")
+        if not 1 <= key_most <= HS_KEY_MOST or var_most < 1:
+            raise ValueError("no key length")
+        for i in range(<int>len(segments)):
+            self._set_segment(&x.segments[i], segments[i])
+        for i in range(<int>len(conditions)):
+            self._set_segment(&x.conditions[i], conditions[i])
+        x.count, x.condition_count = <uint32_t>len(segments), <uint32_t>len(conditions)
+        x.flags, x.key_most, x.var_most, x.compare = flags, key_most, var_most, compare
+        if tuples is not None:
+            x.tuple_least, x.tuple_most, x.tuple_count, x.tuple_step, x.tuple_start = tuples
+        self._kept.append(ledger)
+        x.ledger = &(<Ledger>ledger).c if ledger is not None else NULL
+
+    cdef int _fetch(self, int separated, const uint8_t *data, uint32_t length, uint32_t most,
+                    const uint8_t **out, uint32_t *out_length) noexcept:
+        try:
+            value = self._call(bool(separated), _copy(data, length), most)
+        except BaseException as error: # raised again when the pages are done
+            self.error = error
+            return -1
+        if value is None:
+            return -1
+        if len(self._held) > HS_SEGMENTS:
+            del self._held[:-HS_SEGMENTS]
+        self._held.append(value)
+        out[0] = <const uint8_t *>PyBytes_AS_STRING(<bytes>value)
+        out_length[0] = <uint32_t>len(value)
+        return 0
+
+    cdef reraise(self):
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+
+    def set_references(self, Ledger ledger):
+        self._kept.append(ledger)
+        self.c.references = &ledger.c if ledger is not None else NULL
+
+    def set_copy(self, Ledger ledger, int side):
+        self._kept.append(ledger)
+        self.c.copy = &ledger.c
+        self.c.copy_side = side
+
+    @property
+    def unknown(self):
+        cdef uint32_t i
+        return [self.c.indexes[i].unknown + self.c.indexes[i].failed
+                for i in range(self.c.index_count)]
+
+
+cdef class LongValues:
+    cdef hs_long_values c
+    cdef Rows _tools
+    cdef Ledger _ledger
+
+    def __cinit__(self, uint32_t chunk, bint wide_allowed, Ledger ledger not None,
+                  Rows tools not None):
+        if not chunk:
+            raise ValueError("no chunk size")
+        self._tools, self._ledger = tools, ledger
+        self.c.chunk, self.c.wide_allowed = chunk, wide_allowed
+        self.c.references = &ledger.c
+        self.c.tools = &tools.c
+
+
+cdef class Entries:
+    cdef int compare
+    cdef Ledger ledger
+
+    def __cinit__(self, int compare, Ledger ledger):
+        self.compare, self.ledger = compare, ledger
+
+
+cdef hs_bytes _bound(object key) except *:
+    cdef hs_bytes bound
+    bound.data, bound.length = NULL, 0
+    if key is not None:
+        bound.data = <const uint8_t *>PyBytes_AS_STRING(<bytes?>key)
+        bound.length = <uint32_t>PyBytes_GET_SIZE(<bytes>key)
+    return bound
+
+
+cdef class Tree:
+    cdef hs_tree *c
+    cdef object _content
+    cdef list _findings
+
+    def __cinit__(self, uint32_t size, uint32_t objid, uint32_t kind, uint64_t dbtime,
+                  uint32_t key_most, content, list findings not None):
+        if not hs_is_page_size(size) or key_most > HS_KEY_ROOM:
+            raise ValueError(f"pages of {size} bytes, keys of {key_most}")
+        self.c = <hs_tree *>calloc(1, sizeof(hs_tree))
+        if self.c == NULL:
+            raise MemoryError
+        self._content, self._findings = content, findings
+        self.c.size, self.c.objid, self.c.kind = size, objid, kind
+        self.c.dbtime, self.c.key_most = dbtime, key_most
+        self.c.report = _report
+        self.c.to = <void *>findings
+        self.c.chained = 1
+        self._set_content(content)
+
+    def __dealloc__(self):
+        free(self.c)
+
+    cdef _set_content(self, content):
+        if content is None:
+            self.c.content = HS_NOTHING
+        elif isinstance(content, list):
+            self.c.content, self.c.listed = HS_LIST, _listed
+            self.c.listed_to = <void *>content
+        elif isinstance(content, Rows):
+            self.c.content, self.c.rows = HS_RECORDS, &(<Rows>content).c
+        elif isinstance(content, LongValues):
+            self.c.content, self.c.long_values = HS_LV_NODES, &(<LongValues>content).c
+        else:
+            self.c.content = HS_INDEX_ENTRIES
+            self.c.entries.compare = (<Entries?>content).compare
+            if (<Entries>content).ledger is not None:
+                self.c.entries.ledger = &(<Entries>content).ledger.c
+
+    def internal(self, const uint8_t[::1] page not None, uint32_t pgno, bint is_root, low, high):
+        cdef hs_page p
+        cdef hs_node n
+        cdef uint32_t count, i, length = 0
+        if <uint32_t>page.shape[0] != self.c.size:
+            raise ValueError(f"a page of {page.shape[0]} bytes")
+        count = hs_check_internal(self.c, &p, &page[0], pgno, is_root, _bound(low), _bound(high))
+        cdef list children = [], keys = []
+        for i in range(count):
+            hs_read_node(self.c, &p, i, &n, self.c.keys[0], &length)
+            children.append(hs_get32(p.data + n.data))
+            keys.append(_copy(self.c.keys[0], length))
+        return children, keys
+
+    def leaves(self, const uint8_t[::1] pages not None, uint32_t first, bint is_root, low,
+               list highs not None):
+        cdef hs_bytes below = _bound(low), above
+        cdef uint32_t i, count = <uint32_t>len(highs)
+        if <size_t>pages.shape[0] != <size_t>count * self.c.size:
+            raise ValueError(f"{pages.shape[0]} bytes for {count} pages")
+        for i in range(count):
+            above = _bound(highs[i])
+            if i:
+                below = _bound(highs[i - 1])
+            hs_check_leaf(self.c, &pages[<size_t>i * self.c.size], first + i, is_root, below, above)
+        if isinstance(self._content, Rows):
+            (<Rows>self._content).reraise()
+        elif isinstance(self._content, LongValues):
+            (<LongValues>self._content)._tools.reraise()
+
+    def lose(self):
+        hs_tree_lose(self.c)
+
+    def finish(self):
+        hs_finish_tree(self.c)
+
+    @property
+    def damaged(self):
+        return bool(self.c.damaged)
+
+    @property
+    def counts(self):
+        return (self.c.internals, self.c.leaves, self.c.nodes, self.c.deleted, self.c.versioned)

@@ -1,0 +1,81 @@
+"""Reading pages for the check: checksums judged, single wrong bits corrected.
+
+Source: format specification 2.3, 13.1 P 11, 12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+
+from hotsplit.ese.check.findings import Findings
+from hotsplit.ese.check.result import OnRead
+from hotsplit.ese.files.database import DatabaseFile
+from hotsplit.ese.format.checksum import (
+    RUN_GOOD,
+    RUN_UNINITIALIZED,
+    State,
+    correct,
+    page_state,
+    scan_pages,
+)
+from hotsplit.ese.format.page import Page
+
+
+class PageReader:
+    """The pages of one database file as they lie, 1 to `last`."""
+
+    def __init__(self, file: DatabaseFile, on_read: OnRead | None = None) -> None:
+        self.file = file
+        self.page_size = file.page_size
+        self.last = file.page_count
+        self.dbtime: int = file.header.dbtime
+        self.bytes = 0
+        self._on_read = on_read
+
+    def read(
+        self, first: int, count: int, name: str, findings: Findings, barred: Set[int] = frozenset()
+    ) -> Iterator[tuple[int, bytes | None]]:
+        """Yield (page, data) of adjacent good pages, (page, None) of one that cannot be used.
+
+        Breaches are reported under the `name` of the tree. barred: pages that are left out.
+        """
+        size = self.page_size
+        data = self.file.read_raw(first, count)
+        self.bytes += len(data)
+        if self._on_read is not None:
+            self._on_read(len(data))
+        if len(data) < count * size:  # the file shrank meanwhile
+            data = data.ljust(count * size, b"\0")
+        states = scan_pages(data, size, first).states
+        if states.count(RUN_GOOD) == count and not barred:
+            yield first, data
+            return
+        for i, state in enumerate(states):
+            page, content = first + i, data[i * size : (i + 1) * size]
+            if page in barred:
+                yield page, None
+            elif state == RUN_GOOD:
+                yield page, content
+            else:
+                yield page, self._mend(page, content, state, name, findings)
+
+    def _mend(
+        self, page: int, data: bytes, run_state: int, name: str, findings: Findings
+    ) -> bytes | None:
+        """Return the page corrected, or None; report either."""
+        if run_state == RUN_UNINITIALIZED:
+            findings.add("P11", f"{name}: the page is all zero", page)
+            return None
+        state = page_state(data, page)
+        if state.state == State.CORRECTABLE:
+            mended = correct(data, page)
+            # More than two wrong bits can look like one: what lies on the page must make sense too.
+            if Page(mended, page).problem() is None:
+                bits = ", ".join(str(bit) for bit in state.bits)
+                findings.add("P12b", f"{name}: bit {bits} of the page is wrong", page)
+                return mended
+        what = "the page fails its checksum"
+        if state.state == State.WRONG_PAGE_NUMBER and state.claimed <= self.last:
+            what = f"the page was written for page number {state.claimed}"
+        findings.add("P12a", f"{name}: {what}", page)
+        return None

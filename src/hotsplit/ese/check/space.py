@@ -1,0 +1,279 @@
+"""Checking where the pages of each tree come from, and entering them in the map of pages.
+
+Parents are claimed before their children, so that a child's pages can be held against the
+parent's. Source: format specification 5, 13.1 S.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from hotsplit.errors import HotsplitError
+from hotsplit.ese.check.findings import Findings
+from hotsplit.ese.check.pagemap import NOBODY, PageMap, Trouble, Use
+from hotsplit.ese.check.pagereader import PageReader
+from hotsplit.ese.check.treewalk import TreeSpec, TreeWalk
+from hotsplit.ese.format.page import Page, PageFlag
+from hotsplit.ese.format.space import Extent, SpaceFlag, SpaceHeader, split_buffer
+
+_MAP_BITS = 32
+_SHELVED = 2
+_KNOWN_FLAGS = SpaceFlag.MULTIPLE | SpaceFlag.NON_UNIQUE | SpaceFlag.V2
+_Node = tuple[int, int, bytes, bytes]
+
+
+class Parent(NamedTuple):
+    """The tree that gives space: its root page and object id."""
+
+    root: int
+    objid: int
+
+
+DATABASE = TreeSpec("database root", 1, 1)
+_NO_PARENT = Parent(0, NOBODY)
+DATABASE_PARENT = Parent(DATABASE.root, DATABASE.objid)
+
+
+class _Trail:
+    """Pages met in a tree whose owner is not known yet; the map learns of them later."""
+
+    def __init__(self) -> None:
+        self.pages: dict[int, None] = {}
+
+    def visit(self, first: int, count: int, owner: int) -> list[Trouble]:
+        """See `PageMap.visit`."""
+        met = [p for p in range(first, first + count) if p in self.pages]
+        self.pages.update(dict.fromkeys(range(first, first + count)))
+        return [Trouble(p, owner, Use.TREE) for p in met]
+
+
+@dataclass
+class _Extents:
+    """Extents of one space tree as they come out of the walk, checked for order and bounds."""
+
+    spec: TreeSpec
+    findings: Findings
+    last_page: int
+    nodes: list[_Node] = field(default_factory=list)
+    extents: list[Extent] = field(default_factory=list)
+    _previous: dict[int, int] = field(default_factory=dict)
+
+    def take(self) -> None:
+        """Turn the nodes of the latest run of leaves into extents."""
+        for page, node, key, data in self.nodes:
+            try:
+                extent = Extent.unpack(key, data)
+            except ValueError as error:
+                self._breach(str(error), page, node)
+                continue
+            before = self._previous.get(extent.pool, 0)
+            if extent.pages < 1:
+                self._breach("an extent without pages", page, node)
+            elif extent.last > self.last_page and extent.pool != _SHELVED:
+                message = f"pages {extent.first} to {extent.last}; the last one is {self.last_page}"
+                self._breach(message, page, node)
+            elif extent.first <= before:
+                message = f"pages {extent.first} to {extent.last} overlap the extent before"
+                self._breach(message, page, node)
+            else:
+                self.extents.append(extent)
+            self._previous[extent.pool] = max(before, extent.last)
+        self.nodes.clear()
+
+    def _breach(self, message: str, page: int, node: int) -> None:
+        self.findings.add("S30", f"{self.spec.name}: {message}", page, node)
+
+
+class Space:
+    """Claims the pages of one tree after the other.
+
+    last_owned: last page that the database owns, known after the database itself was claimed.
+    lost: object ids whose space could not be read: nothing can be said of their free pages.
+    """
+
+    def __init__(self, reader: PageReader, pages: PageMap, findings: Findings) -> None:
+        self._reader = reader
+        self._pages = pages
+        self._findings = findings
+        self.last_owned = pages.last
+        self.lost: set[int] = set()
+
+    def claim_database(self) -> None:
+        """Enter the extents of the file itself."""
+        self.claim(DATABASE, _NO_PARENT)
+
+    def claim(self, spec: TreeSpec, parent: Parent) -> SpaceHeader | None:
+        """Enter the pages of a tree; return its space header, None if that cannot be used."""
+        header = self._header(spec, parent)
+        if header is None:
+            self.lost.add(spec.objid)
+        elif header.is_multiple:
+            self._claim_extents(spec, parent, header)
+        else:
+            self._claim_single(spec, parent, header)
+        return header
+
+    def _breach(self, rule: str, spec: TreeSpec, message: str, page: int) -> None:
+        self._findings.add(rule, f"{spec.name}: {message}", page)
+
+    # The space header
+
+    def root_page(self, pgno: int) -> Page | None:
+        """Return a root page if it can be read; what is wrong with it the walk will say."""
+        if not 1 <= pgno <= self._pages.last:
+            return None
+        try:
+            return Page(self._reader.file.read_page(pgno), pgno)
+        except HotsplitError:
+            return None
+
+    def _header(self, spec: TreeSpec, parent: Parent) -> SpaceHeader | None:
+        page = self.root_page(spec.root)
+        if page is None or page.objid != spec.objid:
+            return None
+        try:
+            external = page.external
+        except HotsplitError:
+            return None
+        try:
+            header = SpaceHeader.unpack(external)
+        except ValueError as error:
+            self._breach("S28a", spec, str(error), spec.root)
+            return None
+        non_unique = bool(spec.kind & PageFlag.NON_UNIQUE)
+        if header.flags & ~_KNOWN_FLAGS or bool(header.flags & SpaceFlag.NON_UNIQUE) != non_unique:
+            message = f"the flags of the space header are {header.flags:#x}"
+            self._breach("S28a", spec, message, spec.root)
+        if header.parent != parent.root:
+            message = f"the space comes from page {header.parent}, not from page {parent.root}"
+            self._breach("S28b", spec, message, spec.root)
+        return header
+
+    # Many extents
+
+    def _claim_extents(self, spec: TreeSpec, parent: Parent, header: SpaceHeader) -> None:
+        owned_spec = self._space_tree(spec, "owned", header.owned)
+        available_spec = self._space_tree(spec, "available", header.owned + 1)
+        if owned_spec is None or available_spec is None:
+            self.lost.add(spec.objid)
+            return
+        trail = _Trail()
+        for extent in self._walk(spec, owned_spec, trail):
+            self._claim_run(spec, parent, extent)
+        for page in trail.pages:
+            for trouble in self._pages.visit(page, 1, spec.objid):
+                message = f"the page is owned by object {trouble.owner}"
+                self._breach("T19", owned_spec, message, page)
+        for extent in self._walk(spec, available_spec, self._pages):
+            if extent.pool != _SHELVED:
+                self._offer(available_spec, extent, Use.AVAILABLE)
+        for tree in (owned_spec, available_spec):
+            self._keep_for_splits(tree)
+
+    def _space_tree(self, spec: TreeSpec, what: str, root: int) -> TreeSpec | None:
+        page = self.root_page(root)
+        needed = PageFlag.ROOT | PageFlag.SPACE_TREE
+        if page is None or page.flags & needed != needed or page.objid != spec.objid:
+            message = f"page {root} is no root of its {what} extents"
+            self._breach("S29", spec, message, spec.root)
+            return None
+        kind = spec.kind | PageFlag.SPACE_TREE
+        return TreeSpec(f"{what} extents of {spec.name}", root, spec.objid, kind)
+
+    def _walk(self, owner: TreeSpec, spec: TreeSpec, guide: PageMap | _Trail) -> list[Extent]:
+        last = self._pages.last
+        is_database = owner.root == DATABASE.root
+        if is_database and isinstance(guide, _Trail):
+            last = 0x7FFFFFFF  # what the file lacks is told by itself
+        elif not is_database:
+            last = min(last, self.last_owned)
+        found = _Extents(spec, self._findings, last)
+        walk = TreeWalk(
+            self._reader, guide, self._findings, spec, found.nodes, after_run=found.take
+        )
+        if walk.run().damaged:
+            self.lost.add(spec.objid)
+        if is_database and isinstance(guide, _Trail):
+            self._set_end(found.extents)
+        return found.extents
+
+    def _set_end(self, extents: list[Extent]) -> None:
+        """Compare the end of the database with that of the file."""
+        last = self._pages.last
+        self.last_owned = max((extent.last for extent in extents), default=last)
+        if self.last_owned > last:
+            message = f"the database has pages up to {self.last_owned}, the file ends with {last}"
+            self._findings.add("H7a", message, last + 1)
+        elif self.last_owned < last:
+            message = f"the file has {last} pages, the database owns {self.last_owned}"
+            self._findings.add("H7b", message, self.last_owned + 1)
+
+    def _claim_run(self, spec: TreeSpec, parent: Parent, extent: Extent) -> None:
+        count = min(extent.last, self._pages.last) - extent.first + 1
+        if count < 1:
+            return
+        for trouble in self._pages.claim(extent.first, count, parent.objid, spec.objid):
+            self._report_claim(spec, parent, trouble)
+
+    def _report_claim(self, spec: TreeSpec, parent: Parent, trouble: Trouble) -> None:
+        page, owner, use = trouble
+        if owner != parent.objid:
+            rule = "S33b" if owner == NOBODY and parent == DATABASE_PARENT else "S33a"
+            whose = f"belongs to object {owner}" if owner else "belongs to nobody"
+            self._breach(rule, spec, f"the page {whose}, not to object {parent.objid}", page)
+        elif use == Use.AVAILABLE:
+            self._breach("S33a", spec, f"the page is available to object {owner}", page)
+        else:
+            self._breach("S33a", spec, f"the page is in use by object {owner}", page)
+
+    def _offer(self, spec: TreeSpec, extent: Extent, use: Use) -> None:
+        """Enter available pages, or those kept for splits."""
+        count = min(extent.last, self._pages.last) - extent.first + 1
+        rule = "S31" if use == Use.AVAILABLE else "S32"
+        for page, owner, old in self._pages.reserve(extent.first, count, spec.objid, use):
+            if owner != spec.objid:
+                message = f"the page belongs to object {owner}, not to object {spec.objid}"
+            else:
+                message = f"the page is already {_WORDS[old]}"
+            self._breach(rule, spec, message, page)
+
+    def _keep_for_splits(self, spec: TreeSpec) -> None:
+        page = self.root_page(spec.root)
+        if page is None:
+            return
+        try:
+            ranges = split_buffer(page.external)
+        except HotsplitError:
+            return
+        for extent in ranges:
+            if extent.first < 1 or extent.last > self._pages.last:
+                message = f"pages {extent.first} to {extent.last} are outside the database"
+                self._breach("S32", spec, message, spec.root)
+            else:
+                self._offer(spec, extent, Use.SPLIT)
+
+    # One extent
+
+    def _claim_single(self, spec: TreeSpec, parent: Parent, header: SpaceHeader) -> None:
+        last = min(self._pages.last, self.last_owned)
+        if not 1 <= header.pages <= last - spec.root + 1:
+            message = f"an extent of {header.pages} pages from page {spec.root} on"
+            self._breach("S35", spec, message, spec.root)
+            self.lost.add(spec.objid)
+            return
+        mapped = min(header.pages - 1, _MAP_BITS)
+        if mapped < _MAP_BITS and header.owned >> mapped:
+            message = f"the map of free pages {header.owned:#x} goes beyond {header.pages} pages"
+            self._breach("S35", spec, message, spec.root)
+        self._claim_run(spec, parent, Extent(spec.root + header.pages - 1, header.pages))
+        for page in header.free_pages(spec.root):
+            self._offer(spec, Extent(page, 1), Use.AVAILABLE)
+
+
+_WORDS = {
+    Use.NONE: "in use",
+    Use.AVAILABLE: "available",
+    Use.TREE: "in use",
+    Use.SPLIT: "kept for splits",
+}
