@@ -54,6 +54,7 @@ class Instance:
         context.log.on_roll = self._on_roll
         context.cache.before_write = self.cleaner.log_before_images
         self._init_position = 0
+        self._housekeeping = False
 
     # Begin and end
 
@@ -234,6 +235,12 @@ class Instance:
 
     def _safe_point(self) -> None:
         """Called between operations, with the lock: housekeeping that is due."""
-        self.cleaner.run_if_due()
-        self.context.cache.trim()
-        self.checkpointer.advance_if_due()
+        if self._housekeeping or self.internal.level:
+            return
+        self._housekeeping = True
+        try:
+            self.cleaner.run_if_due()
+            self.context.cache.trim()
+            self.checkpointer.advance_if_due()
+        finally:
+            self._housekeeping = False
