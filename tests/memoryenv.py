@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from hotsplit.errors import DiskFull, FileMissing, IoFailed, Jet, TargetExists
+from hotsplit.errors import DiskFull, FileMissing, IoFailed, Jet, SourceChanged, TargetExists
 from hotsplit.ese.files.env import Buffer, File, Mode
 
 SECTOR = 512
@@ -404,10 +404,14 @@ class MemoryEnv:
         origin, made = self._content(source), Content()
         self.step("create", target)
         self._make(target, made)
-        for offset in range(0, len(origin.live), CHUNK):
+        before = bytes(origin.live)
+        for offset in range(0, len(before), CHUNK):
+            self.step("read", source)
             self.step("copy", target)
-            self.check_room(target, len(origin.live))
+            self.check_room(target, len(before))
             made.write(Write(offset, bytes(origin.live[offset : offset + CHUNK])))
+        if origin.live != before:
+            raise SourceChanged("The file changed while it was copied", file=source)
 
     def now(self) -> dt.datetime:
         """See `Env`."""

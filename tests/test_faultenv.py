@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from hotsplit.errors import (
     FileMissing,
     HotsplitError,
     IoFailed,
+    SourceChanged,
     TargetExists,
 )
 from hotsplit.ese.files.env import Env, OsEnv
@@ -366,6 +368,30 @@ ACTIONS: dict[str, Callable[[Env, str, str], object]] = {
     "copy": lambda env, one, two: None if env.is_dir(one) else env.copy(one, two),
     "rename": lambda env, one, two: None if env.is_dir(two) else env.rename(one, two),
 }
+
+
+@pytest.mark.parametrize("change", ["grow", "cut", "touch"])
+def test_the_operating_systems_copy_notices_a_source_that_changes(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(bytes(5000))
+    sendfile = os.sendfile
+
+    def meanwhile(out: int, into: int, offset: int, count: int) -> int:
+        data = {"grow": bytes(6000), "cut": bytes(10), "touch": b"x" * 5000}[change]
+        source.write_bytes(data)
+        os.utime(source, ns=(0, 0))
+        return sendfile(out, into, offset, count)
+
+    def no_reflink(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr("fcntl.ioctl", no_reflink)
+    OsEnv().copy(str(source), str(tmp_path / "quiet"))
+    monkeypatch.setattr("os.sendfile", meanwhile)
+    with pytest.raises(SourceChanged):
+        OsEnv().copy(str(source), str(target))
 
 
 def test_errors_are_ours() -> None:

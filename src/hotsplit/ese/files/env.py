@@ -25,6 +25,7 @@ from hotsplit.errors import (
     HotsplitError,
     IoFailed,
     Jet,
+    SourceChanged,
     TargetExists,
 )
 
@@ -128,7 +129,11 @@ class Env(Protocol):
         ...
 
     def copy(self, source: str, target: str) -> None:
-        """Copy a file to a new name, sharing blocks where the file system can."""
+        """Copy a file to a new name, sharing blocks where the file system can.
+
+        Raises SourceChanged if the source was written meanwhile. What is at `target` after an
+        error is of no use. Durable after the copy is opened and synced.
+        """
         ...
 
     def now(self) -> dt.datetime:
@@ -262,11 +267,13 @@ class OsEnv:
             with _translated(target):
                 dst = os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
                 try:
-                    _copy_blocks(src, dst)
+                    unchanged = _copy_blocks(src, dst)
                 finally:
                     os.close(dst)
         finally:
             os.close(src)
+        if not unchanged:
+            raise SourceChanged("The file changed while it was copied", file=source)
 
     def now(self) -> dt.datetime:
         """See `Env`."""
@@ -277,14 +284,18 @@ class OsEnv:
         return secrets.token_bytes(size)
 
 
-def _copy_blocks(src: int, dst: int) -> None:
-    """Share the blocks if the file system can, else copy them."""
+def _copy_blocks(src: int, dst: int) -> bool:
+    """Share the blocks if the file system can, else copy them; tell if they are of one time."""
     try:
         fcntl.ioctl(dst, _FICLONE, src)
     except OSError:
-        offset, size = 0, os.fstat(src).st_size
-        while offset < size:
-            done = os.sendfile(dst, src, offset, min(size - offset, 1 << 30))
+        before = os.fstat(src)
+        offset = 0
+        while offset < before.st_size:
+            done = os.sendfile(dst, src, offset, min(before.st_size - offset, 1 << 30))
             if not done:
-                break
+                return False
             offset += done
+        after = os.fstat(src)
+        return (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    return True
