@@ -118,10 +118,11 @@ def _take(env: Env, path: str, found: Inputs, *, named: bool) -> None:
     try:
         with DatabaseFile.open(env, path) as file:
             candidate = Candidate(path, file.header, file.trailer)
-    except NotEseFile:
+    except HotsplitError as error:
         if named:
             raise
-    except HotsplitError as error:
+        if isinstance(error, NotEseFile):
+            return
         found.unusable[os.path.basename(path).lower()] = error  # noqa: PTH119
     else:
         if named or candidate.header.file_type != _TEMPORARY:

@@ -152,6 +152,9 @@ class OverlayStore:
         """See `Store`."""
         self.header = header
 
+    def sync(self) -> None:
+        """See `Store`: what is here need not survive."""
+
     def close(self) -> None:
         """See `Store`."""
         self._scratch.close()

@@ -138,7 +138,10 @@ def _recover_copies(
             if candidate.trailer is not None:
                 complete_header(store, candidate.trailer)
             targets.append(Target(store.header.db_signature, store))
-        return targets, run(env, plan, targets, options, setting, watch)
+        done = run(env, plan, targets, options, setting, watch)
+        for target in targets:  # a database that needed no replay was copied and never synced
+            target.store.sync()
+        return targets, done
     finally:
         for target in targets:
             target.store.close()

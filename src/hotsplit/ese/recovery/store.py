@@ -55,6 +55,10 @@ class Store(Protocol):
         """Make all pages durable, then the header."""
         ...
 
+    def sync(self) -> None:
+        """Make everything durable."""
+        ...
+
     def close(self) -> None:
         """Let the files go."""
         ...
@@ -117,6 +121,10 @@ class WorkStore(DatabaseFile):
         size = (last + 2) * self.page_size
         if size < self.file.size():
             self.file.truncate(size)
+
+    def sync(self) -> None:
+        """See `Store`."""
+        self.file.sync()
 
     def write_header(self, header: DatabaseHeader) -> None:
         """Write both copies, each durable before the next, after all pages (format 1.2)."""
