@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hotsplit.ese.engine import records
 from hotsplit.ese.engine.merge import discard
-from hotsplit.ese.engine.versions import Bookmark, Version
-from hotsplit.ese.recovery.core import REPLACE
+from hotsplit.ese.engine.versions import Bookmark
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.context import Context
@@ -53,16 +51,6 @@ class Cleaner:
     def log_before_images(self, dbid: int, objids: set[int]) -> None:
         """Log the before images of uncommitted changes in trees whose pages will be written."""
         for version in list(self._context.versions.without_image(dbid, objids)):
-            self._log_before_image(version)
-
-    def _log_before_image(self, version: Version) -> None:
-        tree, (key, data) = version.tree, version.bookmark
-        found = tree.find(key, data)
-        image = version.image if version.operation == REPLACE else b""
-        writer = version.transaction.writer
-        record = records.undo_info(
-            writer, tree.place, found.pgno, version.rceid, version.operation,
-            (version.largest, version.reserve), key, data, image,
-        )  # fmt: skip
-        self._context.journal.note(record)
-        version.undo_logged = True
+            tree = version.tree
+            found = tree.find(*version.bookmark)
+            tree.log_before_image(version.transaction.writer, version, found)

@@ -138,12 +138,12 @@ def delta(
 
 
 def undo_info(
-    w: Writer, p: Place, pgno: int, rceid: int, operation: int, sizes: tuple[int, int],
-    key: bytes, data: bytes, image: bytes,
+    w: Writer, p: Place, pgno: int, level: int, rceid: int, operation: int,
+    sizes: tuple[int, int], key: bytes, data: bytes, image: bytes,
 ) -> bytes:  # fmt: skip
-    """UndoInfo: the before image of an uncommitted change. sizes: largest size, reserved bytes."""
+    """UndoInfo: the before image of a change at `level`. sizes: largest size, reserved bytes."""
     head = _UNDO_INFO.pack(
-        T.UNDO_INFO, w.procid, p.dbid, pgno, NO_DBTIME, NO_DBTIME, w.trx, w.level, 0,
+        T.UNDO_INFO, w.procid, p.dbid, pgno, NO_DBTIME, NO_DBTIME, w.trx, level, 0,
         p.flags & ~1, rceid, p.fdp, p.objid, len(key), len(data), operation, *sizes, len(image),
     )  # fmt: skip
     return head + key + data + image

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hotsplit import _native
 from hotsplit.errors import InvalidUse, Jet, KeyDuplicate, RecordNotFound
 from hotsplit.ese.engine import records
-from hotsplit.ese.engine.records import Place
+from hotsplit.ese.engine.records import Place, Writer
 from hotsplit.ese.engine.split import Change, split
 from hotsplit.ese.engine.versions import Bookmark, Version, check_conflict, reserved, seen
 from hotsplit.ese.format.diff import make_diff
@@ -380,6 +380,9 @@ class Tree:
         found = self.find(key, data)
         if not found.exact:
             raise InvalidUse("A change to be undone is not there", jet=Jet.errRollbackError)
+        if version.operation == REPLACE:
+            # The page of the change may be newer on disk than the one of its undo (after a split).
+            self.log_before_image(session, version, found)
         record = records.undo(
             session, self.place, found.pgno, self._times(found.page), found.line, version.rceid,
             version.operation, version.level, key, data,
@@ -387,3 +390,16 @@ class Tree:
         self.database.context.journal.apply(record, self.database.dbid, found.pgno)
         if version.reserve:
             self._reserve(found.page, -version.reserve)
+
+    def log_before_image(self, writer: Writer, version: Version, found: Found) -> None:
+        """Log what a change of a node needs to be undone, once (log specification 6.5)."""
+        if version.undo_logged:
+            return
+        key, data = version.bookmark
+        image = version.image if version.operation == REPLACE else b""
+        record = records.undo_info(
+            writer, self.place, found.pgno, version.level, version.rceid, version.operation,
+            (version.largest, version.reserve), key, data, image,
+        )  # fmt: skip
+        self.database.context.journal.note(record)
+        version.undo_logged = True
