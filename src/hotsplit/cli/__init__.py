@@ -16,6 +16,7 @@ _COMMANDS = {
     "inspect": "inspect_cmd",
     "verify": "verify_cmd",
     "logs": "logs_cmd",
+    "assess": "assess_cmd",
     "recover": "recover_cmd",
     "tables": "tables_cmd",
     "rows": "rows_cmd",

@@ -12,6 +12,7 @@ import pytest
 from hotsplit.errors import HotsplitError, Jet
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.read.database import Database
+from hotsplit.ese.recovery.assess import assess
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.recover import recover
 from tests.conftest import manifest, set_names, unpack_vector
@@ -62,6 +63,9 @@ def test_every_damaged_set_ends_as_documented(name: str, case_name: str, tmp_pat
         assert not out.exists()
         assert error.file, error
         assert error.hint
+    verdict = assess(OsEnv(), [str(place)], [str(source)], options)
+    assert (0 if verdict.error is None else int(verdict.error.jet)) == number
+    assert verdict.recoverable == (number == 0)
     assert before == {p: p.read_bytes() for p in source.rglob("*") if p.is_file()}
     documented = differences_in_docs().get(case_name)
     if number not in engine_results(case):

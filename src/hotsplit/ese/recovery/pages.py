@@ -26,7 +26,10 @@ def position_number(position: LogPosition) -> int:
 
 
 class PageAccess:
-    """Pages of all databases of a stream. `required` is each database's highest required log."""
+    """Pages of all databases of a stream. `required` is each database's highest required log.
+
+    touched: (dbid, page) of all pages that records spoke of, kept only if it is set to a set.
+    """
 
     def __init__(self, core: Core, page_size: int, budget: int) -> None:
         self.core = core
@@ -34,6 +37,7 @@ class PageAccess:
         self.stores: dict[int, Store] = {}
         self.required: dict[int, int] = {}
         self.pending: dict[tuple[int, int], HotsplitError] = {}
+        self.touched: set[tuple[int, int]] | None = None
         self._budget = max(64, budget // page_size)
 
     # Loading
@@ -46,6 +50,8 @@ class PageAccess:
         page = self.core.page(dbid, pgno)
         if page is not None:
             return page
+        if self.touched is not None:
+            self.touched.add((dbid, pgno))
         if (dbid, pgno) in self.pending:
             raise self.pending[dbid, pgno]
         data = self.stores[dbid].read_page(pgno)

@@ -299,7 +299,7 @@ def _gap(sequence: LogSequence, inputs: Inputs, generation: int, path: str) -> H
         return LogSequenceBroken(
             f"Log {generation} is missing, logs up to {sequence.highest} follow",
             file=path,
-            hint=f"{_BRING_LOGS} Or stop before the gap: --until {generation - 1}.",
+            hint=_BRING_LOGS + _stop_before(generation, inputs),
         )
     return LogsMissing(
         f"Log {generation} is missing, logs up to {sequence.highest} follow",
@@ -307,6 +307,12 @@ def _gap(sequence: LogSequence, inputs: Inputs, generation: int, path: str) -> H
         file=path,
         hint=_BRING_LOGS,
     )
+
+
+def _stop_before(generation: int, inputs: Inputs) -> str:
+    if generation <= inputs.highest_required:
+        return ""
+    return f" Or stop before the gap: --until {generation - 1}."
 
 
 def _broken_link(plan: Plan, info: LogInfo) -> HotsplitError | None:
