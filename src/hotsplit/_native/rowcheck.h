@@ -18,7 +18,7 @@ enum {
 };
 
 /* What the catalog says of a tagged column. The low bits are the size of a fixed-size type. */
-enum { HS_T_SIZE = 31, HS_T_EXISTS = 32, HS_T_LONG = 64, HS_T_MULTI = 128, HS_T_NOT_NULL = 256 };
+enum { HS_T_SIZE = 31, HS_T_EXISTS = 32, HS_T_LONG = 64, HS_T_NOT_NULL = 128 };
 /* The header byte of a tagged value. */
 enum { HS_H_LONG = 1, HS_H_COMPRESSED = 2, HS_H_SEPARATED = 4, HS_H_SEVERAL = 8, HS_H_TWO = 16,
        HS_H_ENCRYPTED = 64, HS_H_UNDEFINED = 128 };
@@ -212,8 +212,7 @@ static int hs_check_value(hs_rows *r, uint32_t id, uint32_t info, uint32_t heade
     if (header & HS_H_UNDEFINED ||
         (!r->large && !(header & (HS_H_LONG | HS_H_SEVERAL))))
         return hs_wrong(r, HS_C_TAG_HEADER, id, header);
-    if (info && (!(info & HS_T_LONG) != !(header & HS_H_LONG) ||
-                 (header & HS_H_SEVERAL && !(info & HS_T_MULTI))))
+    if (info && !(info & HS_T_LONG) != !(header & HS_H_LONG))
         hs_row_report(r, HS_C_TAG_KIND, id, header);
     if (header & HS_H_TWO)
         return hs_check_two(r, id, info, header, data, length);

@@ -79,7 +79,7 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "LV_GAP": ("L54", "long value {a:#x}: the chunk at {b} is not the next one"),
     "LV_SHORT": ("L54", "long value {a:#x} ends after {b} bytes"),
     "LV_CHUNK": ("L54", "long value {a:#x}: a chunk has {b} bytes"),
-    "LV_ORPHAN": ("L56b", "long value {a:#x} counts no references"),
+    "LV_ORPHAN": ("L56c", "long value {a:#x} counts no references any more"),
     "LV_HALF": ("L56c", "long value {a:#x} is partly deleted"),
     "LV_EXPAND": ("L57", "long value {a:#x}: the chunk at {b} cannot be decompressed"),
     "LV_WIDE": ("L58", "long value {a:#x} has a wide id"),

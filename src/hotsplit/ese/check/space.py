@@ -13,7 +13,7 @@ from hotsplit.errors import HotsplitError
 from hotsplit.ese.check.findings import Findings
 from hotsplit.ese.check.pagemap import NOBODY, PageMap, Trouble, Use
 from hotsplit.ese.check.pagereader import PageReader
-from hotsplit.ese.check.treewalk import TreeSpec, TreeWalk
+from hotsplit.ese.check.treewalk import Trail, TreeSpec, TreeWalk
 from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.format.space import Extent, SpaceFlag, SpaceHeader, split_buffer
 
@@ -33,19 +33,6 @@ class Parent(NamedTuple):
 DATABASE = TreeSpec("database root", 1, 1)
 _NO_PARENT = Parent(0, NOBODY)
 DATABASE_PARENT = Parent(DATABASE.root, DATABASE.objid)
-
-
-class _Trail:
-    """Pages met in a tree whose owner is not known yet; the map learns of them later."""
-
-    def __init__(self) -> None:
-        self.pages: dict[int, None] = {}
-
-    def visit(self, first: int, count: int, owner: int) -> list[Trouble]:
-        """See `PageMap.visit`."""
-        met = [p for p in range(first, first + count) if p in self.pages]
-        self.pages.update(dict.fromkeys(range(first, first + count)))
-        return [Trouble(p, owner, Use.TREE) for p in met]
 
 
 @dataclass
@@ -158,7 +145,7 @@ class Space:
         if owned_spec is None or available_spec is None:
             self.lost.add(spec.objid)
             return
-        trail = _Trail()
+        trail = Trail()
         for extent in self._walk(spec, owned_spec, trail):
             self._claim_run(spec, parent, extent)
         for page in trail.pages:
@@ -181,10 +168,10 @@ class Space:
         kind = spec.kind | PageFlag.SPACE_TREE
         return TreeSpec(f"{what} extents of {spec.name}", root, spec.objid, kind)
 
-    def _walk(self, owner: TreeSpec, spec: TreeSpec, guide: PageMap | _Trail) -> list[Extent]:
+    def _walk(self, owner: TreeSpec, spec: TreeSpec, guide: PageMap | Trail) -> list[Extent]:
         last = self._pages.last
         is_database = owner.root == DATABASE.root
-        if is_database and isinstance(guide, _Trail):
+        if is_database and isinstance(guide, Trail):
             last = 0x7FFFFFFF  # what the file lacks is told by itself
         elif not is_database:
             last = min(last, self.last_owned)
@@ -194,7 +181,7 @@ class Space:
         )
         if walk.run().damaged:
             self.lost.add(spec.objid)
-        if is_database and isinstance(guide, _Trail):
+        if is_database and isinstance(guide, Trail):
             self._set_end(found.extents)
         return found.extents
 

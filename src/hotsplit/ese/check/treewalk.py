@@ -15,6 +15,7 @@ from hotsplit.ese.check.findings import Findings, Report
 from hotsplit.ese.check.pagemap import Trouble, Use
 from hotsplit.ese.check.pagereader import PageReader
 from hotsplit.ese.format.page import PageFlag
+from hotsplit.ese.read.pages import PageSet
 
 _kernel = _native.load("integrity")
 
@@ -42,6 +43,25 @@ class Guide(Protocol):
     def visit(self, first: int, count: int, owner: int, /) -> list[Trouble]:
         """See `PageMap.visit`."""
         ...
+
+
+class Trail:
+    """A guide for pages whose owner is not known yet, or not asked for: it only bars circles."""
+
+    def __init__(self) -> None:
+        self.pages: list[int] = []
+        self._met = PageSet()
+
+    def visit(self, first: int, count: int, owner: int) -> list[Trouble]:
+        """See `PageMap.visit`."""
+        found = []
+        for page in range(first, first + count):
+            if page in self._met:
+                found.append(Trouble(page, owner, Use.TREE))
+            else:
+                self._met.add(page)
+                self.pages.append(page)
+        return found
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,129 @@
+"""The rows of the catalog as they are stored, table by table.
+
+Source: format specification 6.1 to 6.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from hotsplit.ese.check.rowplan import LastIds
+from hotsplit.ese.format.catalogschema import CATALOG_COLUMNS, RowType
+from hotsplit.ese.format.columns import decode_text
+from hotsplit.ese.format.record import RecordPlan
+from hotsplit.ese.read.btree import BTree
+from hotsplit.ese.read.pages import CachedPages
+from hotsplit.report import Reporter
+
+_PLACES = {column.name: i for i, column in enumerate(CATALOG_COLUMNS)}
+_CODE_PAGE = 1252
+_SEPARATED = object()
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogRow:
+    """One row: where it is, its key, its values in the order of the catalog's columns.
+
+    damaged: names of columns whose value cannot be decoded (all of them: the whole row).
+    """
+
+    page: int
+    node: int
+    key: bytes
+    values: list[Any]
+    damaged: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> Any:
+        """Return the value of a column by name; None for null."""
+        return self.values[_PLACES[name]]
+
+    def number(self, name: str) -> int:
+        """Return an integer column, without its sign if it is one of 32 bits; 0 for null."""
+        return int(self[name] or 0) & 0xFFFFFFFF
+
+    @property
+    def text(self) -> str:
+        """The name that the row gives."""
+        return as_text(self["Name"])
+
+    @property
+    def type(self) -> int:
+        """What the row describes; 0 if it does not say."""
+        return int(self["Type"] or 0)
+
+
+class TableRows(NamedTuple):
+    """All rows of one table, in the order of the catalog."""
+
+    objid: int
+    rows: list[CatalogRow]
+
+    def of_type(self, row_type: RowType) -> list[CatalogRow]:
+        """Return the rows of one type."""
+        return [row for row in self.rows if row.type == row_type]
+
+    @property
+    def last_ids(self) -> LastIds:
+        """The highest column ids, deleted columns included."""
+        return LastIds.of([row.number("Id") for row in self.of_type(RowType.COLUMN)])
+
+
+def as_text(value: str | bytes | None) -> str:
+    """Return a name of the catalog as text."""
+    if isinstance(value, bytes):
+        value = str(decode_text(value, _CODE_PAGE))
+    return value or ""
+
+
+class CatalogRows:
+    """The rows of the catalog, or of its shadow. Damaged pages are left out: the walk says so."""
+
+    def __init__(self, pages: CachedPages, root: int, objid: int) -> None:
+        self._plan = RecordPlan(CATALOG_COLUMNS)
+        self._tree = BTree(pages, root, name="catalog", reporter=Reporter(limit=0), objid=objid)
+
+    def rows(self) -> Iterator[CatalogRow]:
+        """Yield all live rows. Raises a HotsplitError if the root page cannot be read."""
+        for page in self._tree.leaves():
+            try:
+                decoded = self._plan.decode_page(bytes(page.data), True)
+            except ValueError:
+                continue
+            for node, key, values, pending in decoded:
+                if values is not None:
+                    yield self._row(page.number, node, key or b"", values, pending)
+
+    def _row(
+        self, page: int, node: int, key: bytes, values: list[Any], pending: list[int]
+    ) -> CatalogRow:
+        damaged = []
+        for place in pending:
+            values[place] = self._intrinsic(place, values[place])
+            if values[place] is _SEPARATED:
+                values[place] = None
+                damaged.append(CATALOG_COLUMNS[place].name)
+        return CatalogRow(page, node, key, values, tuple(damaged))
+
+    def _intrinsic(self, place: int, piece: tuple[int, bytes]) -> Any:
+        try:
+            found = self._plan.instances(place, piece)
+        except ValueError:
+            return _SEPARATED
+        if not found:
+            return None
+        return _SEPARATED if found[0].separated else found[0].data
+
+    def tables(self) -> Iterator[TableRows]:
+        """Yield the rows of one table after the other. Raises as `rows` does."""
+        group: TableRows | None = None
+        for row in self.rows():
+            objid = row.number("ObjidTable")
+            if group is None or group.objid != objid:
+                if group is not None:
+                    yield group
+                group = TableRows(objid, [])
+            group.rows.append(row)
+        if group is not None:
+            yield group

@@ -1,0 +1,265 @@
+"""Checking what the catalog says of tables, columns and indexes, without looking at these.
+
+Source: format specification 6.2 to 6.8 and 13.1 C 37 to 45.
+"""
+
+from __future__ import annotations
+
+from hotsplit.ese.check.catalogrows import CatalogRow, TableRows, as_text
+from hotsplit.ese.check.findings import Findings
+from hotsplit.ese.check.rowplan import tuple_limits
+from hotsplit.ese.format.catalogschema import (
+    CATALOG_ROOT,
+    SHADOW_ROOT,
+    IndexFlag,
+    KeySegment,
+    RowType,
+    Segment,
+    TableFlag,
+    parse_segments,
+)
+from hotsplit.ese.format.columns import (
+    FIRST_TAGGED,
+    FIRST_VARIABLE,
+    LAST_ID,
+    LONG_TYPES,
+    Coltyp,
+    ColumnFlag,
+    type_size,
+)
+from hotsplit.ese.read.pages import PageSet
+
+_MANDATORY = ("ObjidTable", "Type", "Id", "ColtypOrPgnoFDP", "Flags", "Name")
+_OBJECT_TYPES = (RowType.TABLE, RowType.INDEX, RowType.LONG_VALUE)
+_SLV_TYPES = (6, 7)  # of Exchange 2000 and 2003, the database's own rows
+_KNOWN_TYPES = (*RowType, *_SLV_TYPES)
+_SHORT_MOST = 255
+_KEY_MOST = {2048: 500, 4096: 1000}
+_LARGE_KEY_MOST = 2000
+_SEGMENTS_MOST = 16
+_INTEGERS = (Coltyp.LONG, Coltyp.CURRENCY, Coltyp.LONG_LONG,
+             Coltyp.UNSIGNED_LONG, Coltyp.UNSIGNED_LONG_LONG)  # fmt: skip
+_FIXED_PLACES = {2: ("MSysObjects", CATALOG_ROOT), 3: ("MSysObjectsShadow", SHADOW_ROOT)}
+_OF_CATALOG = tuple(_FIXED_PLACES)
+
+
+class CatalogRules:
+    """Holds the tables of the catalog against the rules, one after the other.
+
+    templates: ids of the columns that each template table has, by name.
+    """
+
+    def __init__(self, findings: Findings, page_size: int) -> None:
+        self._findings = findings
+        self._key_most = _KEY_MOST.get(page_size, _LARGE_KEY_MOST)
+        self._objids = PageSet()
+        self._roots = PageSet()
+        self._names: set[str] = set()
+        self._expected = dict(_FIXED_PLACES)
+        self.templates: dict[str, set[int]] = {}
+
+    def check(self, group: TableRows) -> bool:
+        """Check the rows of one table; False if they do not make a table that can be looked at."""
+        sound = [self._check_row(row) for row in group.rows]
+        first = group.rows[0]
+        if first.type != RowType.TABLE:
+            self._breach("C38", first, "these rows belong to no table")
+            return False
+        for row in group.of_type(RowType.TABLE)[1:]:
+            self._breach("C38", row, "a second row for the table")
+        self._check_places(group)
+        self._check_unique(group)
+        self._check_template(first)
+        self._check_columns(group)
+        for row in group.of_type(RowType.INDEX):
+            self._check_index(group, row)
+        self._check_one_of_a_kind(group)
+        return all(sound)
+
+    def finish(self) -> None:
+        """After the last table: report system objects that the catalog does not have."""
+        for name, _ in self._expected.values():
+            self._findings.add("C45", f"catalog: there is no table {name}")
+
+    def _breach(self, rule: str, row: CatalogRow, message: str) -> None:
+        what = f"catalog row ({row['ObjidTable']}, {row['Type']}, {row['Id']}) {row.text!r}"
+        self._findings.add(rule, f"{what}: {message}", row.page, row.node)
+
+    def _check_row(self, row: CatalogRow) -> bool:
+        missing = [name for name in _MANDATORY if row[name] is None]
+        if row.damaged:
+            self._breach("C37", row, f"cannot be decoded: {', '.join(row.damaged)}")
+        elif missing:
+            self._breach("C37", row, f"is null: {', '.join(missing)}")
+        elif row.type not in _KNOWN_TYPES:
+            self._breach("C37", row, "of an unknown type")
+        else:
+            return True
+        return False
+
+    # Objects
+
+    def _check_places(self, group: TableRows) -> None:
+        table = group.rows[0]
+        if table.number("Id") != group.objid:
+            self._breach("C40", table, f"the table has object id {group.objid}")
+        fixed = self._expected.pop(group.objid, None)
+        if fixed is not None and (table.text, table.number("ColtypOrPgnoFDP")) != fixed:
+            self._breach("C45", table, f"must be table {fixed[0]} with root page {fixed[1]}")
+        root = table.number("ColtypOrPgnoFDP")
+        for row in group.rows:
+            if row.type not in (RowType.INDEX, RowType.LONG_VALUE):
+                continue
+            primary = row.type == RowType.INDEX and row.number("Flags") & IndexFlag.PRIMARY
+            same = row.number("Id") == group.objid, row.number("ColtypOrPgnoFDP") == root
+            if primary and not all(same):
+                self._breach("C40", row, "must have the table's object id and root page")
+            elif not primary and any(same):
+                self._breach("C40", row, "has the table's own object id or root page")
+
+    def _check_unique(self, group: TableRows) -> None:
+        for row in group.rows:
+            is_object = row.type in _OBJECT_TYPES
+            if row.type == RowType.INDEX and row.number("Flags") & IndexFlag.PRIMARY:
+                is_object = False
+            if is_object:
+                self._take(self._objids, row, "Id", "object id")
+                self._take(self._roots, row, "ColtypOrPgnoFDP", "root page")
+        folded = group.rows[0].text.casefold()
+        if folded in self._names:
+            self._breach("C39", group.rows[0], "another table has this name")
+        self._names.add(folded)
+        for row_type in (RowType.COLUMN, RowType.INDEX):
+            names: set[str] = set()
+            for row in group.of_type(row_type):
+                name = row.text.casefold()
+                deleted = row_type == RowType.COLUMN and not row.number("ColtypOrPgnoFDP")
+                if name in names and not deleted:
+                    self._breach("C39", row, "the table has another one of this name")
+                names.add(name)
+
+    def _take(self, seen: PageSet, row: CatalogRow, column: str, what: str) -> None:
+        number = row.number(column)
+        if number in seen:
+            self._breach("C39", row, f"{what} {number} is used twice")
+        elif number < 1 << 27:
+            seen.add(number)
+        else:
+            seen.add_bad(number)
+
+    def _check_one_of_a_kind(self, group: TableRows) -> None:
+        primary = [
+            row for row in group.of_type(RowType.INDEX) if row.number("Flags") & IndexFlag.PRIMARY
+        ]
+        long_values = group.of_type(RowType.LONG_VALUE)
+        callbacks = group.of_type(RowType.CALLBACK)
+        for what, rows in (
+            ("primary index", primary),
+            ("long-value tree", long_values),
+            ("callback", callbacks),
+        ):
+            for row in rows[1:]:
+                self._breach("C43", row, f"a second {what}")
+
+    def _check_template(self, table: CatalogRow) -> None:
+        flags = table.number("Flags")
+        name = as_text(table["TemplateTable"])
+        if flags & TableFlag.TEMPLATE:
+            self.templates[table.text] = set()
+        elif flags & TableFlag.DERIVED and name not in self.templates:
+            self._breach("C44", table, f"there is no template table {name!r}")
+
+    # Columns
+
+    def _check_columns(self, group: TableRows) -> None:
+        known = self.templates.get(group.rows[0].text)
+        before, end, increments = 0, 0, 0
+        for row in group.of_type(RowType.COLUMN):
+            fid, coltyp = row.number("Id"), row.number("ColtypOrPgnoFDP")
+            if not 1 <= fid <= LAST_ID or fid <= before:
+                self._breach("C41", row, "the id of the column")
+                continue
+            before = fid
+            if known is not None:
+                known.add(fid)
+            for problem in _column_problems(row, fid, coltyp):
+                self._breach("C41", row, problem)
+            increments += bool(coltyp and row.number("Flags") & ColumnFlag.AUTOINCREMENT)
+            if fid < FIRST_VARIABLE and group.objid not in _OF_CATALOG:
+                end = self._check_offset(row, coltyp, end)
+        if increments > 1:
+            self._breach("C41", group.rows[0], f"{increments} autoincrement columns")
+
+    def _check_offset(self, row: CatalogRow, coltyp: int, end: int) -> int:
+        """Hold the offset of a fixed column against the end of the one before, 0 if unknown."""
+        offset = row["RecordOffset"]
+        if not coltyp or offset is None:
+            return 0  # a deleted column leaves its place
+        if offset < 4 or (end and offset < end):
+            self._breach("C41", row, f"the column begins at {offset}, within the one before")
+        return int(offset) + (type_size(coltyp) or row.number("SpaceUsage"))
+
+    # Indexes
+
+    def _check_index(self, group: TableRows, row: CatalogRow) -> None:
+        flags = row.number("Flags")
+        try:
+            key = parse_segments(row["KeyFldIDs"] or b"", flags)
+            conditions = parse_segments(row["ConditionalColumns"] or b"", flags)
+            limits = tuple_limits(row["TupleLimits"] or b"")
+        except ValueError as error:
+            self._breach("C42", row, str(error))
+            return
+        if not 1 <= len(key) <= _SEGMENTS_MOST or len(conditions) > _SEGMENTS_MOST:
+            self._breach("C42", row, f"{len(key)} key segments, {len(conditions)} conditions")
+        own = {r.number("Id") for r in group.of_type(RowType.COLUMN) if r["ColtypOrPgnoFDP"]}
+        given = self.templates.get(as_text(group.rows[0]["TemplateTable"]), set())
+        for segment in (*key, *conditions):
+            if not _is_known(segment, own, given):
+                self._breach("C42", row, f"there is no column {segment.column_id}")
+        for problem in self._index_problems(row, flags, bool(limits), bool(conditions)):
+            self._breach("C42", row, problem)
+
+    def _index_problems(
+        self, row: CatalogRow, flags: int, tuples: bool, conditional: bool
+    ) -> list[str]:
+        key_most = row.number("KeyMost") or _SHORT_MOST
+        var_most = int.from_bytes(row["VarSegMac"] or b"", "little")
+        checks = (
+            (key_most > self._key_most, f"keys of {key_most} bytes"),
+            (var_most > key_most, f"segments of {var_most} bytes, keys of {key_most}"),
+            (bool(flags & IndexFlag.PRIMARY) and not flags & IndexFlag.UNIQUE, "not unique"),
+            (
+                bool(flags & IndexFlag.PRIMARY) and (tuples or conditional),
+                "not every row has a key",
+            ),
+        )
+        return [text for broken, text in checks if broken]
+
+
+def _is_known(segment: Segment, own: set[int], given: set[int]) -> bool:
+    if segment.flags & KeySegment.TEMPLATE and given:
+        return segment.column_id in given
+    return segment.column_id in own or segment.column_id in given
+
+
+def _column_problems(row: CatalogRow, fid: int, coltyp: int) -> list[str]:
+    if not coltyp:
+        return []  # deleted
+    if coltyp not in list(Coltyp):
+        return [f"unknown type {coltyp}"]
+    flags, size = row.number("Flags"), row.number("SpaceUsage")
+    fixed, tagged, is_long = fid < FIRST_VARIABLE, fid >= FIRST_TAGGED, coltyp in LONG_TYPES
+    short = coltyp in (Coltyp.TEXT, Coltyp.BINARY)
+    countable = fixed and type_size(coltyp) in (4, 8)
+    rules = (
+        (is_long and not tagged, "a long value must be tagged"),
+        (not fixed and not tagged and not short, "only text and binary columns can be variable"),
+        (fixed and short and not 1 <= size <= _SHORT_MOST, f"a fixed column of {size} bytes"),
+        (flags & ColumnFlag.MULTI_VALUED and not tagged, "a multi-valued column must be tagged"),
+        (flags & ColumnFlag.AUTOINCREMENT and coltyp not in _INTEGERS, "autoincrement, no integer"),
+        (flags & ColumnFlag.VERSION and coltyp != Coltyp.LONG, "a version column must be Long"),
+        (flags & ColumnFlag.ESCROW and not countable, "escrow, but not fixed of 4 or 8 bytes"),
+        (flags & ColumnFlag.COMPRESSED and not is_long, "only long values are compressed"),
+    )
+    return [text for broken, text in rules if broken]

@@ -1,0 +1,96 @@
+"""What all parts of one integrity check share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hotsplit.ese.check.findings import Findings, Report
+from hotsplit.ese.check.pagemap import PageMap
+from hotsplit.ese.check.pagereader import PageReader
+from hotsplit.ese.check.space import Parent, Space
+from hotsplit.ese.check.treewalk import Guide, TreeSpec, TreeWalk, Walked
+from hotsplit.ese.format.header import DatabaseHeader
+from hotsplit.ese.format.space import SpaceHeader
+from hotsplit.ese.read.pages import CachedPages
+from hotsplit.report import Reporter
+
+
+@dataclass
+class Totals:
+    """What was seen. by_bookmark: indexes whose keys only Windows can make, compared by bookmark.
+
+    not_compared: indexes and long values that were not held against the rows, since a tree of
+    theirs is damaged or a row's value cannot be had.
+    """
+
+    tables: int = 0
+    trees: int = 0
+    records: int = 0
+    long_values: int = 0
+    index_entries: int = 0
+    deleted_nodes: int = 0
+    by_bookmark: int = 0
+    not_compared: int = 0
+
+
+@dataclass
+class Context:
+    """One database under check."""
+
+    reader: PageReader
+    pages: PageMap
+    findings: Findings
+    space: Space
+    header: DatabaseHeader
+    totals: Totals = field(default_factory=Totals)
+
+    def __post_init__(self) -> None:
+        self.cached = CachedPages(self.reader.file)
+
+    @property
+    def page_size(self) -> int:
+        """Bytes of a page."""
+        return self.reader.page_size
+
+    def claim(self, spec: TreeSpec, parent: Parent) -> SpaceHeader | None:
+        """Enter the pages of a tree; see `Space.claim`."""
+        if spec.objid > self.header.objid_last:
+            message = f"{spec.name}: object id {spec.objid}; the header's last is"
+            self.findings.add("P14b", f"{message} {self.header.objid_last}", spec.root)
+        return self.space.claim(spec, parent)
+
+    def walk(
+        self,
+        spec: TreeSpec,
+        content: Any = None,
+        *,
+        reports: list[Report] | None = None,
+        after_run: Callable[[], None] | None = None,
+    ) -> Walked:
+        """Check a tree for the first time; count what was seen."""
+        walked = TreeWalk(
+            self.reader,
+            self.pages,
+            self.findings,
+            spec,
+            content,
+            reports=reports,
+            after_run=after_run,
+        ).run()
+        self.totals.trees += 1
+        self.totals.deleted_nodes += walked.deleted
+        if walked.damaged:
+            self.space.lost.add(spec.objid)
+        if walked.deleted:
+            message = f"{spec.name}: {walked.deleted} of {walked.nodes} nodes are flagged deleted"
+            self.findings.add("T26", message, spec.root)
+        return walked
+
+    def walk_again(
+        self, guide: Guide, spec: TreeSpec, content: Any, reports: list[Report] | None = None
+    ) -> None:
+        """Go over a tree once more for its content; nothing is reported a second time."""
+        silent = Findings(Reporter(limit=0), "", dirty=False)
+        TreeWalk(self.reader, guide, silent, spec, content, reports=reports).run()

@@ -1,0 +1,204 @@
+"""The integrity check of a database: all rules, every finding.
+
+Each page in use is read once, tree after tree; memory is five bytes a page plus a bounded amount,
+whatever the number of rows. The rules are in `hotsplit.ese.check.rules`.
+Source: format specification 13.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from hotsplit import _native
+from hotsplit.errors import FileTruncated, HotsplitError
+from hotsplit.ese.check.catalogrows import CatalogRows, TableRows
+from hotsplit.ese.check.catalogrules import CatalogRules
+from hotsplit.ese.check.context import Context, Totals
+from hotsplit.ese.check.fileheader import check_header, is_clean
+from hotsplit.ese.check.findings import Findings
+from hotsplit.ese.check.pagemap import PageMap
+from hotsplit.ese.check.pagereader import PageReader
+from hotsplit.ese.check.result import OnRead
+from hotsplit.ese.check.rowplan import LastIds, TableShape
+from hotsplit.ese.check.shadow import ObjectList, compare_with_shadow
+from hotsplit.ese.check.space import DATABASE, Space
+from hotsplit.ese.check.tablecheck import TableCheck
+from hotsplit.ese.files.database import HEADER_BYTES, DatabaseFile
+from hotsplit.ese.files.env import Env
+from hotsplit.ese.format.catalogschema import (
+    CATALOG_COLUMNS,
+    CATALOG_NAME,
+    CATALOG_ROOT,
+    SHADOW_ROOT,
+    TableDef,
+)
+from hotsplit.ese.read.catalog import Catalog, TableEntry
+from hotsplit.report import Reporter, Severity
+
+_kernel = _native.load("integrity")
+
+_CATALOG_OBJID, _SHADOW_OBJID = 2, 3
+_LEAST_PAGES = 3  # the root and its two space trees
+_SHADOWING_OFF = 0x1
+_BITS = 12
+
+
+@dataclass
+class CheckResult:
+    """What the check of one database found; the findings are the reporter's.
+
+    bytes: read from the file. dirty: the database was not shut down cleanly.
+    changed: the file changed while it was read, so findings may not be true of it.
+    """
+
+    path: str
+    reporter: Reporter
+    page_size: int = 0
+    pages: int = 0
+    dirty: bool = False
+    totals: Totals = field(default_factory=Totals)
+    bytes: int = 0
+    seconds: float = 0.0
+    changed: bool = False
+
+    @property
+    def is_damaged(self) -> bool:
+        """True if a rule is broken that makes the engine call the database corrupted."""
+        return self.reporter.worst() == Severity.ERROR
+
+    @property
+    def megabytes_per_second(self) -> float:
+        """Speed in units of 10^6 bytes."""
+        return self.bytes / 1e6 / self.seconds if self.seconds else 0.0
+
+
+def check_database(
+    env: Env, path: str, reporter: Reporter, on_read: OnRead | None = None
+) -> CheckResult:
+    """Check a database file against all rules; the file is only read.
+
+    Raises HeaderDamaged when neither header copy is usable, NotEseFile, UnsupportedVersion,
+    FileTruncated when not even the first pages are there, and what the Env raises. All other damage
+    goes to `reporter`.
+    """
+    begun = env.now()
+    with DatabaseFile.open(env, path, Reporter(limit=0)) as file:
+        clean = is_clean(file)
+        result = CheckResult(path, reporter, file.page_size, file.page_count, not clean)
+        before = (file.file.size(), file.file.pread(HEADER_BYTES, 0))
+        if file.page_count < _LEAST_PAGES:
+            raise FileTruncated("The file ends before the root of the database", file=path)
+        findings = Findings(reporter, path, dirty=not clean)
+        reader = PageReader(file, on_read)
+        check_header(file, findings)
+        _Check(file, reader, findings, result).run()
+        result.bytes = reader.bytes
+        result.changed = before != (file.file.size(), file.file.pread(HEADER_BYTES, 0))
+    result.seconds = (env.now() - begun).total_seconds()
+    return result
+
+
+class _Check:
+    """One check on its way: space first, then the catalog, then table after table."""
+
+    def __init__(
+        self, file: DatabaseFile, reader: PageReader, findings: Findings, result: CheckResult
+    ) -> None:
+        pages = PageMap(reader.last)
+        space = Space(reader, pages, findings)
+        self._context = Context(reader, pages, findings, space, file.header, result.totals)
+        self._rules = CatalogRules(findings, file.page_size)
+        self._catalog = Catalog(self._context.cached, Reporter(limit=0))
+        self._templates: dict[str, TableShape] = {}
+        self._objects = ObjectList()
+        self._shadowed = not int(file.header.flags) & _SHADOWING_OFF
+
+    def run(self) -> None:
+        context = self._context
+        context.space.claim_database()
+        context.walk(DATABASE)
+        self._check_tables(self._check_catalogs())
+        self._rules.finish()
+        self._objects.compare(context)
+        self._report_leaks()
+
+    # The catalog and its shadow
+
+    def _check_catalogs(self) -> CatalogRows | None:
+        """Check both as tables and against each other; return the rows to go by."""
+        copy = _kernel.Ledger(_BITS, False)
+        sound = {}
+        for objid, root in ((_CATALOG_OBJID, CATALOG_ROOT), (_SHADOW_OBJID, SHADOW_ROOT)):
+            check = TableCheck(self._context, self._catalog_shape(objid, root), copy)
+            check.run()
+            sound[root] = not check.damaged
+        rows = CatalogRows(self._context.cached, CATALOG_ROOT, _CATALOG_OBJID)
+        shadow = CatalogRows(self._context.cached, SHADOW_ROOT, _SHADOW_OBJID)
+        if all(sound.values()) and self._shadowed and copy.differing(False):
+            compare_with_shadow(self._context, rows, shadow)
+        if sound[CATALOG_ROOT] or not sound[SHADOW_ROOT]:
+            return rows
+        return shadow
+
+    def _catalog_shape(self, objid: int, root: int) -> TableShape:
+        """The catalog describes itself; its columns are fixed whatever it says."""
+        name = CATALOG_NAME if root == CATALOG_ROOT else f"{CATALOG_NAME}Shadow"
+        try:
+            table = self._catalog.table(TableEntry(name, objid, root, 0))
+        except HotsplitError:
+            table = TableDef(name, objid, root)
+        table.columns = list(CATALOG_COLUMNS)
+        return TableShape(table, LastIds.of([column.id for column in CATALOG_COLUMNS]))
+
+    # Tables
+
+    def _check_tables(self, rows: CatalogRows | None) -> None:
+        if rows is None:
+            return
+        try:
+            for group in rows.tables():
+                self._check_table(group)
+        except HotsplitError as error:
+            self._context.findings.add("C37", f"The catalog cannot be read: {error.message}")
+
+    def _check_table(self, group: TableRows) -> None:
+        usable = self._rules.check(group)
+        shape = self._shape(group) if usable else None
+        self._objects.add(group, shape)
+        if shape is None or group.objid in (_CATALOG_OBJID, _SHADOW_OBJID):
+            return
+        TableCheck(self._context, shape).run()
+
+    def _shape(self, group: TableRows) -> TableShape | None:
+        first = group.rows[0]
+        entry = TableEntry(
+            first.text, group.objid, first.number("ColtypOrPgnoFDP"), first.number("Flags")
+        )
+        try:
+            table = self._catalog.table(entry)
+        except HotsplitError as error:
+            message = f"table {entry.name} cannot be read from the catalog: {error.message}"
+            self._context.findings.add("C37", message)
+            return None
+        shape = TableShape(table, group.last_ids)
+        if table.is_template:
+            self._templates[table.name] = shape
+        template = self._templates.get(table.template)
+        if template is not None and template.table is not table:
+            shape.template, shape.template_last = template.table, template.last
+        return shape
+
+    # Leaks
+
+    def _report_leaks(self) -> None:
+        """Report pages that are owned but neither in use nor available, an owner at a time."""
+        first: dict[int, int] = {}
+        counts: Counter[int] = Counter()
+        for page, owner in self._context.pages.unused():
+            counts[owner] += 1
+            first.setdefault(owner, page)
+        for owner, count in counts.items():
+            if owner not in self._context.space.lost:
+                message = f"{count} pages of object {owner} are neither in use nor available"
+                self._context.findings.add("S34", message, first[owner])

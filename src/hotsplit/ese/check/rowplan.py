@@ -1,0 +1,244 @@
+"""A table's definition in the terms of the kernel: where columns lie, which keys indexes have.
+
+Source: format specification 6.3, 6.6, 6.8 (definitions), 7.1, 7.3 (records), 10.5 (index entries).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+from hotsplit.ese.format.catalogschema import (
+    IndexDef,
+    IndexFlag,
+    KeySegment,
+    Segment,
+    TableDef,
+)
+from hotsplit.ese.format.columns import (
+    FIRST_TAGGED,
+    FIRST_VARIABLE,
+    LONG_TYPES,
+    TEXT_TYPES,
+    UTF16,
+    Coltyp,
+    ColumnDef,
+    ColumnFlag,
+    type_size,
+)
+
+_LARGE_PAGE = 16384
+_SMALL_HEADER, _LARGE_HEADER = 40, 80
+_NODE_COST = 8  # tag of the external header, tag of the node
+_LENGTH = 2  # of a key, of its shared part
+_SMALL_KEY, _CHECK_KEY = 255, 4  # what the engine's own check leaves for the key of a record
+_INFO = struct.Struct("<H")
+_EXISTS, _LONG, _NOT_NULL = 0x20, 0x40, 0x80
+_TUPLE_DEFAULTS = (1, 0)  # step and start where the definition is of the short form
+_KEY_MOST = 2000
+_NUMBER_SIZES = (4, 8)
+
+
+class Normal(IntEnum):
+    """How the kernel normalises a value for a key."""
+
+    BIT, UNSIGNED, SIGNED, FLOAT, GUID, GUID_NET, FIXED_BINARY, BINARY, TEXT, UNICODE = range(10)
+
+
+class Compare(IntEnum):
+    """How entries of an index can be held against rows."""
+
+    BY_KEY = 0
+    """The key can be made from the row."""
+    BY_BOOKMARK = 1
+    """One entry a row, whose key only Windows can make."""
+    BY_PRESENCE = 2
+    """Some entries a row: that the row has any, and that the entry's row exists."""
+
+
+_NORMAL = {
+    Coltyp.BIT: Normal.BIT,
+    Coltyp.UNSIGNED_BYTE: Normal.UNSIGNED,
+    Coltyp.UNSIGNED_SHORT: Normal.UNSIGNED,
+    Coltyp.UNSIGNED_LONG: Normal.UNSIGNED,
+    Coltyp.UNSIGNED_LONG_LONG: Normal.UNSIGNED,
+    Coltyp.SHORT: Normal.SIGNED,
+    Coltyp.LONG: Normal.SIGNED,
+    Coltyp.CURRENCY: Normal.SIGNED,
+    Coltyp.LONG_LONG: Normal.SIGNED,
+    Coltyp.IEEE_SINGLE: Normal.FLOAT,
+    Coltyp.IEEE_DOUBLE: Normal.FLOAT,
+    Coltyp.DATE_TIME: Normal.FLOAT,
+}
+
+
+class LastIds(NamedTuple):
+    """The highest column ids that were ever used, deleted columns included."""
+
+    fixed: int = 0
+    variable: int = FIRST_VARIABLE - 1
+    tagged: int = FIRST_TAGGED - 1
+
+    @classmethod
+    def of(cls, ids: Sequence[int]) -> LastIds:
+        """Return the highest of each class."""
+        limits = ((0, FIRST_VARIABLE), (FIRST_VARIABLE, FIRST_TAGGED), (FIRST_TAGGED, 0x10000))
+        return cls(*(max((i for i in ids if a <= i < b), default=max(a - 1, 0)) for a, b in limits))
+
+
+@dataclass
+class TableShape:
+    """A table with what its template gives it."""
+
+    table: TableDef
+    last: LastIds
+    template: TableDef | None = None
+    template_last: LastIds = field(default_factory=LastIds)
+
+    def column(self, segment: Segment) -> tuple[ColumnDef, bool] | None:
+        """Return the column of a key segment and whether it comes from the template."""
+        own = next((c for c in self.table.columns if c.id == segment.column_id), None)
+        if self.template is not None and (segment.flags & KeySegment.TEMPLATE or own is None):
+            given = next((c for c in self.template.columns if c.id == segment.column_id), None)
+            return None if given is None else (given, True)
+        return None if own is None else (own, False)
+
+
+def largest_record(page_size: int) -> int:
+    """Return the bytes of the largest record that the engine's check allows (7.3)."""
+    if page_size >= _LARGE_PAGE:
+        return page_size - _LARGE_HEADER - _NODE_COST - 2 * _LENGTH - _CHECK_KEY
+    return page_size - _SMALL_HEADER - _NODE_COST - _LENGTH - _SMALL_KEY
+
+
+def layout_of(shape: TableShape, page_size: int, increment_mark: int | None) -> tuple[Any, ...]:
+    """Return where the columns of a table lie, as the kernel wants it.
+
+    increment_mark: the highest autoincrement value handed out, None if it is not kept.
+    """
+    columns = [*shape.table.columns, *(shape.template.columns if shape.template else [])]
+    fixed = {c.id: c.offset + c.stored_size for c in columns if c.is_fixed}
+    last = max(shape.last.fixed, shape.template_last.fixed)
+    ends = [4, *(fixed.get(i, 0) for i in range(1, last + 1))]
+    must = [c.id for c in columns if c.flags & ColumnFlag.NOT_NULL]
+    return (
+        page_size >= _LARGE_PAGE,
+        largest_record(page_size),
+        ends,
+        [i for i in must if i < FIRST_VARIABLE],
+        max(shape.last.variable, shape.template_last.variable),
+        [i for i in must if FIRST_VARIABLE <= i < FIRST_TAGGED],
+        _tagged(shape.table.columns, shape.last.tagged),
+        _tagged(shape.template.columns if shape.template else [], shape.template_last.tagged),
+        _increment(columns, increment_mark),
+    )
+
+
+def _tagged(columns: Sequence[ColumnDef], last: int) -> bytes:
+    """Return two bytes for each tagged column up to the last."""
+    infos = bytearray(2 * (last + 1 - FIRST_TAGGED))
+    for column in columns:
+        if not FIRST_TAGGED <= column.id <= last:
+            continue
+        info = _EXISTS | type_size(column.coltyp)
+        info |= _LONG if column.is_long else 0
+        info |= _NOT_NULL if column.flags & ColumnFlag.NOT_NULL else 0
+        _INFO.pack_into(infos, 2 * (column.id - FIRST_TAGGED), info)
+    return bytes(infos)
+
+
+def _increment(columns: Sequence[ColumnDef], mark: int | None) -> tuple[int, int, int, int] | None:
+    for c in columns:
+        sized = c.is_fixed and c.stored_size in _NUMBER_SIZES
+        if mark is not None and sized and c.flags & ColumnFlag.AUTOINCREMENT:
+            return c.id, c.offset, c.stored_size, mark
+    return None
+
+
+# Indexes
+
+
+def compare_mode(shape: TableShape, index: IndexDef) -> Compare:
+    """Return how the entries of an index can be held against the rows."""
+    found = [shape.column(segment) for segment in index.key]
+    several = bool(index.tuple_limits) or bool(index.flags & IndexFlag.MULTI_VALUED)
+    if index.flags & IndexFlag.DEFERRED_POPULATE:
+        return Compare.BY_PRESENCE
+    if any(c is not None and _normal(c[0], index) == Normal.UNICODE for c in found):
+        return Compare.BY_PRESENCE if several else Compare.BY_BOOKMARK
+    return Compare.BY_KEY
+
+
+def index_plan(shape: TableShape, index: IndexDef, ledger: Any) -> tuple[Any, ...] | None:
+    """Return an index as the kernel wants it; None if a column of its key is not to be found."""
+    segments = [_segment(shape, index, segment) for segment in index.key]
+    conditions = [_segment(shape, index, segment) for segment in index.conditions]
+    if None in segments or None in conditions or not segments:
+        return None
+    key_most = min(max(1, index.key_most), _KEY_MOST)
+    var_most = index.var_segment_most or key_most
+    return (
+        segments,
+        conditions,
+        index.flags & 0xFFFF,
+        key_most,
+        key_most + 1 if var_most >= key_most else var_most,
+        tuple_limits(index.tuple_limits),
+        compare_mode(shape, index),
+        ledger,
+    )
+
+
+def tuple_limits(data: bytes) -> tuple[int, int, int, int, int] | None:
+    """Return least and most characters, most tuples, step, start; None for no tuple index (6.6).
+
+    Raises ValueError for an impossible definition.
+    """
+    if not data:
+        return None
+    if len(data) not in (12, 20):
+        raise ValueError(f"tuple limits of {len(data)} bytes")
+    numbers = struct.unpack(f"<{len(data) // 4}I", data)
+    least, most, count, step, start = (*numbers, *_TUPLE_DEFAULTS)[:5]
+    if not 0 < least <= most <= 0x7FFF or not 0 < step <= 0x7FFF:
+        raise ValueError(f"tuple limits {numbers}")
+    if not 0 < count <= 0x7FFF or start > 0x7FFF:
+        raise ValueError(f"tuple limits {numbers}")
+    return least, most, count, step, start
+
+
+def _segment(shape: TableShape, index: IndexDef, segment: Segment) -> tuple[Any, ...] | None:
+    found = shape.column(segment)
+    if found is None:
+        return None
+    column, derived = found
+    callback = bool(column.flags & ColumnFlag.USER_DEFAULT)
+    return (
+        column.id,
+        column.offset,
+        column.stored_size,
+        derived and column.is_tagged,
+        _normal(column, index),
+        segment.is_descending,
+        column.is_multi_valued,
+        bool(segment.flags & KeySegment.MUST_BE_NULL),
+        callback,
+        None if callback else column.default_data,
+    )
+
+
+def _normal(column: ColumnDef, index: IndexDef) -> Normal:
+    if column.coltyp in TEXT_TYPES:
+        return Normal.UNICODE if column.code_page == UTF16 else Normal.TEXT
+    if column.coltyp == Coltyp.GUID:
+        return Normal.GUID_NET if index.flags & IndexFlag.DOT_NET_GUID else Normal.GUID
+    if column.coltyp in (Coltyp.BINARY, *LONG_TYPES):
+        return Normal.FIXED_BINARY if column.is_fixed else Normal.BINARY
+    return _NORMAL.get(Coltyp(column.coltyp), Normal.BINARY) if _is_known(column) else Normal.BINARY
+
+
+def _is_known(column: ColumnDef) -> bool:
+    return column.coltyp in list(Coltyp)

@@ -1,0 +1,249 @@
+"""Checking one table: its space, its trees, its records, long values and index entries.
+
+Rows and what refers to them are compared by fingerprints, in one pass over each tree and in
+constant memory; only where they differ a second pass names the rows (`hotsplit.ese.check.compare`).
+Source: format specification 13.1 R, L, X.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from hotsplit import _native
+from hotsplit.errors import HotsplitError
+from hotsplit.ese.check.compare import Comparison, compare_entries, compare_references
+from hotsplit.ese.check.context import Context
+from hotsplit.ese.check.findings import Report
+from hotsplit.ese.check.rowplan import Compare, TableShape, compare_mode, index_plan, layout_of
+from hotsplit.ese.check.space import DATABASE_PARENT, Parent
+from hotsplit.ese.check.treewalk import TreeSpec
+from hotsplit.ese.format.catalogschema import SHADOW_ROOT, IndexDef, IndexFlag
+from hotsplit.ese.format.compression import decompress
+from hotsplit.ese.format.longvalue import chunk_size, parse_lid
+from hotsplit.ese.format.page import PageFlag
+from hotsplit.ese.read.btree import BTree
+from hotsplit.ese.read.longvalues import LongValues
+from hotsplit.report import Reporter
+
+_kernel = _native.load("integrity")
+
+_BITS = 12  # of buckets: 4096 sums an index
+_PRESENCE_BYTES = 32 << 20  # both bitmaps of all indexes of a table
+_LEAST_BITS, _MOST_BITS = 16, 26
+_EXPANDED_MOST = 0x7FFF
+_WIDE_REVISION = (70, 160)
+_ROWS, _COPY = 0, 1
+
+
+def index_kind(index: IndexDef) -> int:
+    """Return the page flags of an index tree."""
+    return PageFlag.INDEX | (0 if index.is_unique else PageFlag.NON_UNIQUE)
+
+
+@dataclass
+class _Index:
+    """One secondary index on its way through the check."""
+
+    definition: IndexDef
+    spec: TreeSpec
+    compare: Compare
+    ledger: Any = None
+    plan: tuple[Any, ...] | None = None
+    damaged: bool = False
+
+
+class TableCheck:
+    """The check of one table. copy: ledger that holds the catalog against its shadow."""
+
+    def __init__(self, context: Context, shape: TableShape, copy: Any = None) -> None:
+        self._context = context
+        self._shape = shape
+        self._copy = copy
+        table = shape.table
+        self.spec = TreeSpec(f"table {table.name}", table.root, table.objid)
+        self._reports: list[Report] = []
+        self._indexes = self._plan_indexes()
+        self._long_spec = TreeSpec(
+            f"long values of table {table.name}",
+            table.long_value_root,
+            table.long_value_objid,
+            PageFlag.LONG_VALUE,
+        )
+        self._chunk = table.chunk_size or chunk_size(context.page_size)
+        self._source: LongValues | None = None
+        self.damaged = False
+
+    def run(self) -> None:
+        """Check the table. Raises what reading raises."""
+        mark = self._claim()
+        if self._is_left_over():
+            return
+        rows = self._rows(mark)
+        references = self._references(rows)
+        walked = self._context.walk(self.spec, rows, reports=self._reports)
+        self.damaged = walked.damaged
+        totals = self._context.totals
+        totals.tables += 1
+        totals.records += walked.nodes - walked.deleted
+        self._check_long_values(rows, references)
+        for index in self._indexes:
+            entries = _kernel.Entries(index.compare, index.ledger)
+            walked = self._context.walk(index.spec, entries)
+            index.damaged = walked.damaged
+            totals.index_entries += walked.nodes - walked.deleted
+        self._compare_indexes(rows)
+
+    # Preparation
+
+    def _claim(self) -> int | None:
+        """Enter the space of all trees; return the autoincrement mark of the root page."""
+        header = self._context.claim(self.spec, DATABASE_PARENT)
+        parent = Parent(self.spec.root, self.spec.objid)
+        if self._long_spec.root:
+            self._context.claim(self._long_spec, parent)
+        for index in self._indexes:
+            self._context.claim(index.spec, parent)
+        return header.autoincrement if header is not None else None
+
+    def _is_left_over(self) -> bool:
+        """True for a deleted table that a revert to an earlier state brought back by its root."""
+        page = self._context.space.root_page(self.spec.root)
+        if page is None or not page.flags & PageFlag.FDP_DELETE:
+            return False
+        self._context.space.lost.update(
+            spec.objid
+            for spec in (self.spec, self._long_spec, *(index.spec for index in self._indexes))
+        )
+        return True
+
+    def _plan_indexes(self) -> list[_Index]:
+        table = self._shape.table
+        found = []
+        for index in table.indexes:
+            if not index.is_primary:
+                name = f"index {index.name} of table {table.name}"
+                spec = TreeSpec(name, index.root, index.objid, index_kind(index))
+                found.append(_Index(index, spec, compare_mode(self._shape, index)))
+        present = sum(index.compare == Compare.BY_PRESENCE for index in found)
+        for one in found:
+            if one.compare == Compare.BY_PRESENCE:
+                bits = (_PRESENCE_BYTES * 8 // (2 * present)).bit_length() - 1
+                bits = min(max(_LEAST_BITS, bits), _MOST_BITS, self._presence_bits())
+                one.ledger = _kernel.Ledger(bits, True)
+            else:
+                one.ledger = _kernel.Ledger(_BITS, False)
+            one.plan = self._plan(one.definition, one.ledger)
+            if one.plan is None:
+                one.ledger = None
+        return found
+
+    def _presence_bits(self) -> int:
+        """Enough bits for as many rows as the file could hold."""
+        rows = max(1, self._context.reader.last * self._context.page_size // 16)
+        return max(_LEAST_BITS, (8 * rows).bit_length())
+
+    def _plan(self, index: IndexDef, ledger: Any) -> tuple[Any, ...] | None:
+        try:
+            return index_plan(self._shape, index, ledger)
+        except ValueError:
+            return None  # the catalog's own check reports it
+
+    def _rows(self, mark: int | None) -> Any:
+        primary = next((i for i in self._shape.table.indexes if i.is_primary), None)
+        plan = None
+        if primary is not None and compare_mode(self._shape, primary) == Compare.BY_KEY:
+            plan = self._plan(primary, None)
+        layout = layout_of(self._shape, self._context.page_size, mark)
+        plans = [index.plan for index in self._indexes if index.plan is not None]
+        rows = _kernel.Rows(layout, plan, plans, self._fetch, self._reports)
+        if self._copy is not None:
+            rows.set_copy(self._copy, _COPY if self.spec.root == SHADOW_ROOT else _ROWS)
+        return rows
+
+    def _references(self, rows: Any) -> Any:
+        if not self._long_spec.root:
+            return None
+        ledger = _kernel.Ledger(_BITS, False)
+        rows.set_references(ledger)
+        return ledger
+
+    def _fetch(self, separated: bool, data: bytes, most: int) -> bytes | None:
+        """Return the bytes of a value that the kernel cannot get at, None if nobody can.
+
+        separated: `data` is a long-value id, of which `most` bytes are enough; else a compressed
+        value.
+        """
+        try:
+            if not separated:
+                return decompress(data, max(most, _EXPANDED_MOST))
+            return self._long_value(parse_lid(data), most)
+        except (HotsplitError, ValueError):
+            return None
+
+    def _long_value(self, lid: int, most: int) -> bytes:
+        if self._source is None:
+            spec = self._long_spec
+            tree = BTree(
+                self._context.cached,
+                spec.root,
+                name=spec.name,
+                reporter=Reporter(limit=0),
+                objid=spec.objid,
+            )
+            self._source = LongValues(tree, self._chunk)
+        found = bytearray()
+        for piece in self._source.stream(lid):
+            found += piece
+            if len(found) >= most:
+                break
+        return bytes(found[:most])
+
+    # Long values
+
+    def _check_long_values(self, rows: Any, references: Any) -> None:
+        if references is None:
+            return
+        header = self._context.header
+        wide = (header.update_major, header.update_minor) >= _WIDE_REVISION
+        content = _kernel.LongValues(self._chunk, wide, references, rows)
+        walked = self._context.walk(self._long_spec, content, reports=self._reports)
+        self._context.totals.long_values += references.counts[1]
+        if self.damaged or walked.damaged:
+            self._context.totals.not_compared += 1
+        elif references.differing(False):
+            again = _kernel.LongValues(self._chunk, wide, references, rows)
+            compare_references(
+                Comparison(self._context, self.spec, rows, self._reports),
+                self._long_spec,
+                again,
+                references,
+            )
+
+    # Indexes
+
+    def _compare_indexes(self, rows: Any) -> None:
+        planned = [index for index in self._indexes if index.plan is not None]
+        differing = []
+        totals = self._context.totals
+        totals.not_compared += len(self._indexes) - len(planned)
+        for index, unknown in zip(planned, rows.unknown, strict=True):
+            if self.damaged or index.damaged or unknown:
+                totals.not_compared += 1
+                continue
+            totals.by_bookmark += index.compare != Compare.BY_KEY
+            if index.ledger.differing(self._is_partial(index)):
+                differing.append(index)
+        if differing:
+            compare_entries(
+                Comparison(self._context, self.spec, rows, self._reports),
+                [
+                    (index.spec, index.compare, index.ledger, self._is_partial(index))
+                    for index in differing
+                ],
+            )
+
+    @staticmethod
+    def _is_partial(index: _Index) -> bool:
+        """True for an index that is still being filled: rows may lack entries."""
+        return bool(index.definition.flags & IndexFlag.DEFERRED_POPULATE)
