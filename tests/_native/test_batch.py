@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import struct
 from pathlib import Path
@@ -176,3 +177,41 @@ def test_codes_have_the_same_numbers() -> None:
     shared = [name for name in names if hasattr(batch, name)]
     assert len(shared) >= 22
     assert all(getattr(batch, name) == getattr(batch_py, name) for name in shared)
+
+
+BITS = st.one_of(
+    st.integers(-(2**63), 2**63 - 1),
+    st.integers(0x0080000000000000, 0x0400000000000000),
+    st.floats(-700000, 3000000).map(lambda d: struct.unpack("<q", struct.pack("<d", d))[0]),
+)
+
+
+@given(values=st.lists(BITS, max_size=20), form=st.sampled_from([0, 1]), data=st.data())
+def test_times_equal(values: list[int], form: int, data: st.DataObject) -> None:
+    stored = struct.pack(f"<{len(values)}q", *values)
+    size = (len(values) + 7) // 8
+    whole = bytearray(data.draw(st.binary(min_size=size, max_size=size)))
+    if len(values) % 8:
+        whole[-1] &= (1 << len(values) % 8) - 1
+    for validity in (None, bytes(whole)):
+        assert batch.convert_times(stored, validity, form) == batch_py.convert_times(
+            stored, validity, form
+        )
+    assert batch.count_filetimes(stored) == batch_py.count_filetimes(stored)
+
+
+@pytest.mark.parametrize("kernel", [batch, batch_py])
+def test_times(kernel: Any) -> None:
+    """2021-10-07 08:26 UTC as OLE date and as FILETIME; half a day before the epoch of OLE dates."""
+    second = 1633595160
+    ole = struct.pack("<d", 25569 + second / 86400)
+    filetime = struct.pack("<q", (second + 11644473600) * 10**7 + 1)
+    before = struct.pack("<d", -1.5)
+    out, validity, lost = kernel.convert_times(ole + filetime + before, None, kernel.OLE)
+    wanted = (second * 10**6, second * 10**6, (-25569 - 1) * 86400 * 10**6 + 43200 * 10**6)
+    assert (struct.unpack("<3q", out), validity, lost) == (wanted, None, 0)
+    out, _, _ = kernel.convert_times(ole + filetime, None, kernel.FILETIME)
+    assert struct.unpack("<2q", out) == (second * 10**9, second * 10**9 + 100)
+    nothing = struct.pack("<d", math.nan)
+    assert kernel.convert_times(nothing, None, kernel.OLE) == (bytes(8), b"\0", 1)
+    assert kernel.count_filetimes(ole + filetime + bytes(8)) == (1, 1)

@@ -22,6 +22,8 @@ REFUSED: int
 MET: int
 FULL: int
 NO_ELEMENT: int
+OLE: int
+FILETIME: int
 
 Pending = tuple[int, int, int, int, bytes, int, int]
 Buffers = tuple[int, bytes | None, bytes | None, bytes, bytes | None, bytes | None]
@@ -69,3 +71,8 @@ class Builder:
     def truncate(self, row: int, visited: bytearray) -> None: ...
     def fill(self, column: int, elements: list[int], values: list[bytes | None]) -> None: ...
     def finish(self) -> tuple[int, list[Buffers | None], Buffers | None, bytes]: ...
+
+def convert_times(
+    data: bytes, validity: bytes | None, form: int
+) -> tuple[bytes, bytes | None, int]: ...
+def count_filetimes(data: bytes) -> tuple[int, int]: ...

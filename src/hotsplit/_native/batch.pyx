@@ -3,7 +3,7 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
@@ -74,12 +74,17 @@ cdef extern from "batch.h" nogil:
     int hb_fill(hb_column *, const uint32_t *, const uint32_t *, size_t, const uint8_t *, size_t)
     int hs_is_page_size(size_t)
 
+cdef extern from "times.h" nogil:
+    int ht_is_filetime(int64_t)
+    int ht_convert(const uint8_t *, int, int64_t *)
+
 RAW, BIT, NUMBER, ANSI, UTF16, BINARY, GUID = range(7)
 (LONG, COMPRESSED, TEXT, ENCRYPTED, BAD_RECORD, BAD_PLACE, BAD_SIZE, BAD_VALUES, BAD_NODE) = range(
     1, 10
 )
 END, OUTSIDE, REFUSED, MET, FULL = range(5)
 NO_ELEMENT = 0xFFFFFFFF
+OLE, FILETIME = range(2)
 
 
 cdef int _ok(int status) except -1:
@@ -386,3 +391,41 @@ cdef class Builder:
 
 
 _SIZES = {BIT: (1,), NUMBER: (1, 2, 4, 8), GUID: (16,)}
+
+
+def convert_times(const uint8_t[::1] data not None, validity, form):
+    cdef Py_ssize_t count = data.shape[0] // 8, i
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, 8 * count)
+    cdef bytearray bits = bytearray(b"\xff" * ((count + 7) // 8))
+    cdef int64_t value
+    cdef int wanted = form
+    cdef char *to = PyBytes_AS_STRING(out)
+    cdef uint8_t[::1] valid
+    cdef Py_ssize_t lost = 0
+    if validity is not None:
+        bits[:] = validity
+    if data.shape[0] % 8 or len(bits) != (count + 7) // 8 or wanted not in (OLE, FILETIME):
+        raise ValueError(f"{data.shape[0]} bytes of times")
+    valid = bits
+    for i in range(count):
+        value = 0
+        if valid[i >> 3] >> (i & 7) & 1 and ht_convert(&data[8 * i], wanted, &value):
+            valid[i >> 3] &= ~(1 << (i & 7))
+            value = 0
+            lost += 1
+        memcpy(to + 8 * i, &value, 8)
+    if count % 8 and validity is None:
+        bits[count // 8] &= (1 << count % 8) - 1
+    return out, None if validity is None and not lost else bytes(bits), lost
+
+
+def count_filetimes(const uint8_t[::1] data not None):
+    cdef Py_ssize_t i, found = 0, others = 0
+    cdef int64_t value
+    for i in range(data.shape[0] // 8):
+        memcpy(&value, &data[8 * i], 8)
+        if ht_is_filetime(value):
+            found += 1
+        elif value:
+            others += 1
+    return found, others

@@ -292,6 +292,14 @@ class InstanceDown(HotsplitError):
     default_hint = "Close the instance, mend what it reports, and open it again: it recovers."
 
 
+class FeatureMissing(HotsplitError):
+    """What was asked for needs a library that is not installed."""
+
+    exit_status = 40
+    default_jet = Jet.errFeatureNotAvailable
+    default_hint = "Install the extra that the message names."
+
+
 def error_classes() -> list[type[HotsplitError]]:
     """Return every error class, by exit status: what the table in the docs is generated from."""
 

@@ -5,8 +5,10 @@ Source: format specification 8.1 (tree), 8.2 (chunks), 8.3 (reader).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
+from hotsplit import _native
 from hotsplit.errors import DataDamaged, HotsplitError, Jet
 from hotsplit.ese.format.compression import decompress
 from hotsplit.ese.format.longvalue import (
@@ -17,6 +19,9 @@ from hotsplit.ese.format.longvalue import (
     split_key,
 )
 from hotsplit.ese.read.btree import BTree
+
+_kernel = _native.load("lookup")
+_BUDGET = 1 << 24
 
 
 class LongValues:
@@ -29,6 +34,43 @@ class LongValues:
     def read(self, lid: int) -> bytes:
         """Return a long value. Raises HotsplitError."""
         return b"".join(self.stream(lid))
+
+    def read_many(self, lids: Iterable[int], budget: int = _BUDGET) -> dict[int, bytes | int]:
+        """Return long values by id, in one pass over the tree.
+
+        A value that does not fit into `budget` bytes with those before it has its size instead.
+        What is missing, damaged or of a rare kind is not in the result: `read` says why, or reads
+        it.
+        """
+        wanted = sorted(set(lids), key=root_key)
+        gather = _kernel.Gather(wanted, self.chunk, budget)
+        while (key := gather.wanted) is not None:
+            try:
+                self._take_from(gather, key)
+            except HotsplitError:
+                gather.miss()
+        return {
+            lid: size if state == _kernel.TOO_LARGE else data
+            for lid, (state, size, data) in zip(wanted, gather.results(), strict=True)
+            if state != _kernel.HARD
+        }
+
+    def _take_from(self, gather: Any, key: bytes) -> None:
+        """Take leaves from where `key` belongs on, as long as a value goes on behind them."""
+        page = self.tree.find_leaf(key)
+        while key is not None:
+            try:
+                gather.take(page.data if page.is_leaf else b"")
+            except ValueError:
+                gather.miss()
+                return
+            following = gather.wanted
+            if following == key or not page.next or page.is_root:
+                gather.miss()  # it is not where it belongs
+                return
+            if not gather.is_inside:
+                return
+            key, page = following, self.tree.page(page.next)
 
     def stream(self, lid: int) -> Iterator[bytes]:
         """Yield a long value chunk by chunk; memory stays bounded by one chunk.

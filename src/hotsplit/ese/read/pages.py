@@ -90,6 +90,7 @@ class RunReader:
 
     def __init__(self, source: PageSource) -> None:
         self._source = source
+        self._runs = source if isinstance(source, RunSource) else None
         self._count = _LEAST_RUN
         self._most = max(1, min(_MOST_RUN, _RUN_BYTES // source.page_size))
         self._next = 0
@@ -99,9 +100,9 @@ class RunReader:
 
         Raises a HotsplitError if the source gives single pages only, and not this one.
         """
-        source = self._source
-        if not isinstance(source, RunSource) or not 0 < pgno <= source.page_count:
-            return PageRun.single(pgno, source.read_page(pgno))
+        source = self._runs
+        if source is None or not 0 < pgno <= source.page_count:
+            return PageRun.single(pgno, self._source.read_page(pgno))
         going_on = pgno == self._next
         self._count = min(self._most, self._count * 2) if going_on else _LEAST_RUN
         first = max(1, pgno - self._count + 1) if reverse else pgno

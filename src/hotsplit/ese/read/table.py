@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hotsplit.errors import HotsplitError, Jet, ObjectNotFound, PageDamaged
 from hotsplit.ese.format.catalogschema import IndexDef, TableDef
@@ -16,10 +16,15 @@ from hotsplit.ese.format.longvalue import chunk_size, parse_lid
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.format.record import RecordPlan, plain_instance
 from hotsplit.ese.format.taggedcolumns import Instance, TagHeader
+from hotsplit.ese.read.batch import Batch
+from hotsplit.ese.read.batches import BATCH_ROWS, read_batches
 from hotsplit.ese.read.btree import BTree
 from hotsplit.ese.read.longvalues import LongValues
 from hotsplit.ese.read.pages import CachedPages
 from hotsplit.report import Finding, Reporter, Severity
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Row(NamedTuple):
@@ -102,9 +107,45 @@ class Table:
         for _, key, values in self._scan(self._select(columns), keys=True):
             yield Row(key or b"", values)
 
+    def batches(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        size: int = BATCH_ROWS,
+        keys: bool = False,
+        reverse: bool = False,
+    ) -> Iterator[Batch]:
+        """Yield the live rows in batches of columns, in primary order or against it.
+
+        columns: names of those wanted; all by default. size: most rows of a batch. keys: with
+        bookmarks. Damage is dealt with as in `rows`. Raises HotsplitError if the tree's root
+        cannot be read.
+        """
+        return read_batches(
+            self.tree(),
+            self._select(columns),
+            long_values=self.long_values,
+            reporter=self._reporter,
+            size=size,
+            keys=keys,
+            reverse=reverse,
+        )
+
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return the live rows as one Arrow table, in primary order; `columns` as in `rows`.
+
+        The types are those of `hotsplit.ese.read.arrow`. Raises FeatureMissing without pyarrow.
+        """
+        from hotsplit.ese.read.arrow import ArrowForm, load_pyarrow
+
+        pyarrow = load_pyarrow()
+        batches = list(self.batches(columns))
+        form = ArrowForm.of(batches, self._select(columns))
+        return pyarrow.Table.from_batches(map(form.record_batch, batches), schema=form.schema)
+
     def count(self) -> int:
         """Return the number of live rows."""
-        return sum(1 for _ in self._scan([], keys=False))
+        return sum(batch.rows for batch in self.batches([]))
 
     def _select(self, names: Sequence[str] | None) -> list[ColumnDef]:
         return self.columns if names is None else [self.column(name) for name in names]
