@@ -58,6 +58,10 @@ class Cache(PageAccess):
         """Begin to keep pages of a database."""
         self._dirty[dbid] = {}
 
+    def adopt_dirty(self, dbid: int, position: int) -> None:
+        """Pages that redo made dirty are so since `position`."""
+        self._dirty[dbid] |= dict.fromkeys(self.core.dirty_pages(dbid), position)
+
     def forget(self, dbid: int) -> None:
         """Drop all pages of a database."""
         self.core.forget(dbid, 0, 0xFFFFFFFF)
@@ -87,10 +91,10 @@ class Cache(PageAccess):
             pass  # clean now
 
     def clean_below(self, position: int, most: int = _BATCH) -> bool:
-        """Write the oldest dirty pages, at most `most`, if older than `position`; tell whether any."""
+        """Write the oldest dirty pages, at most `most`, if older than `position`; tell if any."""
         found = False
         for dbid, dirty in self._dirty.items():
-            pages = []
+            pages: list[int] = []
             for pgno, first in dirty.items():
                 if first >= position or len(pages) == most:
                     break
@@ -107,7 +111,7 @@ class Cache(PageAccess):
     def write_out(self, dbid: int, pgnos: Iterable[int]) -> None:
         """Write pages, in order of their numbers. They stay in memory, clean."""
         dirty, store = self._dirty[dbid], self.stores[dbid]
-        pages = []
+        pages: list[tuple[int, bytearray]] = []
         for pgno in sorted(pgnos):
             page = self.core.page(dbid, pgno)
             if page is not None:

@@ -165,12 +165,12 @@ class CatalogWriter:
         self.add(session, _primary_row("primary", self._objids, 0x1002F, 256, _OBJIDS_DENSITY))
         session.commit(lazy=True)
         session.begin()
-        for objid, table, kind in (
+        for objid, table, row_type in (
             (_OBJECTS, _OBJECTS, RowType.TABLE), (_NAME_INDEX, _OBJECTS, RowType.INDEX),
             (_ROOT_INDEX, _OBJECTS, RowType.INDEX), (_SHADOW, _SHADOW, RowType.TABLE),
             (_OBJIDS, _OBJIDS, RowType.TABLE),
         ):  # fmt: skip
-            self.add_objid(session, objid, table, kind)
+            self.add_objid(session, objid, table, row_type)
         session.commit(lazy=True)
         session.begin()
         self._make_table(session, "MSysLocales", self._locales, _LOCALES_DENSITY, 0x88000000)
@@ -194,7 +194,7 @@ class CatalogWriter:
 
     def _add_locale(self, session: Session, kind: int, value: int, name: str) -> None:
         content = (name + "\0").encode("utf-16-le")
-        row = {"Type": kind, "iValue": value, "Key": content}
+        row: Row = {"Type": kind, "iValue": value, "Key": content}
         key = keys.segment(_LOCALE_COLUMNS[2], content, 0, 255, 256)
         session.begin()
         record = encode_record(_LOCALE_COLUMNS, row, self._large)
@@ -307,5 +307,3 @@ def _primary_row(name: str, tree: Tree, flags: int, fid: int, density: int) -> R
 
 def _signed(value: int) -> int:
     return value - (1 << 32) if value >> 31 else value
-
-

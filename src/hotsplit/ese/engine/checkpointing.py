@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.settings import SEGMENT
 from hotsplit.ese.files.checkpointfile import write_checkpoint
+from hotsplit.ese.format.attachments import Attachment
 from hotsplit.ese.format.checkpoint import FILE_TYPE, Checkpoint
 from hotsplit.ese.recovery.pages import position_of
 
@@ -35,7 +36,7 @@ class Checkpointer:
     def reset(self, position: int) -> None:
         """Begin with the checkpoint at `position`, before the logs of the stream say more."""
         self.position = self._advanced_to = position
-        self._write(with_attachments=True)
+        _write(self._context, self.position, self._context.log.attachments())
 
     def _distance(self, position: int) -> int:
         """Bytes of log from `position` to the end."""
@@ -71,25 +72,30 @@ class Checkpointer:
         """Move the checkpoint as far as pages and transactions allow (5.1: order of writes)."""
         lowest = self.lowest()
         for database in self._databases.values():
-            database.store.file.sync()
+            database.store.sync()
         for database in self._databases.values():
             database.mark_required(lowest >> 32)
         self.position = max(self.position, lowest)
-        self._write(with_attachments=True)
+        _write(self._context, self.position, self._context.log.attachments())
         if self._context.settings.circular:
             self._context.files.delete_below(self.position >> 32)
 
     def write_closed(self, position: int) -> None:
         """The instance ended with the record at `position`."""
         self.position = position
-        self._write(with_attachments=False)
+        write_closed_checkpoint(self._context, position)
 
-    def _write(self, *, with_attachments: bool) -> None:
-        context = self._context
-        block = Checkpoint.empty()
-        block.file_type, block.signature = FILE_TYPE, context.files.signature
-        block.parameters = context.settings.parameters()
-        block.position = block.consistency = position_of(self.position)
-        if with_attachments:
-            block.attachments = context.log.attachments()
-        write_checkpoint(context.env, context.files.checkpoint_path, block)
+
+def write_closed_checkpoint(context: Context, position: int) -> None:
+    """Write the checkpoint of a stream that ends with the record at `position`."""
+    _write(context, position, None)
+
+
+def _write(context: Context, position: int, attachments: list[Attachment] | None) -> None:
+    block = Checkpoint.empty()
+    block.file_type, block.signature = FILE_TYPE, context.files.signature
+    block.parameters = context.settings.parameters()
+    block.position = block.consistency = position_of(position)
+    if attachments is not None:
+        block.attachments = attachments
+    write_checkpoint(context.env, context.files.checkpoint_path, block)

@@ -31,12 +31,12 @@ class Context:
     safe_point: called with the lock whenever no operation is under way: housekeeping.
     """
 
-    def __init__(self, env: Env, settings: Settings) -> None:
+    def __init__(self, env: Env, settings: Settings, core: Core | None = None) -> None:
         self.env, self.settings = env, settings
         self.lock = threading.RLock()
         self.files = LogFiles(env, settings)
         self.log = LogWriter(env, settings, self.files)
-        self.core = Core(settings.page_size)
+        self.core = core or Core(settings.page_size)
         self.cache = Cache(self.core, settings.page_size, settings.cache_size, self.log)
         self.journal = Journal(self.log, self.core, self.cache)
         self.versions = VersionStore()

@@ -16,7 +16,7 @@ from hotsplit.ese.format.header import MAGIC, VERSION, DatabaseHeader, DbState
 from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.format.space import Extent
 from hotsplit.ese.recovery.pages import position_number, position_of
-from hotsplit.ese.recovery.store import WorkStore
+from hotsplit.ese.recovery.store import Store
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.session import Session
@@ -38,9 +38,7 @@ _TREE_KINDS = PageFlag.INDEX | PageFlag.LONG_VALUE | PageFlag.NON_UNIQUE | PageF
 class OpenDatabase:
     """One attached database. consistent: its position before it was attached (0 for a new one)."""
 
-    def __init__(
-        self, context: Context, dbid: int, store: WorkStore, consistent: LogPosition
-    ) -> None:
+    def __init__(self, context: Context, dbid: int, store: Store, consistent: LogPosition) -> None:
         self.context, self.dbid, self.store = context, dbid, store
         self.consistent = consistent
         self.dbtime = store.header.dbtime
@@ -86,7 +84,7 @@ class OpenDatabase:
         found = self._trees.get(root)
         if found is not None:
             return found
-        page = Page(self.store.read_page(root) if root not in self._trees else b"", root)
+        page = Page(self.context.cache.load(self.dbid, root), root)
         flags = page.flags
         unique = not flags & PageFlag.NON_UNIQUE
         return self.tree(root, page.objid, flags & _TREE_KINDS, unique=unique)
@@ -173,17 +171,21 @@ class OpenDatabase:
 
     def attachment(self) -> Attachment:
         """Return what the header of a new log says of the database."""
-        return Attachment(
-            self.dbid,
-            UTF16_NAMES,
-            self.dbtime,
-            self.objid_last,
-            0,
-            self.header.attach,
-            self.consistent,
-            self.header.db_signature,
-            path_bytes(self.path),
-        )
+        counters = self.dbtime, self.objid_last
+        return attachment_of(self.dbid, self.header, counters, self.consistent, self.path)
+
+
+def attachment_of(
+    dbid: int,
+    header: DatabaseHeader,
+    counters: tuple[int, int],
+    consistent: LogPosition,
+    path: str,
+) -> Attachment:
+    """Return the entry of a database in a list of attachments. counters: dbtime and last objid."""
+    positions = header.attach, consistent
+    name = path_bytes(path)
+    return Attachment(dbid, UTF16_NAMES, *counters, 0, *positions, header.db_signature, name)
 
 
 def path_bytes(path: str) -> bytes:

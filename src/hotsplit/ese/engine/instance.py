@@ -20,17 +20,19 @@ from hotsplit.ese.engine.checkpointing import Checkpointer
 from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.database import FIRST_PAGES, OpenDatabase, new_header, path_bytes
-from hotsplit.ese.engine.session import Session
+from hotsplit.ese.engine.restart import Restarted, restart
+from hotsplit.ese.engine.session import FIRST_SESSION, INTERNAL_SESSION, Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.logfile import LogFile
+from hotsplit.ese.files.logsequence import LogSequence
 from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.logrecord import WITH_VERSION, encode
 from hotsplit.ese.format.recordtable import RecordType as T
-from hotsplit.ese.recovery.pages import position_of
+from hotsplit.ese.recovery.pages import position_number, position_of
 from hotsplit.ese.recovery.store import WorkStore
 
-_FIRST_SESSION = 5
-_INTERNAL_SESSION = 3
+_FIRST_POSITION = 1 << 32 | 1 << 16  # generation 1, sector 1
 _MOST_SESSIONS = 0xFFFA
 _CREATE_GRBIT = 0x200
 _UTF16_NAME = 0x08
@@ -39,13 +41,16 @@ _FULLY_LOGGED = b"\2\0\0\0"
 
 
 class Instance:
-    """See the module. All methods may be called from any thread."""
+    """See the module. All methods may be called from any thread.
+
+    restarted: what opening had to recover, None if nothing.
+    """
 
     def __init__(self, context: Context) -> None:
         self.context = context
         self.databases: dict[int, OpenDatabase] = {}
         self._sessions: dict[int, Session] = {}
-        self.internal = Session(context, _INTERNAL_SESSION)
+        self.internal = Session(context, INTERNAL_SESSION)
         self.checkpointer = Checkpointer(context, self.databases, self._live_sessions)
         self.cleaner = Cleaner(context, self.internal)
         context.safe_point = self._safe_point
@@ -54,6 +59,7 @@ class Instance:
         context.log.on_roll = self._on_roll
         context.cache.before_write = self.cleaner.log_before_images
         self._init_position = 0
+        self.restarted: Restarted | None = None
         self._housekeeping = False
 
     # Begin and end
@@ -68,12 +74,31 @@ class Instance:
         instance = cls(context)
         env.mkdir(settings.folder)
         if context.files.exists():
-            raise InvalidUse("Continuing a stream is not supported yet")
-        context.log.begin_stream()
-        instance.checkpointer.reset(1 << 32 | 1 << 16)
+            instance.restarted = restart(env, settings)
+            instance._continue_stream()
+        else:
+            context.log.begin_stream()
+            instance.checkpointer.reset(_FIRST_POSITION)
         context.files.make_reserves()
         instance._start()
         return instance
+
+    def _continue_stream(self) -> None:
+        """Go on behind the end of a stream that was closed normally."""
+        context = self.context
+        sequence = LogSequence.find(context.env, [context.settings.folder], context.settings.base)
+        last = sequence.logs[sequence.highest]
+        assert last.header is not None
+        context.files.adopt(last.header)
+        with LogFile.open(context.env, last.path) as log:
+            scan = log.scan()
+        if last.is_current:
+            context.log.continue_stream(last.generation, scan.end.sector, scan.checksum)
+        else:
+            context.log.begin_generation(last.generation + 1, scan.checksum)
+        found = sequence.read_checkpoint(context.env)
+        closed = LogPosition(last.generation, 1, 0) if found is None else found.checkpoint.position
+        self.checkpointer.position = position_number(closed)
 
     def _start(self) -> None:
         context = self.context
@@ -126,7 +151,7 @@ class Instance:
         """Begin a session. Raises InvalidUse (-1101) when there are too many."""
         with self.context.lock:
             self.context.check()
-            for procid in range(_FIRST_SESSION, _MOST_SESSIONS):
+            for procid in range(FIRST_SESSION, _MOST_SESSIONS):
                 if procid not in self._sessions:
                     session = self._sessions[procid] = Session(self.context, procid)
                     session.on_close = self._end_session

@@ -47,7 +47,9 @@ class Journal:
         self.cache.touch(dbid, pgno)
         return position
 
-    def macro(self, procid: int, dbid: int, dbtime: int, records: list[bytes], pages: list[int]) -> None:
+    def macro(
+        self, procid: int, dbid: int, dbtime: int, records: list[bytes], pages: list[int]
+    ) -> None:
         """Log and carry out a structure change; `pages` are all that it touches."""
         self.cache.position = self.log.append(_MACRO.pack(T.MACRO_BEGIN, procid, dbtime))
         for record in records:

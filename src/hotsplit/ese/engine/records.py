@@ -129,7 +129,7 @@ def delta(
     w: Writer, p: Place, pgno: int, times: Times, line: int, rceid: int,
     key: bytes, data: bytes, value: int, offset: int,
 ) -> bytes:  # fmt: skip
-    """Delta: add to a 32-bit number in the node's data. data: the bookmark's, of non-unique trees."""
+    """Delta: add to a 32-bit number in the node's data. data: of the bookmark, or empty."""
     head = _DELTA.pack(
         T.DELTA, w.procid, p.dbid, pgno, *times, w.trx, w.level, line, p.flags, rceid, p.fdp,
         p.objid, len(key), len(data), value, offset,

@@ -23,6 +23,9 @@ from hotsplit.ese.recovery.core import INSERT
 _BEGIN0 = struct.Struct("<BHBI")
 _BEGIN = struct.Struct("<BHB")
 _DEEPEST = 7
+FIRST_SESSION = 5
+INTERNAL_SESSION = 3
+"""Session numbers: of the first user, and of the engine's own work."""
 
 
 class Session:
@@ -49,6 +52,12 @@ class Session:
         return self._transaction
 
     # Transactions
+
+    def resume(self, level: int, trx: int) -> None:
+        """Take over a transaction that the logs left open."""
+        self.level = self._logged = level
+        self.trx = trx
+        self._transaction = self.context.versions.begin(self)
 
     def begin(self) -> None:
         """Begin a transaction, or a nested one. Raises InvalidUse (-1103) for the eighth level."""

@@ -184,7 +184,7 @@ class Space:
 def make_tree(
     session: Session, parent: Tree, root: int, objid: int, kind: int, pages: int, *, unique: bool
 ) -> Tree:
-    """Make a tree whose primary extent of `pages` pages at `root` is taken from `parent` already."""
+    """Make a tree whose primary extent, `pages` pages at `root`, is taken from `parent` already."""
     from hotsplit.ese.engine.tree import Tree
 
     database = parent.database
@@ -202,7 +202,7 @@ def make_tree(
 def make_large_tree(
     session: Session, database_tree: Tree, root: int, pages: int, parent: int
 ) -> None:
-    """Make a tree with extents of its own: root, owned and available extents are its first pages."""
+    """Make a tree with trees of extents: root, owned, available are its first three pages."""
     database = database_tree.database
     record = encode(
         T.CREATE_MULTIPLE_EXTENT_FDP, procid=session.procid, dbid=database.dbid, pgno=root,

@@ -169,9 +169,7 @@ def _right_of(level: Level) -> int:
     return level.page.next if level.kind in (_RIGHT, _APPEND) and level.page.is_leaf else 0
 
 
-def _record(
-    tree: Tree, session: Session, level: Level, parent: Level | None, dbtime: int
-) -> bytes:
+def _record(tree: Tree, session: Session, level: Level, parent: Level | None, dbtime: int) -> bytes:
     page = level.page
     right = _right_of(level)
     fields: dict[str, object] = {
@@ -196,7 +194,7 @@ def _split_fields(tree: Tree, level: Level) -> dict[str, object]:
         "pgno_new": level.new, "split_type": level.kind, "split_operation": level.operation,
         "iline_split": level.cut, "line_count": len(lines), "parent_key": level.key,
         "new_page_flags": tree.kind | page.flags & (PageFlag.LEAF | PageFlag.PARENT_OF_LEAF),
-        "split_page_flags": tree.kind | _flags_after(page, level.kind),
+        "split_page_flags": tree.kind | _flags_after(page, vertical=level.kind == _VERTICAL),
         "iline_prefix_split": _NONE, "iline_prefix_new": _NONE,
     }  # fmt: skip
     old_prefix = b"" if page.is_root else page.external
@@ -215,8 +213,8 @@ def _split_fields(tree: Tree, level: Level) -> dict[str, object]:
     return fields
 
 
-def _flags_after(page: Page, kind: int) -> int:
+def _flags_after(page: Page, *, vertical: bool) -> int:
     """Flags of a page after its split, those of the tree aside."""
-    if kind != _VERTICAL:
+    if not vertical:
         return page.flags & (PageFlag.LEAF | PageFlag.PARENT_OF_LEAF)
     return PageFlag.ROOT | (PageFlag.PARENT_OF_LEAF if page.is_leaf else 0)

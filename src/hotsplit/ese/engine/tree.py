@@ -162,7 +162,9 @@ class Tree:
             return True
         if not kept or need > free:
             return False
-        kept = sum(space for bookmark, space in self.reserves().items() if self.lies_on(page, bookmark))
+        kept = sum(
+            space for bookmark, space in self.reserves().items() if self.lies_on(page, bookmark)
+        )
         page[30:32] = min(kept, free).to_bytes(2, "little")
         return need <= free - kept
 
@@ -231,7 +233,9 @@ class Tree:
             raise KeyDuplicate("There is a row with this key")
         context = self.database.context
         place = self.place if self.is_space else self.versioned
-        rceid, rceid_replace = (0, 0) if self.is_space else (context.next_rceid(), context.next_rceid())
+        rceid, rceid_replace = (
+            (0, 0) if self.is_space else (context.next_rceid(), context.next_rceid())
+        )
         if old.data == data:
             record = records.flag_insert(
                 session, place, pgno, self._times(page), line, rceid, key, data
@@ -247,9 +251,7 @@ class Tree:
             )
 
         if self.has_room(pgno, page, len(data) - len(old.data)):
-            context.journal.apply(
-                build(pgno, self._times(page), line), self.database.dbid, pgno
-            )
+            context.journal.apply(build(pgno, self._times(page), line), self.database.dbid, pgno)
         else:
             node = Node(key, data, place.flags & VERSIONED)
             split(
@@ -283,7 +285,7 @@ class Tree:
         if old.data == data:
             return
         context = self.database.context
-        pgno, page, line, _ = found
+        pgno, page = found.pgno, found.page
         rceid = 0 if self.is_space else context.next_rceid()
         place = self.place if self.is_space else self.versioned
         if self.has_room(pgno, page, len(data) - len(old.data)):
@@ -312,9 +314,7 @@ class Tree:
             return records.replace_diff(
                 session, place, found.pgno, times, found.line, rceid, sizes, diff, large=large
             )
-        return records.replace(
-            session, place, found.pgno, times, found.line, rceid, len(old), new
-        )
+        return records.replace(session, place, found.pgno, times, found.line, rceid, len(old), new)
 
     def _live(self, session: Session, found: Found, bookmark: Bookmark, operation: int) -> Node:
         """Return the node to be changed; nobody else may have changed it first."""
@@ -369,9 +369,7 @@ class Tree:
         """Give the root page a new external header."""
         session.prepare()
         page = self.page(self.root)
-        record = records.external_header(
-            session, self.place, self.root, self._times(page), data
-        )
+        record = records.external_header(session, self.place, self.root, self._times(page), data)
         self.database.context.journal.apply(record, self.database.dbid, self.root)
 
     def undo(self, session: Session, version: Version) -> None:

@@ -47,7 +47,7 @@ class Transaction:
 class Version:
     """One change of one node.
 
-    image: the data before a REPLACE. delta, offset: of a DELTA. largest: most bytes of data that the
+    image: data before a REPLACE. delta, offset: of a DELTA. largest: most bytes of data that the
     node had in its transaction; reserve: what the change adds to the space kept for an undo.
     """
 

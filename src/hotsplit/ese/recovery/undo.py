@@ -18,7 +18,7 @@ def undo_all(pages: PageAccess) -> int:
     """
     done = 0
     for _, _, _, versions in pages.core.open_sessions():
-        for version in reversed(_in_order(versions)):
+        for version in reversed(in_order(versions)):
             if version.dbid in pages.stores:
                 _undo(pages, version)
                 done += 1
@@ -26,7 +26,7 @@ def undo_all(pages: PageAccess) -> int:
     return done
 
 
-def _in_order(versions: list[Version]) -> list[Version]:
+def in_order(versions: list[Version]) -> list[Version]:
     """Order by number: an UndoInfo record may bring a version late. Numbers wrap around."""
     if not versions:
         return []

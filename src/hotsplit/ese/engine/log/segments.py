@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 
 from hotsplit import _native
+from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.logsegment import (
     CHECKSUM_FLAG,
     LEAST_FRAGMENT,
@@ -18,16 +19,20 @@ from hotsplit.ese.format.recordtable import RecordType
 
 _kernel = _native.load("checksum")
 _ROOM = SEGMENT_SIZE - SEGMENT_HEADER
-_HEADER = struct.Struct("<8xHHi8s12xI")
+_HEADER = struct.Struct("<8xHHi8sH10xI")
 _BEGIN = struct.Struct("<BIH")
 _FRAGMENT = struct.Struct("<BH")
 _FILLER = struct.Struct("<BI")
 assert _HEADER.size == SEGMENT_HEADER
 
 
-def seal(generation: int, sector: int, started: bytes, body: bytes) -> bytes:
-    """Return a whole segment with its checksum. started: a packed LogTime."""
-    head = _HEADER.pack(0, sector, generation, started, CHECKSUM_FLAG)
+def seal(generation: int, sector: int, started: bytes, first: int, body: bytes) -> bytes:
+    """Return a whole segment with its checksum.
+
+    started: a packed LogTime. first: first sector of the write that the segment is part of. It is
+    kept in the reserved bytes, which nobody else reads: see `unfinished_write`.
+    """
+    head = _HEADER.pack(0, sector, generation, started, first, CHECKSUM_FLAG)
     data = (head + body).ljust(SEGMENT_SIZE, b"\0")
     checksum: int = _kernel.block_checksum(data, sector, 8)
     return checksum.to_bytes(8, "little") + data[8:]
@@ -120,3 +125,26 @@ class SegmentBuffer:
         self._written += len(bodies)
         self._closed = []
         return first, bodies
+
+
+def unfinished_write(data: bytes, generation: int, sectors: int) -> int:
+    """Return the first sector of a last write that was interrupted, 0 if there is none.
+
+    data: a whole log file. A write that did not become durable may have left any of its segments,
+    but none of a later write. So a bad segment is harmless if all sound ones behind it are of one
+    write that began at or before it; otherwise it was durable once and is damage.
+    """
+    bad, behind = 0, set()
+    for sector in range(1, sectors - 1):
+        segment = data[sector * SEGMENT_SIZE : (sector + 1) * SEGMENT_SIZE]
+        position = LogPosition.unpack(segment, 8)
+        checksum: int = _kernel.block_checksum(segment, sector, 8)
+        sound = int.from_bytes(segment[:8], "little") == checksum
+        if not (sound and position == (generation, sector, 0)):
+            bad = bad or sector
+        elif bad:
+            behind.add(int.from_bytes(segment[24:26], "little"))
+    if not bad or any(first > bad for first in behind) or len(behind) > 1:
+        return 0
+    rest = data[bad * SEGMENT_SIZE : (sectors - 1) * SEGMENT_SIZE]
+    return bad if any(rest) else 0

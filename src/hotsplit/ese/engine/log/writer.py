@@ -50,6 +50,12 @@ class LogWriter:
         self._buffer = SegmentBuffer(1, self._settings.log_sectors)
         self.durable = self._buffer.end
 
+    def begin_generation(self, generation: int, checksum: int) -> None:
+        """Go on in a new log, behind an archive whose segments have this checksum."""
+        self._file = self.files.begin(generation, checksum, self.attachments(), self.checkpoint())
+        self._buffer = SegmentBuffer(generation, self._settings.log_sectors)
+        self.durable = self._buffer.end
+
     def continue_stream(self, generation: int, sector: int, checksum: int) -> None:
         """Go on in the current log behind its last segment. checksum: of its segments so far."""
         self._file = self.files.open_current()
@@ -119,7 +125,9 @@ class LogWriter:
             generation, end = self._buffer.generation, self._buffer.end
         if bodies:
             started = LogTime.from_datetime(self._env.now()).pack()
-            sealed = [seal(generation, first + i, started, body) for i, body in enumerate(bodies)]
+            sealed = [
+                seal(generation, first + i, started, first, body) for i, body in enumerate(bodies)
+            ]
             assert self._file is not None
             self._file.pwrite(b"".join(sealed), first * SEGMENT)
             self._file.sync()

@@ -1,0 +1,282 @@
+"""Begin again where a stream of logs ends: recovery in place, by the code that recovers copies.
+
+Redo runs on overlays, so nothing of a database changes before all is known to be good. Then the
+open transactions are rolled back as in normal work, logged and all; pages and headers are written,
+and the stream ends like one that was closed normally.
+
+Source: log specification 6.0, 6.6, 6.8, 3.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hotsplit.errors import Jet, RecoveryFailed
+from hotsplit.ese.engine.checkpointing import write_closed_checkpoint
+from hotsplit.ese.engine.cleaner import Cleaner
+from hotsplit.ese.engine.context import Context
+from hotsplit.ese.engine.database import OpenDatabase, attachment_of
+from hotsplit.ese.engine.log.segments import unfinished_write
+from hotsplit.ese.engine.session import INTERNAL_SESSION, Session
+from hotsplit.ese.engine.settings import SEGMENT, Settings
+from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.logfile import LogFile
+from hotsplit.ese.files.logsequence import LogSequence
+from hotsplit.ese.format.attachments import Attachment
+from hotsplit.ese.format.basics import LogPosition
+from hotsplit.ese.format.header import DatabaseHeader
+from hotsplit.ese.format.logrecord import decode, encode
+from hotsplit.ese.format.recordparts import database_path
+from hotsplit.ese.format.recordtable import CLOSING, FILLERS
+from hotsplit.ese.format.recordtable import RecordType as T
+from hotsplit.ese.recovery.attach import Outcome
+from hotsplit.ese.recovery.core import END, PENDING, REPLACE, Core, Version
+from hotsplit.ese.recovery.databases import Target
+from hotsplit.ese.recovery.events import NoWatch
+from hotsplit.ese.recovery.inputs import Inputs, find_inputs
+from hotsplit.ese.recovery.options import Options
+from hotsplit.ese.recovery.overlay import OverlayStore
+from hotsplit.ese.recovery.pages import position_number
+from hotsplit.ese.recovery.plan import Plan, make_plan
+from hotsplit.ese.recovery.recover import setting_for
+from hotsplit.ese.recovery.run import Run
+from hotsplit.ese.recovery.store import Store, WorkStore
+from hotsplit.ese.recovery.undo import in_order
+
+
+@dataclass
+class Restarted:
+    """What opening an instance had to do. databases: recovered; undone: operations taken back."""
+
+    databases: list[str] = field(default_factory=list)
+    first: int = 0
+    last: int = 0
+    records: int = 0
+    undone: int = 0
+
+
+def restart(env: Env, settings: Settings) -> Restarted | None:
+    """Make the stream in the instance's folder closed and its databases clean.
+
+    Returns None if they were. Raises HotsplitError; the databases are then as they were.
+    """
+    sequence = LogSequence.find(env, [settings.folder], settings.base)
+    _cut_unfinished_write(env, sequence)
+    if _is_closed(env, sequence):
+        return None
+    paths = [path for path in _logged_paths(env, sequence, settings) if env.exists(path)]
+    inputs = find_inputs(env, [*paths, settings.folder], [settings.folder], settings.base)
+    inputs.databases = [c for c in inputs.databases if c.path in paths]
+    plan = make_plan(env, inputs, Options(budget=settings.cache_size))
+    if plan.error is not None:
+        raise plan.error
+    return _Restart(env, settings, sequence, inputs, plan).run()
+
+
+def _cut_unfinished_write(env: Env, sequence: LogSequence) -> None:
+    """Clear what an interrupted last write left in the current log."""
+    current = sequence.current
+    if current is None or current.header is None or not current.usable:
+        return
+    file = env.open(current.path, "write")
+    try:
+        data = file.pread(current.size, 0)
+        sectors = current.header.file_sectors
+        sector = unfinished_write(data, current.header.generation, sectors)
+        if sector:
+            file.pwrite(bytes((sectors - sector) * SEGMENT), sector * SEGMENT)
+            file.sync()
+    finally:
+        file.close()
+
+
+def _is_closed(env: Env, sequence: LogSequence) -> bool:
+    """Tell whether nothing has to be done (6.0)."""
+    current = sequence.current
+    if current is None or current.header is None:
+        return False
+    closing = _closing(env, current.path)
+    checkpoint = sequence.read_checkpoint(env)
+    return checkpoint is not None and checkpoint.checkpoint.position == closing
+
+
+def _closing(env: Env, path: str) -> LogPosition:
+    """Return the position of the record that closes a log, zero if none does."""
+    last = LogPosition()
+    with LogFile.open(env, path) as log:
+        if log.closed_normally:
+            start = LogPosition(log.generation, log.end.sector - 1, 0)
+            for position, raw in log.records(start):
+                if raw[0] not in FILLERS:
+                    last = position if raw[0] in CLOSING else LogPosition()
+    return last
+
+
+def _logged_paths(env: Env, sequence: LogSequence, settings: Settings) -> list[str]:
+    """Return the paths of all databases that the logs speak of."""
+    found: dict[str, None] = {}
+    core = Core(settings.page_size)  # it knows no database: it only walks the records
+    for _, info in sorted(sequence.logs.items()):
+        if info.header is None or not info.usable:
+            continue
+        found |= dict.fromkeys(entry.path for entry in info.header.attachments)
+        with LogFile.open(env, info.path) as log:
+            data = b"".join(segment for _, segment in log.segments())
+        core.feed(data, 0, 0, True)
+        while core.run() != END:
+            if core.record[:1] and core.record[0] in (T.CREATE_DB, T.ATTACH_DB):
+                found[database_path(decode(core.record))] = None
+    return list(found)
+
+
+class _Restart:
+    """One recovery in place."""
+
+    def __init__(
+        self, env: Env, settings: Settings, sequence: LogSequence, inputs: Inputs, plan: Plan
+    ) -> None:
+        self._env, self._settings, self._sequence = env, settings, sequence
+        self._options = Options(budget=settings.cache_size)
+        self._targets: list[Target] = []
+        for candidate in inputs.databases:
+            store = OverlayStore.over(env, candidate.path, settings.folder)
+            self._targets.append(Target(store.header.db_signature, store))
+        setting = setting_for(env, inputs, plan, self._options, self._create)
+        self._run = Run(env, plan, self._targets, self._options, setting, NoWatch())
+        self._plan = plan
+
+    def _create(self, path: str, header: DatabaseHeader) -> Store:
+        return OverlayStore(self._env, None, header, path, self._settings.folder)
+
+    def run(self) -> Restarted:
+        """Redo, undo, write."""
+        try:
+            return self._recover()
+        finally:
+            for target in self._targets:
+                target.store.close()
+
+    def _recover(self) -> Restarted:
+        if self._plan.logs:
+            self._run.redo()
+        self._run.check_end()
+        done = self._run.done
+        result = Restarted(
+            [t.store.path for t in self._targets], done.first, done.last, done.records
+        )
+        context = self._continue_log()
+        if self._run.replay.ended:
+            self._write_through()
+            last = self._sequence.logs[self._sequence.highest]
+            write_closed_checkpoint(context, position_number(_closing(self._env, last.path)))
+        else:
+            result.undone = self._undo(context)
+        context.log.close()
+        return result
+
+    def _continue_log(self) -> Context:
+        """Open the stream for writing behind its end."""
+        context = Context(self._env, self._settings, self._run.replay.core)
+        last = self._sequence.logs[self._sequence.highest]
+        assert last.header is not None
+        context.files.adopt(last.header)
+        with LogFile.open(self._env, last.path) as log:
+            scan = log.scan()
+        context.log.attachments = lambda: [self._entry(t) for t in self._attached()]
+        generation = last.header.generation
+        if last.is_current:
+            context.log.continue_stream(generation, scan.end.sector, scan.checksum)
+        else:
+            context.log.begin_generation(generation + 1, scan.checksum)
+        return context
+
+    def _attached(self) -> list[Target]:
+        attached = self._run.replay.databases.attached.values()
+        return [target for target in attached if target.outcome == Outcome.NOW]
+
+    @staticmethod
+    def _entry(target: Target) -> Attachment:
+        header = target.header
+        counters = header.dbtime, header.objid_last
+        return attachment_of(target.dbid, header, counters, LogPosition(), target.store.path)
+
+    def _undo(self, context: Context) -> int:
+        """Roll back what is open, logged, and close the stream (6.6)."""
+        begun = context.journal.note(encode(T.RECOVERY_UNDO2, time=context.now()))
+        databases = {}
+        for target in self._attached():
+            dbtime, objid = context.core.counters(target.dbid)
+            database = OpenDatabase(context, target.dbid, target.store, LogPosition())
+            database.dbtime, database.objid_last = dbtime, objid
+            databases[target.dbid] = database
+            context.cache.adopt_dirty(target.dbid, begun)
+        undone = sum(
+            self._roll_back(context, databases, *open_session)
+            for open_session in context.core.open_sessions()
+        )
+        Cleaner(context, Session(context, INTERNAL_SESSION)).run()
+        mark = context.journal.note(encode(T.SHUTDOWN_MARK))
+        context.log.flush()
+        for database in databases.values():
+            database.mark_clean(mark)
+        self._write_through()
+        position = LogPosition.unpack(begun.to_bytes(8, "little"))
+        record = encode(T.RECOVERY_QUIT2, position=position, time=context.now())
+        closed = context.journal.note(record)
+        context.log.flush()
+        write_closed_checkpoint(context, closed)
+        return undone
+
+    def _roll_back(
+        self, context: Context, databases: dict[int, OpenDatabase], procid: int, level: int,
+        trx: int, versions: list[Version],
+    ) -> int:  # fmt: skip
+        """Give an open session of the logs to the engine and let it roll back."""
+        session = Session(context, procid)
+        session.resume(level, trx)
+        count = 0
+        for version in in_order(versions):
+            if version.operation == PENDING:
+                raise RecoveryFailed(
+                    f"The before image of operation {version.rceid} was never logged",
+                    jet=Jet.errRollbackError,
+                )
+            database = databases.get(version.dbid)
+            if database is None:
+                continue
+            tree = database.tree_at(version.fdp)
+            data = b"" if version.unique else version.data
+            made = session.remember(
+                tree, (version.key, data), version.operation, version.rceid, version.image
+            )
+            made.level = version.level
+            made.delta, made.offset = version.delta, version.offset
+            if version.operation == REPLACE:
+                made.largest = len(version.image)
+            count += 1
+        while session.level:
+            session.rollback()
+        return count
+
+    def _write_through(self) -> None:
+        """Write what recovery made into the files, headers last."""
+        for target in self._targets:
+            if target.outcome == Outcome.NOW or self._run.replay.ended:
+                assert isinstance(target.store, OverlayStore)
+                _write_through(self._env, target.store)
+
+
+def _write_through(env: Env, overlay: OverlayStore) -> None:
+    header = overlay.header
+    if env.exists(overlay.path):
+        file = WorkStore.open_work(env, overlay.path)
+    else:
+        file = WorkStore.create(env, overlay.path, header)
+        env.sync_dir(overlay.path.rpartition("/")[0])
+    try:
+        file.extend(overlay.page_count)
+        for pgno in overlay.changed_pages:
+            file.file.pwrite(overlay.read_raw(pgno), (pgno + 1) * file.page_size)
+        file.write_header(header)
+    finally:
+        file.close()
