@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KERNELS := $(wildcard src/hotsplit/_native/*.pyx src/hotsplit/_native/*.h)
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint fuzz campaign bench errors clean
 
 $(VENV)/installed: pyproject.toml $(KERNELS)
 	$(PYTHON) -m venv $(VENV)
@@ -28,6 +28,18 @@ lint: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+fuzz: $(VENV)/dev ## look for crashes with damaged files for FUZZ_SECONDS (300)
+	$(BIN)/python -m fuzz.run
+
+campaign: $(VENV)/dev ## kill recovery at every change of a file, run it again, compare
+	FAULTS=all $(BIN)/python -m pytest -n auto tests/ese/recovery/test_faults.py
+
+bench: $(VENV)/dev ## all benchmarks; the figures go to docs/performance.md
+	$(BIN)/python -m bench.run
+
+errors: $(VENV)/installed ## write docs/errors.md anew
+	$(BIN)/python -m hotsplit.errors > docs/errors.md
 
 clean:
 	rm -rf $(VENV) build src/hotsplit/_native/*.c src/hotsplit/_native/*.so src/*.egg-info

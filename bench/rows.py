@@ -2,16 +2,14 @@
 
 Of each database the table with the most rows is read again and again until half a second is over,
 one without tagged columns if there is any. The median of five rounds counts.
-Run: ``python bench/rows.py DATABASE...`` (or the example that comes with the package).
+Run: ``python -m bench.rows DATABASE...`` (or the example that comes with the package).
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.resources
 import statistics
 import sys
-import tarfile
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,13 +20,13 @@ from pathlib import Path
 import pyesedb
 from dissect.database.ese import ESE
 
+from bench.common import Row, example
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.export import RowWriter
 
 _ROUNDS, _SECONDS = 5, 0.5
-Row = tuple[str, float, str]
 
 
 def rate(work: Callable[[], int]) -> float:
@@ -110,23 +108,16 @@ def run(sources: list[Path] | None = None) -> list[Row]:
     """Return (what, figure, unit) rows for some databases."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as scratch:
-        for source in sources or [_example(Path(scratch))]:
+        for source in sources or [example(Path(scratch)) / "test.edb"]:
             path = str(source)
             name, count = largest(path)
             for label, reader in READERS.items():
                 figure = rate(partial(reader, path, name))
-                rows.append((f"rows of {name} ({count}): {label}", figure, "rows/s"))
-            rows.append(("open a database", 1e6 / rate(partial(open_only, path)), "µs"))
+                rows.append(Row(f"rows of {name} ({count}): {label}", figure, "rows/s"))
+            rows.append(Row("open a database", 1e6 / rate(partial(open_only, path)), "µs"))
     return rows
 
 
-def _example(folder: Path) -> Path:
-    archive = importlib.resources.files("hotsplit") / "example" / "hotsplit.tar.xz"
-    with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:xz") as tar:
-        tar.extractall(folder, filter="data")
-    return next(folder.rglob("*.edb"))
-
-
 if __name__ == "__main__":
-    for what, value, unit in run([Path(name) for name in sys.argv[1:]]):
-        print(f"{what:80} {value:12,.0f} {unit}")
+    for row in run([Path(name) for name in sys.argv[1:]]):
+        print(f"{row.what:80} {row.figure:12,.0f} {row.unit}")

@@ -1,21 +1,19 @@
-"""Speed of verify beside a plain read of the same warm file, for each page size.
+"""Verify beside a plain read of the same warm file, one core.
 
-The file is grown from the pages of a real database, stamped for their new places. Each pair of
-runs is made side by side, so that a noisy machine slows both; the median of five counts.
-Run: ``python bench/verify.py DATABASE...`` (or the example that comes with the package).
+The file is grown from the pages of a real database, stamped for their new places, for every page
+size at hand.
+Run: ``python -m bench.verify DATABASE...`` (or the example that comes with the package).
 """
 
 from __future__ import annotations
 
-import importlib.resources
 import statistics
 import sys
-import tarfile
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.common import Row, example, rounds, seconds, vector
 from hotsplit.ese.check.databasescan import BATCH, scan_database
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import OsEnv
@@ -23,33 +21,44 @@ from hotsplit.ese.format.checksum import stamp
 from hotsplit.report import Reporter
 
 FILE_SIZE = 500 * 10**6
-RUNS = 5
-Row = tuple[str, float, str]
+ROUNDS = 5
+_VECTORS = ("crash-p8192-mid", "crash-p16384-mid", "crash-p32768-mid")
 
 
 def run(sources: list[Path] | None = None) -> list[Row]:
-    """Return (what, figure, unit) rows for databases grown from `sources`."""
+    """Return speeds and their ratio for databases grown from `sources`."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as scratch:
-        for source in sources or [_example(Path(scratch))]:
+        for source in sources or _sources(Path(scratch)):
             big = Path(scratch) / "big.edb"
             size = _grow(source, big)
-            read, verify = _side_by_side(big, _read, _verify)
+            figures = rounds(ROUNDS, _speed(_read, big), _speed(_verify, big))
             big.unlink()
+            read, verify = map(statistics.median, zip(*figures, strict=True))
+            ratio = statistics.median(b / a for a, b in figures)
             label = f"{size // 1024} KB pages"
             rows += [
-                (f"plain read, {label}", read, "GB/s"),
-                (f"verify, {label}", verify, "GB/s"),
-                (f"verify / plain read, {label}", 100 * verify / read, "%"),
+                Row(f"plain read, {label}", read, "GB/s"),
+                Row(f"verify, {label}", verify, "GB/s", "at least 2"),
+                Row(f"  verify of a plain read, {label}", 100 * ratio, "%", "at least 80"),
             ]
     return rows
 
 
-def _example(folder: Path) -> Path:
-    archive = importlib.resources.files("hotsplit") / "example" / "hotsplit.tar.xz"
-    with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:xz") as tar:
-        tar.extractall(folder, filter="data")
-    return next(folder.rglob("*.edb"))
+def _sources(scratch: Path) -> list[Path]:
+    """Return a database of each page size that there is here."""
+    folders = [folder for name in _VECTORS if (folder := vector(name)) is not None]
+    return [example(scratch) / "test.edb", *(folder / "crash" / "test.edb" for folder in folders)]
+
+
+def _speed(call: Callable[[Path], int], path: Path) -> Callable[[], float]:
+    """Return a call that tells the speed of `call` in GB/s."""
+
+    def speed() -> float:
+        size = path.stat().st_size
+        return size / 1e9 / seconds(lambda: call(path))
+
+    return speed
 
 
 def _grow(source: Path, target: Path) -> int:
@@ -87,18 +96,6 @@ def _verify(path: Path) -> int:
     return result.bytes
 
 
-def _side_by_side(path: Path, *calls: Callable[[Path], int]) -> list[float]:
-    """Return the median speed of each call in GB/s, after one run to warm up."""
-    speeds: list[list[float]] = [[] for _ in calls]
-    for number in range(RUNS + 1):
-        for call, found in zip(calls, speeds, strict=True):
-            begun = time.perf_counter()
-            size = call(path)
-            if number:
-                found.append(size / 1e9 / (time.perf_counter() - begun))
-    return [statistics.median(found) for found in speeds]
-
-
 if __name__ == "__main__":
-    for what, figure, unit in run([Path(name) for name in sys.argv[1:]]):
-        print(f"{what:<40} {figure:8.1f} {unit}")
+    for row in run([Path(name) for name in sys.argv[1:]]):
+        print(f"{row.what:<40} {row.figure:8.1f} {row.unit}")

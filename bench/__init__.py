@@ -1,0 +1,1 @@
+"""Benchmarks: every module here that has `run() -> list[Row]` is one (see `bench.common`)."""
