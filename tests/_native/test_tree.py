@@ -40,6 +40,9 @@ def test_the_first_node_not_below_is_found(
         assert form.find(page, key, None) == (below, key in nodes)
     for i, (key, data) in enumerate(ordered):
         assert form.node(page, i)[:2] == (key, data)
+    assert form.count(page) == len(ordered)
+    part = form.nodes(page, len(ordered) // 3, len(ordered))
+    assert [(key, data) for key, data, _ in part] == ordered[len(ordered) // 3 :]
     with pytest.raises(ValueError):
         form.node(page, len(ordered))
 

@@ -15,6 +15,8 @@ cdef extern from "node.h" nogil:
         const uint8_t *suffix
         const uint8_t *data
         uint32_t suffix_size
+    uint32_t hs_count(const uint8_t *p)
+    uint32_t hs_reserved(const uint8_t *p)
     const char *hs_read_node(uint8_t *page, uint32_t size, uint32_t iline, hs_node *n)
     const char *hs_prefix(const uint8_t *p, uint32_t size, const uint8_t **prefix, uint32_t *length)
     const char *hs_find_node(uint8_t *p, uint32_t size, const uint8_t *key, uint32_t key_size,
@@ -66,6 +68,29 @@ def node(bytearray page not None, i):
     memcpy(PyBytes_AS_STRING(key), n.prefix, n.shared)
     memcpy(PyBytes_AS_STRING(key) + n.shared, n.suffix, n.suffix_size)
     return key, n.data[:n.data_size], n.flags
+
+
+def nodes(bytearray page not None, uint32_t first, uint32_t last):
+    cdef hs_node n
+    cdef bytes key
+    cdef uint32_t i, size = _size(page)
+    cdef list found = []
+    for i in range(first, last):
+        _ok(hs_read_node(<uint8_t *>PyByteArray_AS_STRING(page), size, i, &n))
+        key = PyBytes_FromStringAndSize(NULL, n.shared + n.suffix_size)
+        memcpy(PyBytes_AS_STRING(key), n.prefix, n.shared)
+        memcpy(PyBytes_AS_STRING(key) + n.shared, n.suffix, n.suffix_size)
+        found.append((key, n.data[:n.data_size], n.flags))
+    return found
+
+
+def count(bytearray page not None):
+    cdef const uint8_t *p = <const uint8_t *>PyByteArray_AS_STRING(page)
+    cdef uint32_t lines, first
+    _size(page)
+    lines = hs_count(p)
+    first = hs_reserved(p)
+    return lines - first if lines > first else 0
 
 
 def shared(bytearray page not None, bytes key not None):

@@ -20,7 +20,8 @@ def _first(page: bytearray) -> int:
     return max(1, page[35] >> 4 & 7)
 
 
-def _nodes(page: bytearray) -> int:
+def count(page: bytearray) -> int:
+    """Return the number of nodes."""
     return max(0, (page[34] | (page[35] & 0xF) << 8) - _first(page))
 
 
@@ -46,12 +47,17 @@ def node(page: bytearray, i: int) -> tuple[bytes, bytes, int]:
     return prefix[:shared_size] + line[at + 2 : end], line[end:], flags
 
 
+def nodes(page: bytearray, first: int, last: int) -> list[tuple[bytes, bytes, int]]:
+    """Return (key, data, flags) of nodes `first` to `last` - 1."""
+    return [node(page, i) for i in range(first, last)]
+
+
 def find(page: bytearray, key: bytes, data: bytes | None) -> tuple[int, bool]:
     """Return the first node that is not below (key, data), and whether it is that very one.
 
     data: None where keys alone are in order (unique trees).
     """
-    low, high, exact = 0, _nodes(page), False
+    low, high, exact = 0, count(page), False
     while low < high:
         middle = (low + high) // 2
         found, content, _ = node(page, middle)
@@ -66,7 +72,7 @@ def find(page: bytearray, key: bytes, data: bytes | None) -> tuple[int, bool]:
 
 def child(page: bytearray, mark: bytes) -> tuple[int, int]:
     """Return (node, page number) of the child below which a bookmark belongs."""
-    low, high = 0, _nodes(page) - 1
+    low, high = 0, count(page) - 1
     if high < 0:
         raise ValueError("an internal page has no children")
     while low < high:
