@@ -14,12 +14,14 @@ from hotsplit.ese.format.basics import NO_SIGNATURE, BackupInfo, LogPosition, Lo
 from hotsplit.ese.format.header import MAGIC, VERSION, DatabaseHeader, DbState
 from hotsplit.ese.format.logrecord import LogRecord
 from hotsplit.ese.format.recordparts import database_path, extended_to, reattached
+from hotsplit.ese.format.recordtable import RecordType
 from hotsplit.ese.recovery.attach import Claim, Outcome, check_range, decide_attach, decide_create
 from hotsplit.ese.recovery.core import Core
 from hotsplit.ese.recovery.pages import PageAccess, position_number
 from hotsplit.ese.recovery.store import Store
 
 _FIRST_UPDATE = 0x14  # update-major that a new database has until SetDbVersion
+_KEEPS_RESIZES = 110, 240  # first format revision whose header keeps the last resize
 _DATABASE_FILE = 1
 _LAST_PAGE = 0xFFFF_FFFF
 _BACKUP_UPDATE = 4
@@ -148,24 +150,38 @@ class Databases:
             target.header.last_reattach = here
             target.header.last_reattach_time = self._setting.now()
 
-    def extend(self, record: LogRecord) -> None:
+    def extend(self, record: LogRecord, here: LogPosition) -> None:
         """ExtendDB: grow the file."""
         dbid, last = extended_to(record)
         target = self.replayed(dbid)
         if target is not None:
             target.store.extend(last)
+            target.header.extend_count += 1
+            target.header.extend_time = self._setting.now()
+            _note_resize(target.header, here)
 
     def shrink(self, record: LogRecord, here: LogPosition) -> None:
-        """ShrinkDB: cut the file, unless it was resized after this record already (6.7)."""
+        """ShrinkDB: cut the file, unless it was resized after this record already (6.7).
+
+        Headers of older formats do not tell: there it waits until the required range is passed.
+        """
         target = self.replayed(record.dbid)
         if target is None:
             return
-        last, count = record.pgno_last, target.store.page_count
+        header, last = target.header, record.pgno_last
+        if record.type == RecordType.SHRINK_DB3:
+            self._core.note(record.dbid, record.dbtime, 0)
+        count = target.store.page_count
         self._pages.drop(record.dbid, last + 1, max(count, last + record.cpg_shrunk))
-        in_range = here.generation <= target.header.gen_max_required
-        resized = target.header.last_resize
-        if not in_range or (resized != LogPosition() and resized < here):
+        if header.last_resize != LogPosition():
+            is_due = header.last_resize <= here
+        else:
+            is_due = here.generation > header.gen_max_required
+        if is_due:
             target.store.shrink(last)
+            header.shrink_count += 1
+            header.shrink_time = self._setting.now()
+            _note_resize(header, here)
 
     def trim(self, record: LogRecord, here: LogPosition) -> None:
         """TrimDB: pages become zero; in the required range they may have got a new use already."""
@@ -227,8 +243,8 @@ class Databases:
         header.gen_min_required = header.gen_max_required = header.gen_max_committed = 0
         header.gen_min_consistent = header.gen_recovering = 0
         header.pre_redo_min_consistent = header.pre_redo_min_required = 0
-        if header.last_resize != LogPosition():
-            header.last_resize = position
+        header.gen_max_required_time = header.gen_max_create_time = LogTime()
+        _note_resize(header, position)
         self._end_backup(header)
         target.store.write_header(header)
         target.reason = "recovered"
@@ -281,6 +297,11 @@ class Databases:
             raise DatabaseMismatch(
                 f"The logs use a database that cannot be recovered with them: {reason}", file=path
             )
+
+
+def _note_resize(header: DatabaseHeader, here: LogPosition) -> None:
+    if (header.update_major, header.update_minor) >= _KEEPS_RESIZES:
+        header.last_resize = here
 
 
 def _name(path: str) -> str:

@@ -188,7 +188,7 @@ _STREAM: dict[int, Callable[[Replay, LogRecord], None]] = {
     T.ATTACH_DB: Replay._attach,
     T.DETACH_DB: Replay._detach,
     T.REATTACH: lambda replay, record: replay.databases.reattach(record, replay._here),
-    T.EXTEND_DB: lambda replay, record: replay.databases.extend(record),
+    T.EXTEND_DB: lambda replay, record: replay.databases.extend(record, replay._here),
     T.SHRINK_DB: lambda replay, record: replay.databases.shrink(record, replay._here),
     T.SHRINK_DB2: lambda replay, record: replay.databases.shrink(record, replay._here),
     T.SHRINK_DB3: lambda replay, record: replay.databases.shrink(record, replay._here),
