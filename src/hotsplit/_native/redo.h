@@ -534,7 +534,7 @@ static int hs_carry_out(hs_core *c)
             hs_commit(s, type == 9 ? 0 : r[3]);
         else if (type == 7)
             hs_rollback(s, r[3]);
-        else {
+        else if (type != 5 || s->known) {    /* a nested begin does not make a session known */
             hs_begin(s, r[3] & 15u, r[3] >> 4);
             if (type != 5)
                 s->trx = hs_get32(r + 4);

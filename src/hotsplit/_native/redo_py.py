@@ -396,7 +396,8 @@ class Core:
             return True
         if kind in (5, 8, 53):
             session = self._session(int.from_bytes(record[1:3], "little"))
-            session.begin(record[3] & 15, record[3] >> 4)
+            if kind != 5 or session.known:  # a nested begin does not make a session known
+                session.begin(record[3] & 15, record[3] >> 4)
             if kind != 5:
                 session.trx = int.from_bytes(record[4:8], "little")
             return True
