@@ -1,8 +1,9 @@
 """The pages in memory, and the rules under which they may go to disk.
 
 Write-ahead: a page is written only when the log is durable up to its last change, and when the
-before images of its uncommitted changes are in the log. Dirty pages are kept in the order in which
-they became dirty, so the oldest one, which holds the checkpoint back, is the first.
+before images of its uncommitted changes are in the log. Replay carries out only transactions whose
+begin it sees, so a dirty page holds the checkpoint back to where the oldest of the transactions began
+that changed it.
 
 Source: log specification 5.1, 6.5, 7.2.
 """
@@ -17,12 +18,13 @@ from hotsplit.ese.recovery.core import Core
 from hotsplit.ese.recovery.pages import PageAccess
 
 _BATCH = 64
+_NEVER = 1 << 64
 
 
 class Cache(PageAccess):
     """Pages of all databases of the instance.
 
-    position: of the record being applied, set by the journal. before_write: logs the before images
+    position: where the transaction began whose records are being applied. before_write: logs the before images
     of uncommitted changes in trees with these object ids, by dbid.
     written: count of page writes.
     """
@@ -38,9 +40,9 @@ class Cache(PageAccess):
     # What is dirty
 
     def touch(self, dbid: int, pgno: int) -> None:
-        """Note that the record at `position` changes a page."""
+        """Note that a page changes."""
         dirty = self._dirty[dbid]
-        if pgno not in dirty:
+        if dirty.get(pgno, _NEVER) > self.position:
             dirty[pgno] = self.position
 
     def changed(self, dbid: int, page: Page, dbtime: int) -> None:
@@ -68,8 +70,8 @@ class Cache(PageAccess):
         self._dirty.pop(dbid, None)
 
     def oldest(self) -> int | None:
-        """Return the position of the oldest change that is not on disk yet, None without one."""
-        firsts = (next(iter(dirty.values()), None) for dirty in self._dirty.values())
+        """Return from where on changes are not on disk yet, None if all are."""
+        firsts = (min(dirty.values(), default=None) for dirty in self._dirty.values())
         return min((first for first in firsts if first is not None), default=None)
 
     def dirty_count(self) -> int:
@@ -96,9 +98,10 @@ class Cache(PageAccess):
         for dbid, dirty in self._dirty.items():
             pages: list[int] = []
             for pgno, first in dirty.items():
-                if first >= position or len(pages) == most:
+                if len(pages) == most:
                     break
-                pages.append(pgno)
+                if first < position:
+                    pages.append(pgno)
             if pages:
                 self.write_out(dbid, pages)
                 found = True

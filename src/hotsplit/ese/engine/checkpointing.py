@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hotsplit.ese.engine.database import OpenDatabase
     from hotsplit.ese.engine.session import Session
 
+_LOOKS = 16  # how often in a checkpoint depth of log there is a look at what is due
+
 
 class Checkpointer:
     """The checkpoint of an instance. position: where replay would begin."""
@@ -31,11 +33,11 @@ class Checkpointer:
     ) -> None:
         self._context, self._databases, self._sessions = context, databases, sessions
         self.position = 0
-        self._advanced_to = 0
+        self._looked_at = 0
 
     def reset(self, position: int) -> None:
         """Begin with the checkpoint at `position`, before the logs of the stream say more."""
-        self.position = self._advanced_to = position
+        self.position = self._looked_at = position
         _write(self._context, self.position, self._context.log.attachments())
 
     def _distance(self, position: int) -> int:
@@ -56,6 +58,9 @@ class Checkpointer:
     def advance_if_due(self) -> None:
         """Clean old pages when the checkpoint lies too deep; move it once it is worth it."""
         depth = self._context.settings.checkpoint_depth
+        if self._distance(self._looked_at) < depth // _LOOKS:
+            return
+        self._looked_at = self._context.log.end
         oldest = self._context.cache.oldest()
         if oldest is not None and self._distance(oldest) > depth:
             end = self._context.log.end

@@ -42,7 +42,6 @@ class Journal:
     def apply(self, record: bytes, dbid: int, pgno: int) -> int:
         """Log and apply a record that changes one page, which is in memory, or makes pages."""
         position = self.log.append(record)
-        self.cache.position = position
         self._run(record, position)
         self.cache.touch(dbid, pgno)
         return position
@@ -51,7 +50,7 @@ class Journal:
         self, procid: int, dbid: int, dbtime: int, records: list[bytes], pages: list[int]
     ) -> None:
         """Log and carry out a structure change; `pages` are all that it touches."""
-        self.cache.position = self.log.append(_MACRO.pack(T.MACRO_BEGIN, procid, dbtime))
+        self.log.append(_MACRO.pack(T.MACRO_BEGIN, procid, dbtime))
         for record in records:
             self.log.append(record)
         content = struct.pack(f"<BI{len(pages)}I", dbid, len(pages), *pages)

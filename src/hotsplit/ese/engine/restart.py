@@ -203,6 +203,7 @@ class _Restart:
     def _undo(self, context: Context) -> int:
         """Roll back what is open, logged, and close the stream (6.6)."""
         begun = context.journal.note(encode(T.RECOVERY_UNDO2, time=context.now()))
+        context.cache.position = begun
         databases = {}
         for target in self._attached():
             dbtime, objid = context.core.counters(target.dbid)
@@ -233,7 +234,7 @@ class _Restart:
     ) -> int:  # fmt: skip
         """Give an open session of the logs to the engine and let it roll back."""
         session = Session(context, procid)
-        session.resume(level, trx)
+        session.resume(level, trx, context.cache.position)
         count = 0
         for version in in_order(versions):
             if version.operation == PENDING:

@@ -53,8 +53,9 @@ class Session:
 
     # Transactions
 
-    def resume(self, level: int, trx: int) -> None:
+    def resume(self, level: int, trx: int, begun_at: int) -> None:
         """Take over a transaction that the logs left open."""
+        self.begun_at = begun_at
         self.level = self._logged = level
         self.trx = trx
         self._transaction = self.context.versions.begin(self)
@@ -108,6 +109,8 @@ class Session:
             self.context.check()
             versions = self.transaction.versions
             target = self.level - 1
+            if self.begun_at is not None:
+                self.context.cache.position = self.begun_at
             while versions and versions[-1].level > target:
                 version = versions.pop()
                 version.tree.undo(self, version)
@@ -163,8 +166,9 @@ class Session:
     def prepare(self) -> None:
         """Log the beginning of the levels that are open, before the first change in them."""
         if self._logged == self.level:
-            if not self.level:
+            if self.begun_at is None:
                 raise InvalidUse("There is no transaction", jet=Jet.errNotInTransaction)
+            self.context.cache.position = self.begun_at
             return
         levels = self._logged | (self.level - self._logged) << 4
         if self._logged:
@@ -174,6 +178,7 @@ class Session:
             record = _BEGIN0.pack(T.BEGIN0, self.procid, levels, self.trx)
             self.begun_at = self.context.journal.session(record)
         self._logged = self.level
+        self.prepare()
 
     def remember(
         self, tree: Tree, bookmark: Bookmark, operation: int, rceid: int, image: bytes = b""
