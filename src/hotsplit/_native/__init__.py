@@ -12,7 +12,18 @@ import os
 from types import ModuleType
 
 CHOICE = os.environ.get("HOTSPLIT_KERNELS", "auto")
-NAMES = ("batch", "checksum", "compress", "jsonl", "lookup", "page", "record", "redo", "tree")
+NAMES = (
+    "batch",
+    "checksum",
+    "compress",
+    "integrity",
+    "jsonl",
+    "lookup",
+    "page",
+    "record",
+    "redo",
+    "tree",
+)
 
 
 class KernelsMissingError(ImportError):

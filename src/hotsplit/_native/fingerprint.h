@@ -74,4 +74,34 @@ static inline void hs_enter(hs_ledger *l, int side, uint64_t hash, uint64_t coun
         l->sums[bucket] += side == HS_ROWS ? count * hash : 0 - count * hash;
 }
 
+/* A word of 64 buckets: a bit each where the sides differ. `subset`: rows may lack entries. */
+static inline uint64_t hs_differing_word(const hs_ledger *l, uint64_t word, int subset)
+{
+    uint64_t bits = 0, rows, entries;
+    uint32_t i;
+    if (l->distinct) {
+        memcpy(&rows, l->bits[HS_ROWS] + 8 * word, 8);
+        memcpy(&entries, l->bits[HS_ENTRIES] + 8 * word, 8);
+        return subset ? entries & ~rows : entries ^ rows;
+    }
+    for (i = 0; i < 64; i++)
+        bits |= (uint64_t)(l->sums[64 * word + i] != 0) << i;
+    return bits;
+}
+
+/* Count the buckets that differ; mark the first `most` of them in `watched` unless it is NULL. */
+static uint64_t hs_differing(const hs_ledger *l, int subset, uint64_t most, uint8_t *watched)
+{
+    uint64_t word, words = (uint64_t)1 << (64 - l->shift) >> 6, bits, count = 0;
+    for (word = 0; word < words; word++) {
+        bits = hs_differing_word(l, word, subset);
+        for (; bits; bits &= bits - 1, count++)
+            if (watched && count < most) {
+                uint32_t bit = (uint32_t)__builtin_ctzll(bits);
+                watched[8 * word + bit / 8] |= (uint8_t)(1 << bit % 8);
+            }
+    }
+    return count;
+}
+
 #endif

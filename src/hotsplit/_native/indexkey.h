@@ -267,15 +267,18 @@ static int hs_make_key(const hs_index *x, const hs_source *from, const uint32_t 
                        uint32_t tuple_at, uint8_t *key, uint32_t *key_length, uint32_t *rolled)
 {
     uint32_t i, length = 0, most, made = 0;
-    int all_null = 1, first_null = 0, some_null = 0, out = 1, state;
+    int all_null = 1, first_null = 0, some_null = 0, out = 1, state, how;
     const uint8_t *data = NULL;
     for (i = 0; i < x->count; i++) {
         const hs_segment *s = &x->segments[i];
         int tuple = x->tuple_most && !i, room = made < x->key_most;
+        int needed = tuple || x->compare == HS_BY_KEY; /* else it only matters whether it is null */
         most = tuple ? 2 * (x->tuple_start + x->tuple_count * x->tuple_step + x->tuple_most)
                      : x->key_most;
-        state = hs_value(from, s, numbers[i], most, &data, &length);
-        if (state == HS_DAMAGED || (state == HS_VALUE && s->size && length && length != s->size))
+        state = needed ? hs_value(from, s, numbers[i], most, &data, &length)
+                       : hs_stored(from->record, s, numbers[i], &data, &length, &how);
+        if (state == HS_DAMAGED ||
+            (needed && state == HS_VALUE && s->size && length && length != s->size))
             return HS_UNKNOWN;
         if (s->id >= 256)
             out = out && numbers[i] > 1 && state == HS_NULL;

@@ -11,7 +11,7 @@ enum {
     HS_C_TAGS = 1, HS_C_LINE_END, HS_C_LINE_OVERLAP, HS_C_FREE, HS_C_UNCOMMITTED, HS_C_NO_LINES,
     HS_C_FLAGS_MIXED, HS_C_FLAGS_REPAIR, HS_C_FLAGS_PREINIT, HS_C_NODE, HS_C_NO_KEY, HS_C_NO_DATA,
     HS_C_OBJID, HS_C_DBTIME, HS_C_ROOT_FLAG, HS_C_KIND, HS_C_EMPTY_FLAG, HS_C_NOT_LEAF,
-    HS_C_IS_LEAF, HS_C_NO_CHILDREN, HS_C_CHILD_SIZE, HS_C_INTERNAL_FLAGS, HS_C_INTERNAL_ORDER,
+    HS_C_NO_CHILDREN, HS_C_CHILD_SIZE, HS_C_INTERNAL_FLAGS, HS_C_INTERNAL_ORDER,
     HS_C_INTERNAL_LINKS, HS_C_NULL_KEY, HS_C_ABOVE, HS_C_BELOW, HS_C_LAST_KEY, HS_C_PREVIOUS,
     HS_C_NEXT, HS_C_EMPTY_LEAF, HS_C_ORDER, HS_C_KEY_LENGTH, HS_C_PREFIX_LONG, HS_C_PREFIX_ONE
 };
@@ -233,7 +233,7 @@ static uint32_t hs_check_internal(hs_tree *t, hs_page *p, const uint8_t *data, u
         if (!code && n.length != 4)
             code = HS_C_CHILD_SIZE;
         if (code) {
-            hs_tree_report(t, code, pgno, (int32_t)i, n.length, length);
+            hs_tree_report(t, code, pgno, (int32_t)i, code == HS_C_CHILD_SIZE ? n.length : 0, 0);
             return 0;
         }
         if (n.flags & (HS_NODE_DELETED | HS_NODE_VERSION))
@@ -301,7 +301,7 @@ static void hs_check_nodes(hs_tree *t, const hs_page *p, uint32_t pgno, hs_bytes
         if (!code && !n.length)
             code = HS_C_NO_DATA;
         if (code) {
-            hs_tree_report(t, code, pgno, place.node, length, 0);
+            hs_tree_report(t, code, pgno, place.node, 0, 0);
             t->damaged = 1;
             return;
         }

@@ -1,8 +1,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-CODES: dict[str, int]
-
 Buffer = bytes | bytearray | memoryview
 Report = tuple[int, int, int, int, int]
 Place = tuple[int, int]
@@ -15,7 +13,7 @@ class Ledger:
     @property
     def counts(self) -> tuple[int, int]: ...
     def differing(self, subset: bool) -> int: ...
-    def watch(self, buckets: int, items: int, subset: bool) -> int: ...
+    def watch(self, buckets: int, items: int, subset: bool) -> None: ...
 
 class Rows:
     def __init__(

@@ -11,20 +11,6 @@ cdef extern from "integrity.h":
         HS_ROWS, HS_ENTRIES, HS_EXPANDED_MOST, HS_SEGMENTS, HS_KEY_MOST, HS_KEY_ROOM, HS_BY_KEY
         HS_N_FIXED_BINARY
         HS_NOTHING, HS_LIST, HS_RECORDS, HS_LV_NODES, HS_INDEX_ENTRIES
-        HS_C_TAGS, HS_C_LINE_END, HS_C_LINE_OVERLAP, HS_C_FREE, HS_C_UNCOMMITTED, HS_C_NO_LINES
-        HS_C_FLAGS_MIXED, HS_C_FLAGS_REPAIR, HS_C_FLAGS_PREINIT, HS_C_NODE, HS_C_NO_KEY
-        HS_C_NO_DATA, HS_C_OBJID, HS_C_DBTIME, HS_C_ROOT_FLAG, HS_C_KIND, HS_C_EMPTY_FLAG
-        HS_C_NOT_LEAF, HS_C_IS_LEAF, HS_C_NO_CHILDREN, HS_C_CHILD_SIZE, HS_C_INTERNAL_FLAGS
-        HS_C_INTERNAL_ORDER, HS_C_INTERNAL_LINKS, HS_C_NULL_KEY, HS_C_ABOVE, HS_C_BELOW
-        HS_C_LAST_KEY, HS_C_PREVIOUS, HS_C_NEXT, HS_C_EMPTY_LEAF, HS_C_ORDER, HS_C_KEY_LENGTH
-        HS_C_PREFIX_LONG, HS_C_PREFIX_ONE
-        HS_C_RECORD_SIZE, HS_C_FIXED_LAST, HS_C_FIXED_END, HS_C_FIXED_SIZE, HS_C_VAR_LAST
-        HS_C_VAR_ORDER, HS_C_VAR_NULL, HS_C_TAG_ARRAY, HS_C_TAG_ID, HS_C_TAG_NULL
-        HS_C_TAG_HEADER, HS_C_TAG_TWO, HS_C_TAG_MULTI, HS_C_TAG_LONG, HS_C_TAG_LID, HS_C_TAG_SIZE
-        HS_C_TAG_UNKNOWN, HS_C_TAG_KIND, HS_C_NOT_NULL, HS_C_KEY, HS_C_COMPRESSED, HS_C_BITMAP
-        HS_C_AUTOINCREMENT, HS_C_NO_LONG_VALUES
-        HS_C_LV_KEY, HS_C_LV_ROOT, HS_C_LV_NO_ROOT, HS_C_LV_OFFSET, HS_C_LV_GAP, HS_C_LV_SHORT
-        HS_C_LV_CHUNK, HS_C_LV_ORPHAN, HS_C_LV_HALF, HS_C_LV_EXPAND, HS_C_LV_WIDE
     ctypedef struct hs_place:
         uint32_t pgno
         int32_t node
@@ -39,6 +25,7 @@ cdef extern from "integrity.h":
         uint64_t counts[2]
         hs_found found
         void *to
+    uint64_t hs_differing(const hs_ledger *, int, uint64_t, uint8_t *)
     ctypedef struct hs_segment:
         uint32_t id, offset, size
         int derived, normal, descending, multi, must_be_null, callback
@@ -121,36 +108,6 @@ cdef extern from "integrity.h":
     void hs_finish_tree(hs_tree *)
     void hs_tree_lose(hs_tree *)
 
-CODES = {
-    "TAGS": HS_C_TAGS, "LINE_END": HS_C_LINE_END, "LINE_OVERLAP": HS_C_LINE_OVERLAP,
-    "FREE": HS_C_FREE, "UNCOMMITTED": HS_C_UNCOMMITTED, "NO_LINES": HS_C_NO_LINES,
-    "FLAGS_MIXED": HS_C_FLAGS_MIXED, "FLAGS_REPAIR": HS_C_FLAGS_REPAIR,
-    "FLAGS_PREINIT": HS_C_FLAGS_PREINIT, "NODE": HS_C_NODE, "NO_KEY": HS_C_NO_KEY,
-    "NO_DATA": HS_C_NO_DATA, "OBJID": HS_C_OBJID, "DBTIME": HS_C_DBTIME,
-    "ROOT_FLAG": HS_C_ROOT_FLAG, "KIND": HS_C_KIND, "EMPTY_FLAG": HS_C_EMPTY_FLAG,
-    "NOT_LEAF": HS_C_NOT_LEAF, "IS_LEAF": HS_C_IS_LEAF, "NO_CHILDREN": HS_C_NO_CHILDREN,
-    "CHILD_SIZE": HS_C_CHILD_SIZE, "INTERNAL_FLAGS": HS_C_INTERNAL_FLAGS,
-    "INTERNAL_ORDER": HS_C_INTERNAL_ORDER, "INTERNAL_LINKS": HS_C_INTERNAL_LINKS,
-    "NULL_KEY": HS_C_NULL_KEY, "ABOVE": HS_C_ABOVE, "BELOW": HS_C_BELOW,
-    "LAST_KEY": HS_C_LAST_KEY, "PREVIOUS": HS_C_PREVIOUS, "NEXT": HS_C_NEXT,
-    "EMPTY_LEAF": HS_C_EMPTY_LEAF, "ORDER": HS_C_ORDER, "KEY_LENGTH": HS_C_KEY_LENGTH,
-    "PREFIX_LONG": HS_C_PREFIX_LONG, "PREFIX_ONE": HS_C_PREFIX_ONE,
-    "RECORD_SIZE": HS_C_RECORD_SIZE, "FIXED_LAST": HS_C_FIXED_LAST,
-    "FIXED_END": HS_C_FIXED_END, "FIXED_SIZE": HS_C_FIXED_SIZE, "VAR_LAST": HS_C_VAR_LAST,
-    "VAR_ORDER": HS_C_VAR_ORDER, "VAR_NULL": HS_C_VAR_NULL, "TAG_ARRAY": HS_C_TAG_ARRAY,
-    "TAG_ID": HS_C_TAG_ID, "TAG_NULL": HS_C_TAG_NULL, "TAG_HEADER": HS_C_TAG_HEADER,
-    "TAG_TWO": HS_C_TAG_TWO, "TAG_MULTI": HS_C_TAG_MULTI, "TAG_LONG": HS_C_TAG_LONG,
-    "TAG_LID": HS_C_TAG_LID, "TAG_SIZE": HS_C_TAG_SIZE, "TAG_UNKNOWN": HS_C_TAG_UNKNOWN,
-    "TAG_KIND": HS_C_TAG_KIND, "NOT_NULL": HS_C_NOT_NULL, "KEY": HS_C_KEY,
-    "COMPRESSED": HS_C_COMPRESSED, "BITMAP": HS_C_BITMAP, "AUTOINCREMENT": HS_C_AUTOINCREMENT,
-    "NO_LONG_VALUES": HS_C_NO_LONG_VALUES,
-    "LV_KEY": HS_C_LV_KEY, "LV_ROOT": HS_C_LV_ROOT, "LV_NO_ROOT": HS_C_LV_NO_ROOT,
-    "LV_OFFSET": HS_C_LV_OFFSET, "LV_GAP": HS_C_LV_GAP, "LV_SHORT": HS_C_LV_SHORT,
-    "LV_CHUNK": HS_C_LV_CHUNK, "LV_ORPHAN": HS_C_LV_ORPHAN, "LV_HALF": HS_C_LV_HALF,
-    "LV_EXPAND": HS_C_LV_EXPAND, "LV_WIDE": HS_C_LV_WIDE,
-}
-
-
 _SIZES = ((1,), (1, 2, 4, 8), (2, 4, 8), (4, 8), (16,), (16,)) # of what is normalised as a number
 
 
@@ -183,7 +140,7 @@ cdef class Ledger:
 
     def __cinit__(self, int bits, bint distinct):
         cdef size_t buckets
-        if not 3 <= bits <= 32:
+        if not 6 <= bits <= 32:
             raise ValueError(f"2 to the {bits} buckets")
         buckets = <size_t>1 << bits
         self.bits = bits
@@ -222,33 +179,15 @@ cdef class Ledger:
         if item[2 + side] is None:
             item[2 + side] = place
 
-    cdef bint _differs(self, size_t bucket, bint subset) noexcept:
-        cdef uint8_t mask = <uint8_t>(1 << (bucket & 7))
-        cdef uint8_t rows, entries
-        if not self.c.distinct:
-            return self.c.sums[bucket] != 0
-        rows = self.c.bits[0][bucket >> 3] & mask
-        entries = self.c.bits[1][bucket >> 3] & mask
-        return rows != entries and (entries != 0 or not subset)
-
     def differing(self, bint subset):
-        cdef size_t bucket, count = 0
-        for bucket in range(<size_t>1 << self.bits):
-            count += self._differs(bucket, subset)
-        return count
+        return hs_differing(&self.c, subset, 0, NULL)
 
     def watch(self, uint64_t buckets, uint64_t items, bint subset):
-        cdef size_t bucket
-        cdef uint64_t count = 0
         self._watched = bytearray((<size_t>1 << self.bits) // 8)
         cdef uint8_t *bits = <uint8_t *><char *>self._watched
-        for bucket in range(<size_t>1 << self.bits):
-            if count < buckets and self._differs(bucket, subset):
-                bits[bucket >> 3] |= <uint8_t>(1 << (bucket & 7))
-                count += 1
+        hs_differing(&self.c, subset, buckets, bits)
         self._most = items
         self.c.watched = bits
-        return count
 
 
 cdef int _bytes_of(void *to, int separated, const uint8_t *data, uint32_t length, uint32_t most,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from hotsplit.ese.check.rowplan import LastIds
 from hotsplit.ese.format.catalogschema import CATALOG_COLUMNS, RowType
@@ -54,15 +54,22 @@ class CatalogRow:
         return int(self["Type"] or 0)
 
 
-class TableRows(NamedTuple):
+class TableRows:
     """All rows of one table, in the order of the catalog."""
 
-    objid: int
-    rows: list[CatalogRow]
+    def __init__(self, objid: int) -> None:
+        self.objid = objid
+        self.rows: list[CatalogRow] = []
+        self._by_type: dict[int, list[CatalogRow]] = {}
+
+    def add(self, row: CatalogRow) -> None:
+        """Take the next row."""
+        self.rows.append(row)
+        self._by_type.setdefault(row.type, []).append(row)
 
     def of_type(self, row_type: RowType) -> list[CatalogRow]:
         """Return the rows of one type."""
-        return [row for row in self.rows if row.type == row_type]
+        return self._by_type.get(row_type, [])
 
     @property
     def last_ids(self) -> LastIds:
@@ -123,7 +130,7 @@ class CatalogRows:
             if group is None or group.objid != objid:
                 if group is not None:
                     yield group
-                group = TableRows(objid, [])
-            group.rows.append(row)
+                group = TableRows(objid)
+            group.add(row)
         if group is not None:
             yield group

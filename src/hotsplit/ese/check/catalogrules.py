@@ -41,6 +41,11 @@ _INTEGERS = (Coltyp.LONG, Coltyp.CURRENCY, Coltyp.LONG_LONG,
              Coltyp.UNSIGNED_LONG, Coltyp.UNSIGNED_LONG_LONG)  # fmt: skip
 _FIXED_PLACES = {2: ("MSysObjects", CATALOG_ROOT), 3: ("MSysObjectsShadow", SHADOW_ROOT)}
 _OF_CATALOG = tuple(_FIXED_PLACES)
+# Plain numbers: a table can have 65,000 columns.
+_KNOWN_COLTYPS = frozenset(map(int, Coltyp))
+_MULTI_VALUED, _AUTOINCREMENT = int(ColumnFlag.MULTI_VALUED), int(ColumnFlag.AUTOINCREMENT)
+_VERSION, _ESCROW = int(ColumnFlag.VERSION), int(ColumnFlag.ESCROW)
+_COMPRESSED, _PRIMARY = int(ColumnFlag.COMPRESSED), int(IndexFlag.PRIMARY)
 
 
 class CatalogRules:
@@ -71,8 +76,10 @@ class CatalogRules:
         self._check_unique(group)
         self._check_template(first)
         self._check_columns(group)
+        own = {r.number("Id") for r in group.of_type(RowType.COLUMN) if r["ColtypOrPgnoFDP"]}
+        given = self.templates.get(as_text(first["TemplateTable"]), set())
         for row in group.of_type(RowType.INDEX):
-            self._check_index(group, row)
+            self._check_index(row, own, given)
         self._check_one_of_a_kind(group)
         return all(sound)
 
@@ -110,7 +117,7 @@ class CatalogRules:
         for row in group.rows:
             if row.type not in (RowType.INDEX, RowType.LONG_VALUE):
                 continue
-            primary = row.type == RowType.INDEX and row.number("Flags") & IndexFlag.PRIMARY
+            primary = row.type == RowType.INDEX and row.number("Flags") & _PRIMARY
             same = row.number("Id") == group.objid, row.number("ColtypOrPgnoFDP") == root
             if primary and not all(same):
                 self._breach("C40", row, "must have the table's object id and root page")
@@ -120,7 +127,7 @@ class CatalogRules:
     def _check_unique(self, group: TableRows) -> None:
         for row in group.rows:
             is_object = row.type in _OBJECT_TYPES
-            if row.type == RowType.INDEX and row.number("Flags") & IndexFlag.PRIMARY:
+            if row.type == RowType.INDEX and row.number("Flags") & _PRIMARY:
                 is_object = False
             if is_object:
                 self._take(self._objids, row, "Id", "object id")
@@ -148,9 +155,7 @@ class CatalogRules:
             seen.add_bad(number)
 
     def _check_one_of_a_kind(self, group: TableRows) -> None:
-        primary = [
-            row for row in group.of_type(RowType.INDEX) if row.number("Flags") & IndexFlag.PRIMARY
-        ]
+        primary = [row for row in group.of_type(RowType.INDEX) if row.number("Flags") & _PRIMARY]
         long_values = group.of_type(RowType.LONG_VALUE)
         callbacks = group.of_type(RowType.CALLBACK)
         for what, rows in (
@@ -184,7 +189,7 @@ class CatalogRules:
                 known.add(fid)
             for problem in _column_problems(row, fid, coltyp):
                 self._breach("C41", row, problem)
-            increments += bool(coltyp and row.number("Flags") & ColumnFlag.AUTOINCREMENT)
+            increments += bool(coltyp and row.number("Flags") & _AUTOINCREMENT)
             if fid < FIRST_VARIABLE and group.objid not in _OF_CATALOG:
                 end = self._check_offset(row, coltyp, end)
         if increments > 1:
@@ -201,7 +206,8 @@ class CatalogRules:
 
     # Indexes
 
-    def _check_index(self, group: TableRows, row: CatalogRow) -> None:
+    def _check_index(self, row: CatalogRow, own: set[int], given: set[int]) -> None:
+        """Check an index of a table with these columns of its own and of its template."""
         flags = row.number("Flags")
         try:
             key = parse_segments(row["KeyFldIDs"] or b"", flags)
@@ -212,8 +218,6 @@ class CatalogRules:
             return
         if not 1 <= len(key) <= _SEGMENTS_MOST or len(conditions) > _SEGMENTS_MOST:
             self._breach("C42", row, f"{len(key)} key segments, {len(conditions)} conditions")
-        own = {r.number("Id") for r in group.of_type(RowType.COLUMN) if r["ColtypOrPgnoFDP"]}
-        given = self.templates.get(as_text(group.rows[0]["TemplateTable"]), set())
         for segment in (*key, *conditions):
             if not _is_known(segment, own, given):
                 self._breach("C42", row, f"there is no column {segment.column_id}")
@@ -228,9 +232,9 @@ class CatalogRules:
         checks = (
             (key_most > self._key_most, f"keys of {key_most} bytes"),
             (var_most > key_most, f"segments of {var_most} bytes, keys of {key_most}"),
-            (bool(flags & IndexFlag.PRIMARY) and not flags & IndexFlag.UNIQUE, "not unique"),
+            (bool(flags & _PRIMARY) and not flags & IndexFlag.UNIQUE, "not unique"),
             (
-                bool(flags & IndexFlag.PRIMARY) and (tuples or conditional),
+                bool(flags & _PRIMARY) and (tuples or conditional),
                 "not every row has a key",
             ),
         )
@@ -246,7 +250,7 @@ def _is_known(segment: Segment, own: set[int], given: set[int]) -> bool:
 def _column_problems(row: CatalogRow, fid: int, coltyp: int) -> list[str]:
     if not coltyp:
         return []  # deleted
-    if coltyp not in list(Coltyp):
+    if coltyp not in _KNOWN_COLTYPS:
         return [f"unknown type {coltyp}"]
     flags, size = row.number("Flags"), row.number("SpaceUsage")
     fixed, tagged, is_long = fid < FIRST_VARIABLE, fid >= FIRST_TAGGED, coltyp in LONG_TYPES
@@ -256,10 +260,10 @@ def _column_problems(row: CatalogRow, fid: int, coltyp: int) -> list[str]:
         (is_long and not tagged, "a long value must be tagged"),
         (not fixed and not tagged and not short, "only text and binary columns can be variable"),
         (fixed and short and not 1 <= size <= _SHORT_MOST, f"a fixed column of {size} bytes"),
-        (flags & ColumnFlag.MULTI_VALUED and not tagged, "a multi-valued column must be tagged"),
-        (flags & ColumnFlag.AUTOINCREMENT and coltyp not in _INTEGERS, "autoincrement, no integer"),
-        (flags & ColumnFlag.VERSION and coltyp != Coltyp.LONG, "a version column must be Long"),
-        (flags & ColumnFlag.ESCROW and not countable, "escrow, but not fixed of 4 or 8 bytes"),
-        (flags & ColumnFlag.COMPRESSED and not is_long, "only long values are compressed"),
+        (flags & _MULTI_VALUED and not tagged, "a multi-valued column must be tagged"),
+        (flags & _AUTOINCREMENT and coltyp not in _INTEGERS, "autoincrement, no integer"),
+        (flags & _VERSION and coltyp != Coltyp.LONG, "a version column must be Long"),
+        (flags & _ESCROW and not countable, "escrow, but not fixed of 4 or 8 bytes"),
+        (flags & _COMPRESSED and not is_long, "only long values are compressed"),
     )
     return [text for broken, text in rules if broken]

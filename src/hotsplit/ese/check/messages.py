@@ -5,9 +5,7 @@ In the texts `a` and `b` are the two numbers that come with a code.
 
 from __future__ import annotations
 
-from hotsplit import _native
-
-_kernel = _native.load("integrity")
+from hotsplit._native.integrity_codes import Code
 
 _TEXTS: dict[str, tuple[str, str]] = {
     "TAGS": ("P13", "the tag array ({a} tags) overlaps the data"),
@@ -28,7 +26,6 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "KIND": ("T18a", "the flags of the tree's kind are {a:#x}, not {b:#x}"),
     "EMPTY_FLAG": ("T18b", "the page is flagged as freed"),
     "NOT_LEAF": ("T20", "the page is no leaf, but its parent says so"),
-    "IS_LEAF": ("T20", "the page is a leaf, but its parent does not say so"),
     "NO_CHILDREN": ("T21", "an internal page has no children"),
     "CHILD_SIZE": ("T21", "a child pointer has {a} bytes"),
     "INTERNAL_FLAGS": ("T21", "a node of an internal page is flagged as deleted or versioned"),
@@ -85,16 +82,8 @@ _TEXTS: dict[str, tuple[str, str]] = {
     "LV_WIDE": ("L58", "long value {a:#x} has a wide id"),
 }
 
-_BY_CODE: dict[int, tuple[str, str]] = {_kernel.CODES[name]: text for name, text in _TEXTS.items()}
-
 
 def explain(code: int, a: int, b: int) -> tuple[str, str]:
     """Return (rule id, message) of one report of the kernel."""
-    rule, text = _BY_CODE[code]
+    rule, text = _TEXTS[Code(code).name]
     return rule, text.format(a=a, b=b)
-
-
-def code(name: str) -> int:
-    """Return the kernel's code of that name."""
-    value: int = _kernel.CODES[name]
-    return value

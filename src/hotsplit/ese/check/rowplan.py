@@ -59,7 +59,7 @@ class Compare(IntEnum):
     """Some entries a row: that the row has any, and that the entry's row exists."""
 
 
-_NORMAL = {
+_NORMAL: dict[int, Normal] = {
     Coltyp.BIT: Normal.BIT,
     Coltyp.UNSIGNED_BYTE: Normal.UNSIGNED,
     Coltyp.UNSIGNED_SHORT: Normal.UNSIGNED,
@@ -237,8 +237,4 @@ def _normal(column: ColumnDef, index: IndexDef) -> Normal:
         return Normal.GUID_NET if index.flags & IndexFlag.DOT_NET_GUID else Normal.GUID
     if column.coltyp in (Coltyp.BINARY, *LONG_TYPES):
         return Normal.FIXED_BINARY if column.is_fixed else Normal.BINARY
-    return _NORMAL.get(Coltyp(column.coltyp), Normal.BINARY) if _is_known(column) else Normal.BINARY
-
-
-def _is_known(column: ColumnDef) -> bool:
-    return column.coltyp in list(Coltyp)
+    return _NORMAL.get(column.coltyp, Normal.BINARY)
