@@ -15,6 +15,7 @@ from hotsplit.errors import HotsplitError, KernelsUnavailable
 _COMMANDS = {
     "inspect": "inspect_cmd",
     "verify": "verify_cmd",
+    "check": "check_cmd",
     "logs": "logs_cmd",
     "assess": "assess_cmd",
     "recover": "recover_cmd",
