@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
+from hotsplit.errors import RecoveryFailed
 from hotsplit.ese.format.diff import new_data
 from hotsplit.ese.format.logrecord import LINE_MASK, LogRecord
 from hotsplit.ese.format.page import Node, Page, PageFlag
@@ -18,7 +19,16 @@ from hotsplit.ese.recovery.pages import PageAccess
 _SPACE_HEADER = struct.Struct("<IIII")
 _MULTIPLE, _NON_UNIQUE = 1, 2
 _SPLIT_BUFFER = bytes(16)
+_LAST_PAGE = 0xFFFF_FFFF
 Extent = tuple[int, int]  # last page, number of pages
+
+
+def _last_of(first: int, count: int) -> int:
+    """Return the last page of an extent. Raises RecoveryFailed (-1852) if there is no such."""
+    last = first + count - 1
+    if count < 0 or not 0 <= last <= _LAST_PAGE:
+        raise RecoveryFailed(f"A record speaks of {count} pages from page {first} on")
+    return last
 
 
 def _extent_nodes(extents: list[Extent]) -> list[Node]:
@@ -52,11 +62,8 @@ def _header_flags(page_flags: int) -> int:
 
 def create_multiple_extent(pages: PageAccess, record: LogRecord) -> None:
     """CreateMultipleExtentFDP: root and both space trees of a tree with its own extents."""
-    last, count, flags = (
-        record.pgno + record.cpg_primary - 1,
-        record.cpg_primary,
-        record.page_flags,
-    )
+    count, flags = record.cpg_primary, record.page_flags
+    last = _last_of(record.pgno, count)
     _space_root(pages, record, record.pgno_ae, flags, [(last, count - 3)])
     _space_root(pages, record, record.pgno_oe, flags, [(last, count)])
     header = (count, record.pgno_parent, _MULTIPLE | _header_flags(flags), record.pgno_oe)
@@ -66,6 +73,7 @@ def create_multiple_extent(pages: PageAccess, record: LogRecord) -> None:
 def create_single_extent(pages: PageAccess, record: LogRecord) -> None:
     """CreateSingleExtentFDP: root of a small tree, free pages in a bit map."""
     count, flags = record.cpg_primary, record.page_flags
+    _last_of(record.pgno, count)
     available = 0xFFFF_FFFF if count > 32 else (1 << max(0, count - 1)) - 1
     header = (count, record.pgno_parent, _header_flags(flags), available)
     _root(pages, record, flags, _SPACE_HEADER.pack(*header))
@@ -91,7 +99,7 @@ def convert(pages: PageAccess, record: LogRecord) -> None:
     """ConvertFDP2: a single-extent tree gets a second extent and space trees in it."""
     dbid, pgno = record.dbid, record.pgno
     count, more = record.cpg_primary, record.cpg_secondary
-    last, last_more = pgno + count - 1, record.pgno_secondary + more - 1
+    last, last_more = _last_of(pgno, count), _last_of(record.pgno_secondary, more)
     has_map = record.type == T.CONVERT_FDP2
     bits = record.available if has_map else 0
     flags = record.page_flags if has_map else 0
