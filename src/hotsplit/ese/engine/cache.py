@@ -2,8 +2,8 @@
 
 Write-ahead: a page is written only when the log is durable up to its last change, and when the
 before images of its uncommitted changes are in the log. Replay carries out only transactions whose
-begin it sees, so a dirty page holds the checkpoint back to where the oldest of the transactions began
-that changed it.
+begin it sees, so a dirty page holds the checkpoint back to where the oldest of those transactions
+began that changed it.
 
 Source: log specification 5.1, 6.5, 7.2.
 """
@@ -24,8 +24,8 @@ _NEVER = 1 << 64
 class Cache(PageAccess):
     """Pages of all databases of the instance.
 
-    position: where the transaction began whose records are being applied. before_write: logs the before images
-    of uncommitted changes in trees with these object ids, by dbid.
+    position: where the transaction began whose records are being applied.
+    before_write: logs the before images of uncommitted changes in trees with these object ids.
     written: count of page writes.
     """
 

@@ -62,6 +62,12 @@ _FIRST_LOCALE_ROWS = (
     (_CONSISTENT, 1, "MSysLocalesConsistent"),
 )  # fmt: skip
 
+SORT_VERSION = bytes.fromhex("0f0206000f020600")
+SORT_ID = bytes.fromhex("01000000ee575c1e00b4d0000bb1e11e")
+"""The sort that Unicode keys are made by: that of Windows 8 to 10 for en-US."""
+
+_LOCALE_KEY = "LocaleName=en-US,SortID=00000001-57ee-1e5c-00b4-d0000bb1e11e,Ver=6020f0006020f"
+
 Row = dict[str, Any]
 
 
@@ -192,14 +198,25 @@ class CatalogWriter:
         row = table_row(name, tree.objid, root, 0, flags, density)
         self.add(session, row)
 
+    def count_locale(self, session: Session, change: int) -> None:
+        """Count an index over Unicode text."""
+        key = _locale_key(_LOCALE_KEY)
+        if self._locales.get(session, key) is None:
+            self._add_locale(session, _CONSISTENT, 0, _LOCALE_KEY)
+        self._locales.add(session, key, change, _LOCALE_COLUMNS[1].offset)
+
     def _add_locale(self, session: Session, kind: int, value: int, name: str) -> None:
         content = (name + "\0").encode("utf-16-le")
         row: Row = {"Type": kind, "iValue": value, "Key": content}
-        key = keys.segment(_LOCALE_COLUMNS[2], content, 0, 255, 256)
+        key = _locale_key(name)
         session.begin()
         record = encode_record(_LOCALE_COLUMNS, row, self._large)
         self._locales.insert(session, key, record)
         session.commit()
+
+
+def _locale_key(name: str) -> bytes:
+    return keys.segment(_LOCALE_COLUMNS[2], (name + "\0").encode("utf-16-le"), 0, 255, 256)
 
 
 def _expect(found: int, wanted: int) -> None:

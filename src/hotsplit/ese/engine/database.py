@@ -5,18 +5,27 @@ Source: log specification 4.12, 6.8, 7.7; format specification 1.4, 1.5.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
+from hotsplit.ese.engine.catalog import CatalogWriter
 from hotsplit.ese.engine.context import Context
+from hotsplit.ese.engine.longvalues import LongValueTree
+from hotsplit.ese.engine.schemachange import create_long_values
 from hotsplit.ese.engine.space import DATABASE_ROOT, extension
+from hotsplit.ese.engine.tablestate import TableState
 from hotsplit.ese.engine.tree import Tree
 from hotsplit.ese.format.attachments import UTF16_NAMES, Attachment
 from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition, LogTime, Signature
+from hotsplit.ese.format.catalogschema import TableFlag
 from hotsplit.ese.format.header import MAGIC, VERSION, DatabaseHeader, DbState
 from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.format.space import Extent
+from hotsplit.ese.read.catalog import Catalog
+from hotsplit.ese.read.pages import CachedPages
 from hotsplit.ese.recovery.pages import position_number, position_of
 from hotsplit.ese.recovery.store import Store
+from hotsplit.report import Reporter
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.session import Session
@@ -44,6 +53,7 @@ class OpenDatabase:
         self.dbtime = store.header.dbtime
         self.objid_last = store.header.objid_last
         self._trees: dict[int, Tree] = {}
+        self._tables: dict[str, TableState] = {}
         context.cache.attach(dbid)
         context.cache.stores[dbid] = store
         context.core.attach(dbid, position_number(store.header.attach), 0)
@@ -93,6 +103,49 @@ class OpenDatabase:
     def root(self) -> Tree:
         """The tree that owns all space of the database."""
         return self.tree(DATABASE_ROOT, DATABASE_ROOT)
+
+    # Tables
+
+    @functools.cached_property
+    def catalog(self) -> CatalogWriter:
+        """The system tables, for changes."""
+        return CatalogWriter(self)
+
+    def table_names(self) -> list[str]:
+        """Return the names of all tables but the engine's own."""
+        hidden = TableFlag.SYSTEM | TableFlag.DYNAMIC_SYSTEM
+        entries = Catalog(CachedPages(_CachedSource(self)), Reporter()).entries()
+        return [entry.name for entry in entries.values() if not entry.flags & hidden]
+
+    def find_table(self, name: str) -> TableState | None:
+        """Return a table by its name, None if there is none."""
+        state = self._tables.get(name.casefold())
+        if state is not None:
+            return state
+        catalog = Catalog(CachedPages(_CachedSource(self)), Reporter())
+        for entry in catalog.entries().values():
+            if entry.name.casefold() == name.casefold():
+                state = TableState(self, catalog.table(entry))
+                self._tables[name.casefold()] = state
+                return state
+        return None
+
+    def adopt_table(self, state: TableState) -> None:
+        """Keep a table that was just made."""
+        self._tables[state.name.casefold()] = state
+
+    def forget_tables(self) -> None:
+        """Read definitions anew: a change of one was rolled back."""
+        for state in self._tables.values():
+            state.outdated = True
+        self._tables.clear()
+
+    def long_values_of(self, session: Session, state: TableState) -> LongValueTree:
+        """Return the tree of a table's long values, made at the first need."""
+        if state.long_values is None:
+            session.changes_schema_of(self)
+            return create_long_values(session, state)
+        return state.long_values
 
     def forget_tree(self, root: int) -> None:
         """The tree of a root page is no more."""
@@ -154,13 +207,7 @@ class OpenDatabase:
     def mark_clean(self, position: int) -> None:
         """Write all pages, then the header of a database that needs no log."""
         self.context.cache.flush(self.dbid)
-        header, now = self.header, self.context.now()
-        header.state = DbState.CLEAN_SHUTDOWN
-        header.consistent = header.detach = position_of(position)
-        header.consistent_time = header.detach_time = now
-        header.gen_min_required = header.gen_max_required = header.gen_max_committed = 0
-        header.gen_min_consistent = 0
-        header.gen_max_create_time = LogTime()
+        self.header.set_clean(position_of(position), self.context.now())
         self.write_header()
 
     def close(self) -> None:
@@ -186,6 +233,19 @@ def attachment_of(
     positions = header.attach, consistent
     name = path_bytes(path)
     return Attachment(dbid, UTF16_NAMES, *counters, 0, *positions, header.db_signature, name)
+
+
+class _CachedSource:
+    """Pages of a database in use, for the readers of files."""
+
+    def __init__(self, database: OpenDatabase) -> None:
+        self._database = database
+        self.page_size = database.context.settings.page_size
+        self.header = database.header
+
+    def read_page(self, pgno: int, /) -> bytes:
+        """Return a page as it is now."""
+        return bytes(self._database.context.cache.load(self._database.dbid, pgno))
 
 
 def path_bytes(path: str) -> bytes:

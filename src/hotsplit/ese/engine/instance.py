@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import Self
 
 from hotsplit.errors import InvalidUse, Jet, TargetExists
-from hotsplit.ese.engine.catalog import CatalogWriter
 from hotsplit.ese.engine.checkpointing import Checkpointer
 from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
@@ -193,7 +192,7 @@ class Instance:
 
     def _fill(self, database: OpenDatabase, position: int) -> None:
         """Make what every database has."""
-        context, catalog = self.context, CatalogWriter(database)
+        context, catalog = self.context, database.catalog
         database.extend_file(FIRST_PAGES)
         catalog.create(self.internal, FIRST_PAGES)
         context.journal.note(

@@ -24,20 +24,27 @@ _KEY_CHANGE, _DELETE_NODE, _EMPTIED = 1, 2, 4
 
 
 def discard(tree: Tree, session: Session, key: bytes, data: bytes = b"") -> None:
-    """Remove a node for good; a page that holds no other node goes too."""
+    """Remove a node for good; a page that holds no other node goes too.
+
+    A leaf that is its parent's only child stays, with the node flagged as deleted: without it the
+    parent would be empty, and separators on other levels would not fit any more.
+    """
     session.prepare()
     path = tree.path(key, data)
     leaf = Page(path[-1].page, path[-1].pgno)
     if leaf.is_root or leaf.node_count > 1:
         tree.remove(session, key, data)
-        return
-    freed = _empty_tree(tree, session, path) if _is_last(path) else _unlink(tree, session, path)
-    for pgno in freed:
+    elif all(Page(step.page).node_count == 1 for step in path[:-1]):
+        _give_back(tree, session, _empty_tree(tree, session, path))
+    elif Page(path[-2].page).node_count > 1:
+        _give_back(tree, session, [_unlink(tree, session, path)])
+    elif not leaf.node(0).is_deleted:
+        tree.flag(session, key, data)
+
+
+def _give_back(tree: Tree, session: Session, pages: list[int]) -> None:
+    for pgno in pages:
         tree.space.free(session, pgno, 1)
-
-
-def _is_last(path: list[Step]) -> bool:
-    return all(Page(step.page).node_count == 1 for step in path[:-1])
 
 
 def _fields(tree: Tree, session: Session, dbtime: int) -> dict[str, int]:
@@ -65,8 +72,8 @@ def _empty_tree(tree: Tree, session: Session, path: list[Step]) -> list[int]:
     return [page.number for page in pages]
 
 
-def _unlink(tree: Tree, session: Session, path: list[Step]) -> list[int]:
-    """Take an empty leaf out of the tree, and the pages above it that only led to it."""
+def _unlink(tree: Tree, session: Session, path: list[Step]) -> int:
+    """Take an empty leaf out of the tree; return its number."""
     database = tree.database
     dbtime = database.tick()
     common = _fields(tree, session, dbtime)
@@ -76,49 +83,35 @@ def _unlink(tree: Tree, session: Session, path: list[Step]) -> list[int]:
     right, left = (
         Page(tree.page(pgno), pgno) if pgno else None for pgno in (leaf.next, leaf.previous)
     )
+    # Pages further up that repeat the separator removed get the one in front of it.
+    new_last = parent.node(path[-2].line - 1).key if len(above) > 1 else b""
     made.append(
         encode(
             T.MERGE2, pgno=leaf.number, dbtime_before=leaf.dbtime,
             pgno_right=leaf.next, dbtime_right_before=right.dbtime if right else NO_DBTIME,
             pgno_left=leaf.previous, dbtime_left_before=left.dbtime if left else NO_DBTIME,
             pgno_parent=parent.number, dbtime_parent_before=parent.dbtime,
-            merge_type=_EMPTY_PAGE, merge_flags=_EMPTIED, parent_key=_new_last_key(above),
-            **common,
+            merge_type=_EMPTY_PAGE, merge_flags=_EMPTIED, parent_key=new_last, **common,
         )
     )  # fmt: skip
-    freed = [step.pgno for step, flags in above if flags == _EMPTIED] + [leaf.number]
     touched = [step.pgno for step, _ in above]
     touched += [page.number for page in (leaf, left, right) if page is not None]
     database.context.journal.macro(session.procid, database.dbid, dbtime, made, touched)
-    return freed
+    return leaf.number
 
 
 def _above(path: list[Step]) -> list[tuple[Step, int]]:
-    """Return the internal pages that change, root first, with what happens to each.
-
-    Pages with one child go with it; the page above them loses a node; if that was its last one, the
-    separators that are equal to its key change, too, further up.
-    """
-    parents = path[:-1]
-    losing = max(i for i, step in enumerate(parents) if Page(step.page).node_count > 1)
-    changes = [(step, _EMPTIED) for step in parents[losing + 1 :]]
-    changes.insert(0, (parents[losing], _DELETE_NODE))
-    page = Page(parents[losing].page)
-    last = parents[losing].line == page.node_count - 1
-    if last and page.node(parents[losing].line).key:
-        for step in reversed(parents[:losing]):
-            changes.insert(0, (step, _KEY_CHANGE))
-            if step.line < Page(step.page).node_count - 1:
-                break
+    """Return the internal pages that change, root first, with what happens to each."""
+    *parents, parent = path[:-1]
+    changes = [(parent, _DELETE_NODE)]
+    page = Page(parent.page)
+    if parent.line < page.node_count - 1 or not page.node(parent.line).key:
+        return changes
+    for step in reversed(parents):
+        changes.insert(0, (step, _KEY_CHANGE))
+        if step.line < Page(step.page).node_count - 1:
+            break
     return changes
-
-
-def _new_last_key(above: list[tuple[Step, int]]) -> bytes:
-    """The separator that takes the place of the one removed, where pages above repeat it."""
-    if above[0][1] != _KEY_CHANGE:
-        return b""
-    losing = next(step for step, flags in above if flags == _DELETE_NODE)
-    return Page(losing.page).node(losing.line - 1).key
 
 
 def _upper(step: Step, flags: int, common: dict[str, int]) -> bytes:

@@ -17,13 +17,14 @@ from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.database import OpenDatabase, attachment_of
 from hotsplit.ese.engine.log.segments import unfinished_write
+from hotsplit.ese.engine.pagejournal import PageJournal
 from hotsplit.ese.engine.session import INTERNAL_SESSION, Session
 from hotsplit.ese.engine.settings import SEGMENT, Settings
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.logsequence import LogSequence
 from hotsplit.ese.format.attachments import Attachment
-from hotsplit.ese.format.basics import LogPosition
+from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition
 from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.format.logrecord import decode, encode
 from hotsplit.ese.format.recordparts import database_path
@@ -32,7 +33,7 @@ from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.attach import Outcome
 from hotsplit.ese.recovery.core import END, PENDING, REPLACE, Core, Version
 from hotsplit.ese.recovery.databases import Target
-from hotsplit.ese.recovery.events import NoWatch
+from hotsplit.ese.recovery.events import NoWatch, Watch
 from hotsplit.ese.recovery.inputs import Inputs, find_inputs
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.overlay import OverlayStore
@@ -40,7 +41,7 @@ from hotsplit.ese.recovery.pages import position_number
 from hotsplit.ese.recovery.plan import Plan, make_plan
 from hotsplit.ese.recovery.recover import setting_for
 from hotsplit.ese.recovery.run import Run
-from hotsplit.ese.recovery.store import Store, WorkStore
+from hotsplit.ese.recovery.store import Store
 from hotsplit.ese.recovery.undo import in_order
 
 
@@ -60,9 +61,11 @@ def restart(env: Env, settings: Settings) -> Restarted | None:
 
     Returns None if they were. Raises HotsplitError; the databases are then as they were.
     """
+    journal = PageJournal(env, settings.folder, settings.base)
+    interrupted = take_up(env, journal)
     sequence = LogSequence.find(env, [settings.folder], settings.base)
-    _cut_unfinished_write(env, sequence)
-    if _is_closed(env, sequence):
+    cut_unfinished_write(env, sequence)
+    if not interrupted and _is_closed(env, sequence):
         return None
     paths = [path for path in _logged_paths(env, sequence, settings) if env.exists(path)]
     inputs = find_inputs(env, [*paths, settings.folder], [settings.folder], settings.base)
@@ -70,10 +73,18 @@ def restart(env: Env, settings: Settings) -> Restarted | None:
     plan = make_plan(env, inputs, Options(budget=settings.cache_size))
     if plan.error is not None:
         raise plan.error
-    return _Restart(env, settings, sequence, inputs, plan).run()
+    return Restart(env, settings, sequence, inputs, plan).run()
 
 
-def _cut_unfinished_write(env: Env, sequence: LogSequence) -> None:
+def take_up(env: Env, journal: PageJournal) -> bool:
+    """Finish what an interrupted recovery in place had begun; tell whether there was one."""
+    if not journal.exists:
+        return False
+    journal.carry_out()
+    return True
+
+
+def cut_unfinished_write(env: Env, sequence: LogSequence) -> None:
     """Clear what an interrupted last write left in the current log."""
     current = sequence.current
     if current is None or current.header is None or not current.usable:
@@ -129,21 +140,30 @@ def _logged_paths(env: Env, sequence: LogSequence, settings: Settings) -> list[s
     return list(found)
 
 
-class _Restart:
+class Restart:
     """One recovery in place."""
 
     def __init__(
-        self, env: Env, settings: Settings, sequence: LogSequence, inputs: Inputs, plan: Plan
+        self,
+        env: Env,
+        settings: Settings,
+        sequence: LogSequence,
+        inputs: Inputs,
+        plan: Plan,
+        options: Options | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self._env, self._settings, self._sequence = env, settings, sequence
-        self._options = Options(budget=settings.cache_size)
+        self._options = options or Options(budget=settings.cache_size)
         self._targets: list[Target] = []
         for candidate in inputs.databases:
             store = OverlayStore.over(env, candidate.path, settings.folder)
             self._targets.append(Target(store.header.db_signature, store))
         setting = setting_for(env, inputs, plan, self._options, self._create)
-        self._run = Run(env, plan, self._targets, self._options, setting, NoWatch())
+        self._run = Run(env, plan, self._targets, self._options, setting, watch or NoWatch())
         self._plan = plan
+        self._journal = PageJournal(env, settings.folder, settings.base)
+        self.done = self._run.done
 
     def _create(self, path: str, header: DatabaseHeader) -> Store:
         return OverlayStore(self._env, None, header, path, self._settings.folder)
@@ -160,10 +180,12 @@ class _Restart:
         if self._plan.logs:
             self._run.redo()
         self._run.check_end()
-        done = self._run.done
+        done, core = self._run.done, self._run.replay.core
+        done.records, done.volume = core.records, core.volume
         result = Restarted(
             [t.store.path for t in self._targets], done.first, done.last, done.records
         )
+        self._journal.begin()
         context = self._continue_log()
         if self._run.replay.ended:
             self._write_through()
@@ -172,6 +194,7 @@ class _Restart:
         else:
             result.undone = self._undo(context)
         context.log.close()
+        self._journal.remove()
         return result
 
     def _continue_log(self) -> Context:
@@ -179,7 +202,7 @@ class _Restart:
         context = Context(self._env, self._settings, self._run.replay.core)
         last = self._sequence.logs[self._sequence.highest]
         assert last.header is not None
-        context.files.adopt(last.header)
+        context.files.adopt(last.header, self._sequence.digits, self._sequence.extension)
         with LogFile.open(self._env, last.path) as log:
             scan = log.scan()
         context.log.attachments = lambda: [self._entry(t) for t in self._attached()]
@@ -260,24 +283,14 @@ class _Restart:
         return count
 
     def _write_through(self) -> None:
-        """Write what recovery made into the files, headers last."""
+        """Write what recovery made into the files, by way of the journal."""
+        written = []
         for target in self._targets:
             if target.outcome == Outcome.NOW or self._run.replay.ended:
                 assert isinstance(target.store, OverlayStore)
-                _write_through(self._env, target.store)
-
-
-def _write_through(env: Env, overlay: OverlayStore) -> None:
-    header = overlay.header
-    if env.exists(overlay.path):
-        file = WorkStore.open_work(env, overlay.path)
-    else:
-        file = WorkStore.create(env, overlay.path, header)
-        env.sync_dir(overlay.path.rpartition("/")[0])
-    try:
-        file.extend(overlay.page_count)
-        for pgno in overlay.changed_pages:
-            file.file.pwrite(overlay.read_raw(pgno), (pgno + 1) * file.page_size)
-        file.write_header(header)
-    finally:
-        file.close()
+                header = target.store.header
+                # A flush map made for the file as it was does not fit any more.
+                header.header_flush_signature = header.flush_map_signature = NO_SIGNATURE
+                written.append(target.store)
+        self._journal.write(written)
+        self._journal.carry_out()

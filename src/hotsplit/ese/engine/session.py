@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from hotsplit.errors import InvalidUse, Jet
+from hotsplit.errors import InvalidUse, Jet, ObjectNotFound
 from hotsplit.ese.engine.context import Context
+from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schemachange import add_column, create_index, create_table
+from hotsplit.ese.engine.table import Table
 from hotsplit.ese.engine.tree import Tree
 from hotsplit.ese.engine.versions import Bookmark, Transaction, Version
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.core import INSERT
+
+if TYPE_CHECKING:
+    from hotsplit.ese.engine.database import OpenDatabase
 
 _BEGIN0 = struct.Struct("<BHBI")
 _BEGIN = struct.Struct("<BHB")
@@ -32,20 +38,22 @@ class Session:
     """One user of the instance; not to be used by two threads at a time.
 
     level: nesting depth, 0 outside a transaction. trx: number of the transaction.
+    changes: count of changes of nodes, undone ones too: what was read before one may be outdated.
     """
 
     def __init__(self, context: Context, procid: int) -> None:
         self.context = context
         self.procid = procid
         self.level = 0
-        self.trx = 0
+        self.trx = self.changes = 0
         self.begun_at: int | None = None
         self._logged = 0
         self._transaction: Transaction | None = None
+        self._schemas: dict[OpenDatabase, None] = {}
         self.on_close: Callable[[Session], None] = lambda _: None
 
     @property
-    def transaction(self) -> Transaction:
+    def current(self) -> Transaction:
         """The open transaction. Raises InvalidUse (-1054) outside of one."""
         if self._transaction is None:
             raise InvalidUse("There is no transaction", jet=Jet.errNotInTransaction)
@@ -78,7 +86,7 @@ class Session:
         """
         with self.context.lock:
             self.context.check()
-            transaction = self.transaction
+            transaction = self.current
             if self.level > 1:
                 self._commit_nested()
                 return
@@ -98,7 +106,7 @@ class Session:
         if self._logged > self.level:
             self._logged = self.level
             self.context.journal.session(_BEGIN.pack(T.COMMIT, self.procid, self.level))
-        for version in reversed(self.transaction.versions):
+        for version in reversed(self.current.versions):
             if version.level <= self.level:
                 break
             version.level = self.level
@@ -107,7 +115,8 @@ class Session:
         """Undo the innermost transaction."""
         with self.context.lock:
             self.context.check()
-            versions = self.transaction.versions
+            versions = self.current.versions
+            self.changes += 1
             target = self.level - 1
             if self.begun_at is not None:
                 self.context.cache.position = self.begun_at
@@ -122,17 +131,20 @@ class Session:
                 self._logged = target
                 self.context.journal.session(_BEGIN.pack(T.ROLLBACK, self.procid, 1))
             self.level = target
+            for database in self._schemas:
+                database.forget_tables()
             if not target:
-                self.context.versions.end(self.transaction)
+                self.context.versions.end(self.current)
                 self._over()
 
     def _over(self) -> None:
         self.level = self._logged = 0
         self.begun_at = None
         self._transaction = None
+        self._schemas = {}
 
     @contextlib.contextmanager
-    def transaction_scope(self, *, lazy: bool = False) -> Iterator[None]:
+    def transaction(self, *, lazy: bool = False) -> Iterator[None]:
         """Begin a transaction; commit it at the end, or roll it back after an error."""
         self.begin()
         try:
@@ -141,6 +153,60 @@ class Session:
             self.rollback()
             raise
         self.commit(lazy=lazy)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Keep one view for what is read inside; nothing new where there is a transaction."""
+        if self.level:
+            yield
+            return
+        self.begin()
+        try:
+            yield
+        finally:
+            self.commit()
+
+    # Tables
+
+    def create_table(
+        self,
+        database: OpenDatabase,
+        name: str,
+        columns: Sequence[Column],
+        indexes: Sequence[Index] = (),
+        *,
+        pages: int = 1,
+    ) -> Table:
+        """Make a table. pages: of its first extent. Raises InvalidUse."""
+        with self.context.lock, self.transaction():
+            self.changes_schema_of(database)
+            state = create_table(self, database, name, columns, indexes, pages)
+            database.adopt_table(state)
+        return Table(self, state)
+
+    def create_index(self, table: Table, index: Index) -> None:
+        """Make a secondary index of a table. Raises InvalidUse, KeyDuplicate."""
+        with self.context.lock, self.transaction():
+            self.changes_schema_of(table.state.database)
+            create_index(self, table.state, index)
+
+    def add_column(self, table: Table, column: Column) -> None:
+        """Add a column to a table. Raises InvalidUse."""
+        with self.context.lock, self.transaction():
+            self.changes_schema_of(table.state.database)
+            add_column(self, table.state, column)
+
+    def open_table(self, database: OpenDatabase, name: str) -> Table:
+        """Return a table. Raises ObjectNotFound (-1305)."""
+        with self.context.lock:
+            state = database.find_table(name)
+        if state is None:
+            raise ObjectNotFound(f"There is no table {name}")
+        return Table(self, state)
+
+    def changes_schema_of(self, database: OpenDatabase) -> None:
+        """A rollback of this transaction makes what is known of tables outdated."""
+        self._schemas[database] = None
 
     def close(self) -> None:
         """End the session; an open transaction is rolled back."""
@@ -184,7 +250,8 @@ class Session:
         self, tree: Tree, bookmark: Bookmark, operation: int, rceid: int, image: bytes = b""
     ) -> Version:
         """Make a version of a change that was just carried out."""
-        transaction = self.transaction
+        transaction = self.current
+        self.changes += 1
         version = Version(transaction, tree, bookmark, operation, rceid, self.level, image)
         transaction.versions.append(version)
         tree.versions.setdefault(bookmark, []).append(version)

@@ -36,6 +36,10 @@ _LARGE_PAGE = 8192
 _DIFF_WORTH = 16  # a diff must save at least so many bytes
 
 
+Entry = tuple[bytes, bytes]
+"""Key and data of a node."""
+
+
 class Found(NamedTuple):
     """Where a bookmark is or would be. exact: the node at `line` has that bookmark."""
 
@@ -131,7 +135,7 @@ class Tree:
         deleted = bool(flags & _DELETED)
         chain = self.versions.get(self.bookmark(key, data)) if self.versions else None
         if chain:
-            content, deleted = seen(session.transaction, chain, content, deleted)
+            content, deleted = seen(session.current, chain, content, deleted)
         return None if deleted else content
 
     def scan(self, key: bytes = b"") -> Iterator[Node]:
@@ -149,6 +153,75 @@ class Tree:
             if page.is_root or not page.next:
                 return
             page, line = Page(self.page(page.next), page.next), 0
+
+    def last_key(self) -> bytes:
+        """Return the highest key in the tree, deleted nodes included; empty for an empty tree."""
+        page = self._last_leaf()
+        count = _kernel.count(page)
+        key: bytes = _kernel.node(page, count - 1)[0] if count else b""
+        return key
+
+    # Views
+
+    def entries_after(self, session: Session, mark: Bookmark, *, inclusive: bool) -> list[Entry]:
+        """Return nodes that the session sees, some of those that follow a bookmark, in order.
+
+        [] only at the end of the tree.
+        """
+        found = self.find(*mark)
+        page = found.page
+        first = found.line + (found.exact and not inclusive)
+        while True:
+            entries = self._seen(session, page, first, _kernel.count(page))
+            following = int.from_bytes(page[20:24], "little")
+            if entries or not following:
+                return entries
+            page, first = self.page(following), 0
+
+    def entries_before(self, session: Session, mark: Bookmark | None) -> list[Entry]:
+        """Return nodes that the session sees, some of those in front of a bookmark, in order.
+
+        mark: None for the end of the tree. [] only at the begin of the tree.
+        """
+        if mark is None:
+            page = self._last_leaf()
+            last = _kernel.count(page)
+        else:
+            found = self.find(*mark)
+            page, last = found.page, found.line
+        while True:
+            entries = self._seen(session, page, 0, last)
+            before = int.from_bytes(page[16:20], "little")
+            if entries or not before:
+                return entries
+            page = self.page(before)
+            last = _kernel.count(page)
+
+    def _last_leaf(self) -> bytearray:
+        page = self.page(self.root)
+        while not page[36] & _LEAF:
+            child = _kernel.node(page, _kernel.count(page) - 1)[1]
+            page = self.page(int.from_bytes(child, "little"))
+        return page
+
+    def _seen(self, session: Session, page: bytearray, first: int, last: int) -> list[Entry]:
+        """Return the nodes of a part of a leaf that the session sees."""
+        if first >= last:
+            return []
+        nodes = _kernel.nodes(page, first, last)
+        if not self.versions:
+            return [(key, data) for key, data, flags in nodes if not flags & _DELETED]
+        transaction = session.current
+        entries = []
+        for key, data, flags in nodes:
+            deleted = bool(flags & _DELETED)
+            if flags & NodeFlag.VERSION:
+                chain = self.versions.get((key, b"") if self.unique else (key, data))
+                if chain:
+                    data, deleted = seen(transaction, chain, data, deleted)
+            if not deleted:
+                entries.append((key, data))
+        return entries
 
     # Space on a page
 
@@ -228,7 +301,7 @@ class Tree:
         old = self.node(found)
         bookmark = self.bookmark(key, data)
         if not self.is_space:
-            check_conflict(session.transaction, self.versions.get(bookmark), INSERT)
+            check_conflict(session.current, self.versions.get(bookmark), INSERT)
         if not old.is_deleted:
             raise KeyDuplicate("There is a row with this key")
         context = self.database.context
@@ -322,7 +395,7 @@ class Tree:
             raise RecordNotFound("The row does not exist")
         node = self.node(found)
         if not self.is_space:
-            check_conflict(session.transaction, self.versions.get(bookmark), operation)
+            check_conflict(session.current, self.versions.get(bookmark), operation)
         if node.is_deleted:
             raise RecordNotFound("The row is deleted", jet=Jet.errRecordDeleted)
         return node
@@ -353,6 +426,14 @@ class Tree:
         self.database.context.journal.apply(record, self.database.dbid, found.pgno)
         version = session.remember(self, (key, b""), DELTA, rceid)
         version.delta, version.offset = value, offset
+
+    def flag(self, session: Session, key: bytes, data: bytes = b"") -> None:
+        """Flag a node as deleted without a version: for trees that have none."""
+        found = self.find(key, data)
+        record = records.flag_delete(
+            session, self.place, found.pgno, self._times(found.page), found.line, 0
+        )
+        self.database.context.journal.apply(record, self.database.dbid, found.pgno)
 
     def remove(self, session: Session, key: bytes, data: bytes = b"") -> None:
         """Take a node off its page for good; no view may hold it. The page stays, even empty."""

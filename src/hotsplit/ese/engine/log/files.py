@@ -37,6 +37,9 @@ class LogFiles:
         self.on_reserve: Callable[[], None] = lambda: None
         self._size = settings.log_sectors * SEGMENT
         self._circular_before = False
+        self._version: tuple[int, int, int, int] = LOG_VERSION
+        self._engine_version = ENGINE_VERSION
+        self._digits, self._extension = 8, "log"
 
     # Names
 
@@ -46,20 +49,22 @@ class LogFiles:
     @property
     def current_path(self) -> str:
         """The log being written."""
-        return self._path(file_name(self._settings.base))
+        return self._path(file_name(self._settings.base, extension=self._extension))
 
     @property
     def checkpoint_path(self) -> str:
         """The checkpoint file."""
-        return self._path(f"{self._settings.base}.chk")
+        ending = "chk" if self._extension == "log" else "jcp"
+        return self._path(f"{self._settings.base}.{ending}")
 
     def archive_path(self, generation: int) -> str:
         """The log of a closed generation."""
-        return self._path(file_name(self._settings.base, generation))
+        digits, extension = self._digits, self._extension
+        return self._path(file_name(self._settings.base, generation, digits, extension))
 
     @property
     def _tmp_path(self) -> str:
-        return self._path(f"{self._settings.base}tmp.log")
+        return self._path(f"{self._settings.base}tmp.{self._extension}")
 
     def _reserve_path(self, number: int) -> str:
         return self._path(f"{self._settings.base}res{number:05X}.jrs")
@@ -90,9 +95,11 @@ class LogFiles:
         """Open the current log for writing."""
         return self._env.open(self.current_path, "write")
 
-    def adopt(self, header: LogHeader) -> None:
-        """Continue the stream of the current log, whose header was read."""
+    def adopt(self, header: LogHeader, digits: int = 8, extension: str = "log") -> None:
+        """Continue the stream of a log whose header was read, in its format and style of names."""
         self.signature, self.created = header.signature, header.created
+        self._version, self._engine_version = header.version, header.engine_version
+        self._digits, self._extension = digits, extension
         self._circular_before = bool(header.flags & CIRCULAR_BEFORE)
 
     def begin(
@@ -126,8 +133,8 @@ class LogFiles:
         header.sector_size, header.header_sectors = SEGMENT, HEADER_SIZE // SEGMENT
         header.file_sectors = self._settings.log_sectors
         header.page_size_raw = self._settings.page_size
-        header.major, header.minor, header.update_major, header.update_minor = LOG_VERSION
-        header.engine_version = ENGINE_VERSION
+        header.major, header.minor, header.update_major, header.update_minor = self._version
+        header.engine_version = self._engine_version
         header.signature, header.parameters = self.signature, self._settings.parameters()
         self._circular_before |= self._settings.circular
         header.flags = CIRCULAR_NOW if self._settings.circular else 0

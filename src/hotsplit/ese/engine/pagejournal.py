@@ -1,0 +1,140 @@
+"""Pages on their way into databases in place, written down first: a torn write can be repeated.
+
+A page torn between two sectors can pass for one with a single wrong bit: the checksum cannot tell
+an odd number of flips of the same bit of a word from one flip. So recovery in place never
+overwrites a page that does not lie complete and durable in this journal.
+
+The file lies beside the logs while a recovery in place is under way, and only then. Complete, it is
+carried out again by whoever finds it; incomplete, no database has changed yet.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from hotsplit.ese.files.env import Env, File
+from hotsplit.ese.format.header import DatabaseHeader
+from hotsplit.ese.recovery.overlay import OverlayStore
+from hotsplit.ese.recovery.store import WorkStore
+
+_MAGIC = b"HSPJOUR1"
+_DATABASE = struct.Struct("<IIII")  # bytes of path, page size, pages that follow, pages of the file
+_PAGE = struct.Struct("<I")
+_END = struct.Struct("<8sI")
+_DONE = b"COMPLETE"
+_CHUNK = 1 << 20
+
+
+class _Part(NamedTuple):
+    """One database in the journal; `offset` is where its pages begin."""
+
+    path: str
+    header: bytes
+    pages: int
+    page_count: int
+    offset: int
+
+
+class PageJournal:
+    """The journal of the stream `base` in `folder`."""
+
+    def __init__(self, env: Env, folder: str, base: str) -> None:
+        self._env, self._folder = env, folder
+        self.path = f"{folder}/{base}.hotsplit-journal"
+
+    @property
+    def exists(self) -> bool:
+        """A recovery in place was begun and not finished."""
+        return self._env.exists(self.path)
+
+    def begin(self) -> None:
+        """Say that a recovery in place begins."""
+        if self.exists:
+            self._env.remove(self.path)
+        self._env.open(self.path, "create").close()
+        self._env.sync_dir(self._folder)
+
+    def write(self, stores: Iterable[OverlayStore]) -> None:
+        """Write down the changed pages and the headers of databases; durable on return."""
+        file = self._env.open(self.path, "write")
+        try:
+            crc = size = 0
+            for block in _blocks(stores):
+                file.pwrite(block, size)
+                crc, size = zlib.crc32(block, crc), size + len(block)
+            file.sync()
+            file.pwrite(_END.pack(_DONE, crc), size)
+            file.sync()
+        finally:
+            file.close()
+
+    def carry_out(self) -> None:
+        """Write all pages into their databases, headers last; does nothing if it is incomplete."""
+        file = self._env.open(self.path, "read")
+        try:
+            if _is_complete(file):
+                for part in _parts(file):
+                    self._write_database(file, part)
+        finally:
+            file.close()
+
+    def _write_database(self, file: File, part: _Part) -> None:
+        header = DatabaseHeader(part.header)
+        if self._env.exists(part.path):
+            store = WorkStore.open_work(self._env, part.path)
+        else:
+            store = WorkStore.create(self._env, part.path, header)
+            self._env.sync_dir(part.path.rpartition("/")[0])
+        try:
+            store.extend(part.page_count)
+            entry = _PAGE.size + len(part.header)
+            for number in range(part.pages):
+                data = file.pread(entry, part.offset + number * entry)
+                (pgno,) = _PAGE.unpack_from(data)
+                store.file.pwrite(data[_PAGE.size :], (pgno + 1) * store.page_size)
+            store.write_header(header)
+        finally:
+            store.close()
+
+    def remove(self) -> None:
+        """Say that the recovery in place is finished."""
+        self._env.remove(self.path)
+        self._env.sync_dir(self._folder)
+
+
+def _blocks(stores: Iterable[OverlayStore]) -> Iterator[bytes]:
+    yield _MAGIC
+    for store in stores:
+        path, changed = store.path.encode(), store.changed_pages
+        yield _DATABASE.pack(len(path), store.page_size, len(changed), store.page_count)
+        yield path
+        yield store.header.sealed()
+        for pgno in changed:
+            yield _PAGE.pack(pgno) + store.read_raw(pgno)
+
+
+def _is_complete(file: File) -> bool:
+    size = file.size() - _END.size
+    if size < len(_MAGIC):
+        return False
+    done, wanted = _END.unpack(file.pread(_END.size, size))
+    crc = 0
+    for offset in range(0, size, _CHUNK):
+        crc = zlib.crc32(file.pread(min(_CHUNK, size - offset), offset), crc)
+    return bool(done == _DONE and crc == wanted)
+
+
+def _parts(file: File) -> Iterator[_Part]:
+    """Yield the databases of a complete journal."""
+    offset, end = len(_MAGIC), file.size() - _END.size
+    while offset < end:
+        length, page_size, pages, count = _DATABASE.unpack(file.pread(_DATABASE.size, offset))
+        offset += _DATABASE.size
+        path = file.pread(length, offset).decode()
+        header = file.pread(page_size, offset + length)
+        offset += length + page_size
+        yield _Part(path, header, pages, count, offset)
+        offset += pages * (_PAGE.size + page_size)

@@ -1,0 +1,196 @@
+"""Rows taken apart and put together: what each column of a record holds, as stored bytes.
+
+Values become bytes and back by `hotsplit.ese.format`; here is what an update needs in between: the
+pieces of a record that it does not touch stay as they are, separated long values included.
+
+Source: format specification 7.1, 7.3 to 7.5.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from hotsplit.ese.format.columns import (
+    FIRST_VARIABLE,
+    TEXT_TYPES,
+    UTF16,
+    ColumnDef,
+    Scalar,
+    Value,
+    decode_value,
+    encode_value,
+)
+from hotsplit.ese.format.record import plain_instance
+from hotsplit.ese.format.taggedcolumns import (
+    Instance,
+    TaggedField,
+    build_fields,
+    join_instances,
+    parse_fields,
+    split_instances,
+)
+
+_HEAD = struct.Struct("<BBH")
+_NULL = 0x8000
+_LARGE_PAGE = 16384
+
+
+@dataclass
+class Pieces:
+    """A record taken apart: stored bytes by column id, None for NULL; no entry: not in the record.
+
+    tagged: the values of each tagged column, None for an explicit NULL.
+    """
+
+    fixed: dict[int, bytes | None] = field(default_factory=dict)
+    variable: dict[int, bytes | None] = field(default_factory=dict)
+    tagged: dict[int, list[Instance] | None] = field(default_factory=dict)
+
+    def set(self, column: ColumnDef, value: Value) -> None:
+        """Set a column; a long value stands in the record itself. Raises ValueError."""
+        if column.is_tagged:
+            if value is None:
+                self.tagged[column.id] = None if column.default_data is not None else []
+                return
+            several = value if isinstance(value, list) else [value]
+            self.tagged[column.id] = [Instance(encode_value(column, one)) for one in several]
+            return
+        if isinstance(value, list):
+            raise ValueError(f"{column.name}: only a tagged column can have several values")
+        data = None if value is None else encode_value(column, value)
+        if column.is_fixed:
+            self.fixed[column.id] = None if data is None else padded(column, data)
+        else:
+            self.variable[column.id] = data
+
+    def stored(self, column: ColumnDef) -> list[Instance] | None:
+        """Return the values of a column as stored, None for NULL; the default where it has one."""
+        if column.is_tagged:
+            if column.id in self.tagged:
+                return self.tagged[column.id] or None
+        else:
+            part = self.fixed if column.is_fixed else self.variable
+            if column.id in part:
+                data = part[column.id]
+                return None if data is None else [Instance(data)]
+        return None if column.default_data is None else [Instance(column.default_data)]
+
+
+def padded(column: ColumnDef, data: bytes) -> bytes:
+    """Return the bytes of a fixed column at its full size. Raises ValueError."""
+    if len(data) > column.stored_size:
+        raise ValueError(f"{column.name}: a value of {len(data)} bytes does not fit")
+    is_ansi = column.coltyp in TEXT_TYPES and column.code_page != UTF16
+    return data.ljust(column.stored_size, b" " if is_ansi else b"\0")
+
+
+class RowFormat:
+    """The columns of a table, and records of them. columns: of the table, in order of their ids."""
+
+    def __init__(self, columns: Sequence[ColumnDef], page_size: int) -> None:
+        self.columns = sorted(columns, key=lambda c: c.id)
+        self.by_name = {column.name: column for column in self.columns}
+        self.large = page_size >= _LARGE_PAGE
+        self._fixed = [c for c in self.columns if c.is_fixed]
+        self._by_id = {c.id: c for c in self.columns}
+
+    # Records
+
+    def split(self, record: bytes) -> Pieces:
+        """Take a record apart. Raises ValueError if it is damaged."""
+        pieces = Pieces()
+        fixed_last, var_last, var_start = _HEAD.unpack_from(record)
+        bitmap = record[var_start - (fixed_last + 7) // 8 : var_start]
+        for column in self._fixed:
+            if column.id <= fixed_last:
+                at = (column.id - 1) // 8
+                if bitmap[at] >> ((column.id - 1) % 8) & 1:
+                    pieces.fixed[column.id] = None
+                else:
+                    end = column.offset + column.stored_size
+                    pieces.fixed[column.id] = record[column.offset : end]
+        count = max(0, var_last - FIRST_VARIABLE + 1)
+        array = struct.unpack_from(f"<{count}H", record, var_start)
+        data_start, end = var_start + 2 * count, 0
+        for i, word in enumerate(array):
+            start, end = end, word & ~_NULL
+            data = record[data_start + start : data_start + end]
+            pieces.variable[FIRST_VARIABLE + i] = None if word & _NULL else data
+        for entry in parse_fields(record[data_start + end :], self.large):
+            found = None if entry.data is None else split_instances(entry.header, entry.data)
+            pieces.tagged[entry.id] = found
+        return pieces
+
+    def join(self, pieces: Pieces) -> bytes:
+        """Put a record together. Raises ValueError if it cannot hold its values."""
+        fixed_last, body = self._join_fixed(pieces)
+        array, area, last = bytearray(), bytearray(), FIRST_VARIABLE - 1
+        for fid in sorted(pieces.variable):
+            for gap in range(last + 1, fid):
+                array += self._variable_gap(gap, area)
+            data, last = pieces.variable[fid], fid
+            area += data or b""
+            array += struct.pack("<H", len(area) | (_NULL if data is None else 0))
+        tagged = [self._tagged(fid, found) for fid, found in pieces.tagged.items() if found != []]
+        head = _HEAD.pack(fixed_last, last, _HEAD.size + len(body))
+        return head + body + bytes(array + area) + build_fields(tagged, self.large)
+
+    def _variable_gap(self, fid: int, area: bytearray) -> bytes:
+        """A column in front of one that is there must be there, too: its default, or NULL."""
+        column = self._by_id.get(fid)
+        default = None if column is None else column.default_data
+        area += default or b""
+        return struct.pack("<H", len(area) | (_NULL if default is None else 0))
+
+    def _join_fixed(self, pieces: Pieces) -> tuple[int, bytes]:
+        last = max(pieces.fixed, default=0)
+        columns = [c for c in self._fixed if c.id <= last]
+        end = max((c.offset + c.stored_size for c in columns), default=_HEAD.size)
+        body = bytearray(end - _HEAD.size)
+        bitmap = bytearray(b"\xff" * ((last + 7) // 8))
+        for column in columns:
+            data = pieces.fixed.get(column.id, column.default_data)
+            if data is None:
+                continue
+            at = column.offset - _HEAD.size
+            body[at : at + column.stored_size] = padded(column, data)
+            bitmap[(column.id - 1) // 8] &= ~(1 << (column.id - 1) % 8)
+        return last, bytes(body + bitmap)
+
+    def _tagged(self, fid: int, found: list[Instance] | None) -> TaggedField:
+        if found is None:
+            return TaggedField(fid, False, 0, None)
+        column = self._by_id.get(fid)
+        header, data = join_instances(found, column is not None and column.is_long)
+        return TaggedField(fid, False, header, data)
+
+    # Values
+
+    def value(self, column: ColumnDef, found: list[Instance] | None, read: LongReader) -> Value:
+        """Return the value of a column. read: gives the bytes of a separated long value."""
+        if not found:
+            return None
+        values: list[Scalar] = [decode_value(column, plain(one, read)) for one in found]
+        return values if column.is_multi_valued or len(values) > 1 else values[0]
+
+
+class LongReader:
+    """Where separated long values come from."""
+
+    def read(self, lid: bytes, most: int | None = None) -> bytes:
+        """Return a long value by its id as records hold it, or its first `most` bytes."""
+        raise NotImplementedError
+
+
+def plain(instance: Instance, read: LongReader, most: int | None = None) -> bytes:
+    """Return the bytes of one value, wherever they are; of a separated one at most `most`."""
+    if instance.separated:
+        return read.read(instance.data, most)
+    return plain_instance(instance)
+
+
+def lids(pieces: Iterable[list[Instance] | None]) -> list[bytes]:
+    """Return the ids of all separated long values."""
+    return [one.data for found in pieces for one in found or () if one.separated]

@@ -1,0 +1,225 @@
+"""What tables are made of, as an application says it.
+
+Source: format specification 6.3, 6.5, 7.2, 7.3, 14.3.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hotsplit.errors import InvalidUse, Jet
+from hotsplit.ese.format.catalogschema import IndexFlag, KeySegment
+from hotsplit.ese.format.columns import (
+    FIRST_TAGGED,
+    FIRST_VARIABLE,
+    LONG_TYPES,
+    TEXT_TYPES,
+    UTF16,
+    Coltyp,
+    ColumnDef,
+    ColumnFlag,
+    Value,
+    encode_value,
+    type_size,
+)
+
+_MOST_NAME = 64
+_MOST_FIXED = _MOST_VARIABLE = 127
+_MOST_SEGMENTS = 16
+_INTRINSIC_MOST = 255
+_FIRST_OFFSET = 4
+_COUNTERS = (Coltyp.LONG, Coltyp.CURRENCY, Coltyp.LONG_LONG)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column to be made.
+
+    size: most bytes of text or binary values, 0 for what the type allows; a fixed column always has
+    that size. tagged: a value takes room only in rows that have it (long types always are).
+    multi_valued: a row may have several (tagged only). compressed: long values only.
+    code_page: of text, 1200 (UTF-16) or 1252. escrow: a fixed Long that `Table.add` changes.
+    version: a fixed Long that counts updates.
+    """
+
+    name: str
+    coltyp: Coltyp
+    size: int = 0
+    fixed: bool | None = None
+    tagged: bool = False
+    not_null: bool = False
+    default: Value = None
+    multi_valued: bool = False
+    compressed: bool = False
+    autoincrement: bool = False
+    escrow: bool = False
+    version: bool = False
+    code_page: int = UTF16
+
+    def flags(self) -> int:
+        """The column's flags in the catalog."""
+        wanted = (
+            (ColumnFlag.NOT_NULL, self.not_null),
+            (ColumnFlag.VERSION, self.version),
+            (ColumnFlag.AUTOINCREMENT, self.autoincrement),
+            (ColumnFlag.MULTI_VALUED, self.multi_valued),
+            (ColumnFlag.DEFAULT, self.default is not None),
+            (ColumnFlag.ESCROW, self.escrow),
+            (ColumnFlag.COMPRESSED, self.compressed),
+        )
+        return sum(int(flag) for flag, on in wanted if on)
+
+    @property
+    def kind(self) -> str:
+        """Where its values lie: "fixed", "variable" or "tagged"."""
+        if self.tagged or self.multi_valued or self.coltyp in LONG_TYPES:
+            return "tagged"
+        sized = bool(type_size(self.coltyp))
+        return "fixed" if (sized if self.fixed is None else self.fixed) else "variable"
+
+
+@dataclass(frozen=True)
+class Index:
+    """An index to be made. columns: names, with a leading "-" for descending ones.
+
+    nulls: rows with NULL in the key have entries. conditions: names of columns that must not be
+    NULL, with a leading "!" for those that must be.
+    """
+
+    name: str
+    columns: Sequence[str]
+    primary: bool = False
+    unique: bool = False
+    nulls: bool = True
+    conditions: Sequence[str] = ()
+
+    def flags(self) -> int:
+        """The index's flags in the catalog, those of its columns aside."""
+        flags = IndexFlag.EXTENDED_SEGMENTS
+        if self.nulls:
+            flags |= IndexFlag.ALLOW_ALL_NULLS
+            flags |= IndexFlag.ALLOW_FIRST_NULL | IndexFlag.ALLOW_SOME_NULLS
+        if self.primary:
+            return flags | IndexFlag.PRIMARY | IndexFlag.UNIQUE
+        return flags | (IndexFlag.UNIQUE if self.unique else 0)
+
+
+def plan_columns(wanted: Sequence[Column], existing: Sequence[ColumnDef] = ()) -> list[ColumnDef]:
+    """Give new columns their ids and places. Raises InvalidUse."""
+    taken = {column.name.casefold() for column in existing}
+    planned = list(existing)
+    for column in wanted:
+        if column.name.casefold() in taken:
+            raise InvalidUse(f"There is a column {column.name}", jet=Jet.errColumnDuplicate)
+        taken.add(column.name.casefold())
+        planned.append(_plan_column(column, planned))
+    return planned[len(existing) :]
+
+
+def _plan_column(column: Column, others: Sequence[ColumnDef]) -> ColumnDef:
+    check_name(column.name)
+    _check_column(column)
+    if column.kind == "fixed":
+        fid, most = _next_id(others, 1, FIRST_VARIABLE), _MOST_FIXED
+        offset = max(
+            (c.offset + c.stored_size for c in others if c.is_fixed), default=_FIRST_OFFSET
+        )
+    elif column.kind == "variable":
+        fid, most, offset = _next_id(others, FIRST_VARIABLE, FIRST_TAGGED), 254, 0
+    else:
+        fid, most, offset = _next_id(others, FIRST_TAGGED, 0xFEE1), 0xFEE0, 0
+    if fid > most:
+        raise InvalidUse("Too many columns", jet=Jet.errTooManyColumns)
+    size = type_size(column.coltyp) or column.size
+    if not size and column.coltyp not in LONG_TYPES:
+        size = _INTRINSIC_MOST
+    code_page = column.code_page if column.coltyp in TEXT_TYPES else 0
+    made = ColumnDef(column.name, fid, column.coltyp, size, column.flags(), code_page, offset)
+    if column.default is None:
+        return made
+    if isinstance(column.default, list):
+        raise InvalidUse("A default is one value")
+    try:
+        data = encode_value(made, column.default)
+    except ValueError as error:
+        raise InvalidUse(str(error)) from error
+    return ColumnDef(
+        made.name, fid, made.coltyp, size, made.flags, code_page, offset, default_data=data
+    )
+
+
+def _next_id(others: Sequence[ColumnDef], first: int, end: int) -> int:
+    return max((c.id + 1 for c in others if first <= c.id < end), default=first)
+
+
+def _check_column(column: Column) -> None:
+    problems = (
+        (column.multi_valued and column.kind != "tagged", Jet.errMultiValuedColumnMustBeTagged),
+        (column.compressed and column.coltyp not in LONG_TYPES, Jet.errColumnCannotBeCompressed),
+        (column.autoincrement and column.coltyp not in _COUNTERS, Jet.errInvalidParameter),
+        (column.escrow and _not_counter(column), Jet.errInvalidParameter),
+        (column.version and _not_counter(column), Jet.errInvalidParameter),
+        (column.coltyp in (Coltyp.NIL, Coltyp.SLV), Jet.errInvalidParameter),
+        (column.coltyp not in LONG_TYPES and column.size > _INTRINSIC_MOST, Jet.errColumnTooBig),
+        (column.size < 0, Jet.errInvalidParameter),
+        (column.escrow and column.default is None, Jet.errInvalidParameter),
+    )  # fmt: skip
+    for wrong, jet in problems:
+        if wrong:
+            raise InvalidUse(f"Column {column.name} cannot be made so", jet=jet)
+
+
+def _not_counter(column: Column) -> bool:
+    return column.coltyp != Coltyp.LONG or column.kind != "fixed"
+
+
+def check_name(name: str) -> None:
+    """Raise InvalidUse (-1002) for a name that no object can have."""
+    wrong = not 1 <= len(name) <= _MOST_NAME or name[0] == " " or set(name) & set("!.[]")
+    if wrong or any(not " " <= c <= "\xff" for c in name):
+        raise InvalidUse(f"No name of an object: {name!r}", jet=Jet.errInvalidName)
+
+
+def key_segments(index: Index, columns: Sequence[ColumnDef]) -> bytes:
+    """Return the key definition of an index. Raises InvalidUse (-1507, -1406)."""
+    if not 1 <= len(index.columns) <= _MOST_SEGMENTS:
+        raise InvalidUse(f"Index {index.name} has no columns", jet=Jet.errIndexInvalidDef)
+    made = b""
+    for name in index.columns:
+        column = find_column(columns, name.lstrip("-"))
+        if column.flags & ColumnFlag.ESCROW:
+            raise InvalidUse("An escrow column cannot be indexed", jet=Jet.errIndexInvalidDef)
+        flags = KeySegment.DESCENDING if name.startswith("-") else 0
+        made += struct.pack("<BBH", flags, 0, column.id)
+    return made
+
+
+def condition_segments(index: Index, columns: Sequence[ColumnDef]) -> bytes:
+    """Return the conditions of an index."""
+    made = b""
+    for name in index.conditions:
+        flags = KeySegment.MUST_BE_NULL if name.startswith("!") else 0
+        made += struct.pack("<BBH", flags, 0, find_column(columns, name.lstrip("!")).id)
+    return made
+
+
+def extra_flags(index: Index, columns: Sequence[ColumnDef]) -> int:
+    """Return the index flags that follow from the columns of the key."""
+    flags = 0
+    for name in index.columns:
+        column = find_column(columns, name.lstrip("-"))
+        if column.is_multi_valued:
+            flags |= IndexFlag.MULTI_VALUED
+        if column.coltyp in TEXT_TYPES and column.code_page == UTF16:
+            flags |= IndexFlag.LOCALIZED_TEXT
+    return flags
+
+
+def find_column(columns: Sequence[ColumnDef], name: str) -> ColumnDef:
+    """Return a column by its name. Raises InvalidUse (-1507)."""
+    for column in columns:
+        if column.name.casefold() == name.casefold():
+            return column
+    raise InvalidUse(f"There is no column {name}", jet=Jet.errColumnNotFound)

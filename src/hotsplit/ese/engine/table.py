@@ -1,0 +1,304 @@
+"""A table as one session uses it: rows in, rows out.
+
+    table = session.open_table(database, "Messages")
+    with session.transaction():
+        mark = table.insert({"Subject": "Minutes", "Body": body})
+        table.update(mark, {"Subject": "Minutes, corrected"})
+
+Bookmarks are the rows' primary keys. Outside a transaction each call is one of its own.
+
+Source: format specification 7, 8, 10.5, 14.4.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from hotsplit.errors import InvalidUse, Jet, ObjectNotFound, RecordNotFound
+from hotsplit.ese.engine.cursor import Cursor
+from hotsplit.ese.engine.longvalues import SessionReader
+from hotsplit.ese.engine.rows import LongReader, Pieces, lids
+from hotsplit.ese.format.columns import ColumnFlag, Value
+from hotsplit.ese.format.taggedcolumns import Instance
+
+if TYPE_CHECKING:
+    from hotsplit.ese.engine.session import Session
+    from hotsplit.ese.engine.tablestate import SecondaryIndex, TableState
+
+Row = dict[str, Value]
+_INTRINSIC_MOST = 1023  # a longer value never stays in its record
+_LID = 4
+
+
+class Table:
+    """See the module."""
+
+    def __init__(self, session: Session, state: TableState) -> None:
+        self.session = session
+        self.name = state.name
+        self._state = state
+
+    def __repr__(self) -> str:
+        return f"Table({self.name!r})"
+
+    @property
+    def state(self) -> TableState:
+        """The table as it is now. Raises ObjectNotFound if its making was rolled back."""
+        if self._state.outdated:
+            found = self._state.database.find_table(self.name)
+            if found is None:
+                raise ObjectNotFound(f"There is no table {self.name}")
+            self._state = found
+        return self._state
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the lock for a change; all of it happens or nothing."""
+        with self.session.context.lock, self.session.transaction():
+            yield
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Hold the lock for a read, in the session's view."""
+        with self.session.context.lock, self.session.reading():
+            yield
+
+    @property
+    def reader(self) -> LongReader:
+        """Gives the long values of the table."""
+        values = self.state.long_values
+        return LongReader() if values is None else SessionReader(values, self.session)
+
+    # Changes
+
+    def insert(self, values: Mapping[str, Value]) -> bytes:
+        """Insert a row; return its bookmark.
+
+        Raises InvalidUse (unknown column, NULL where it must not be, too big), KeyDuplicate,
+        WriteConflict.
+        """
+        with self._changing():
+            pieces = Pieces()
+            for name, value in values.items():
+                self._set(pieces, name, value)
+            self._count(pieces, values)
+            self._check_not_null(pieces)
+            record = self._fit(pieces)
+            key = self._primary_key(pieces)
+            self.state.tree.insert(self.session, key, record)
+            for index in self.state.secondary:
+                for entry in index.keys.keys(pieces, self.reader):
+                    index.tree.insert(self.session, entry, key)
+            return key
+
+    def update(self, bookmark: bytes, values: Mapping[str, Value]) -> bytes:
+        """Change columns of a row; return its bookmark, which a change of the key changes.
+
+        Raises RecordNotFound, and as `insert`.
+        """
+        with self._changing():
+            record = self._record(bookmark)
+            old = self.state.rows.split(record)
+            new = self.state.rows.split(record)
+            for name, value in values.items():
+                self._set(new, name, value)
+            self._count_version(new)
+            self._check_not_null(new)
+            before = self._entries(old)
+            data = self._fit(new)
+            key = bookmark
+            if self.state.primary is not None:
+                key = self._primary_key(new)
+            if key != bookmark:
+                self.state.tree.delete(self.session, bookmark)
+                self.state.tree.insert(self.session, key, data)
+            elif data != record:
+                self.state.tree.replace(self.session, key, data)
+            self._change_entries(before, self._entries(new), bookmark, key)
+            self._drop_unused(old, new)
+            return key
+
+    def delete(self, bookmark: bytes) -> None:
+        """Delete a row. Raises RecordNotFound, WriteConflict."""
+        with self._changing():
+            pieces = self.state.rows.split(self._record(bookmark))
+            self._change_entries(self._entries(pieces), [], bookmark, bookmark)
+            self.state.tree.delete(self.session, bookmark)
+            self._drop_unused(pieces, Pieces())
+
+    def add(self, bookmark: bytes, column: str, value: int) -> None:
+        """Add to an escrow column; transactions that do so do not exclude each other."""
+        found = self.state.column(column)
+        if not found.flags & ColumnFlag.ESCROW:
+            raise InvalidUse(f"{column} is no escrow column", jet=Jet.errColumnNotUpdatable)
+        with self._changing():
+            record = self._record(bookmark)
+            if record[0] < found.id:
+                raise InvalidUse("The record has no such column", jet=Jet.errColumnNotUpdatable)
+            self.state.tree.add(self.session, bookmark, value, found.offset)
+
+    # What an update is made of
+
+    def _set(self, pieces: Pieces, name: str, value: Value) -> None:
+        column = self.state.column(name)
+        try:
+            pieces.set(column, value)
+        except ValueError as error:
+            raise InvalidUse(str(error), jet=Jet.errInvalidColumnType) from error
+        found = pieces.stored(column) or ()
+        if column.size and not column.is_long and any(len(i.data) > column.size for i in found):
+            raise InvalidUse(f"A value of {name} is too long", jet=Jet.errColumnTooBig)
+
+    def _count(self, pieces: Pieces, values: Mapping[str, Value]) -> None:
+        """Give a new row its counters."""
+        counter = self.state.counter
+        if counter is not None:
+            given = values.get(counter.name)
+            if given is None:
+                pieces.set(counter, self.state.next_autoincrement())
+            elif isinstance(given, int):
+                self.state.note_autoincrement(given)
+        self._count_version(pieces)
+        for column in self.state.rows.columns:
+            if column.flags & ColumnFlag.ESCROW and column.id not in pieces.fixed:
+                pieces.fixed[column.id] = column.default_data
+
+    def _count_version(self, pieces: Pieces) -> None:
+        column = self.state.version_column
+        if column is not None:
+            found = pieces.stored(column)
+            before = int.from_bytes(found[0].data, "little", signed=True) if found else 0
+            pieces.set(column, before + 1)
+
+    def _check_not_null(self, pieces: Pieces) -> None:
+        for column in self.state.rows.columns:
+            if column.flags & ColumnFlag.NOT_NULL and pieces.stored(column) is None:
+                raise InvalidUse(f"{column.name} must not be NULL", jet=Jet.errNullInvalid)
+
+    def _primary_key(self, pieces: Pieces) -> bytes:
+        if self.state.primary is None:
+            return self.state.next_hidden_key()
+        keys = self.state.primary.keys(pieces, self.reader)
+        if not keys:
+            raise InvalidUse("The primary key is NULL", jet=Jet.errNullKeyDisallowed)
+        return keys[0]
+
+    def _fit(self, pieces: Pieces) -> bytes:
+        """Make the record; long values that it cannot hold are put apart, the longest first."""
+        for fid, found in pieces.tagged.items():
+            for i, one in enumerate(found or ()):
+                if not one.separated and len(one.data) > _INTRINSIC_MOST:
+                    self._separate(pieces, fid, i)
+        while True:
+            try:
+                record = self.state.rows.join(pieces)
+            except ValueError as error:
+                record = b""
+                problem = str(error)
+            else:
+                problem = f"A record of {len(record)} bytes is too big"
+                if len(record) <= self.state.most:
+                    return record
+            longest = self._longest(pieces)
+            if longest is None:
+                raise InvalidUse(problem, jet=Jet.errRecordTooBig)
+            self._separate(pieces, *longest)
+
+    def _longest(self, pieces: Pieces) -> tuple[int, int] | None:
+        """Return (column id, number) of the longest long value that is in the record."""
+        long_ids = {c.id for c in self.state.rows.columns if c.is_long}
+        found = [
+            (len(one.data), fid, i)
+            for fid, values in pieces.tagged.items()
+            if fid in long_ids
+            for i, one in enumerate(values or ())
+            if not one.separated and len(one.data) > _LID
+        ]
+        return max(found)[1:] if found else None
+
+    def _separate(self, pieces: Pieces, fid: int, number: int) -> None:
+        column = next((c for c in self.state.rows.columns if c.id == fid), None)
+        if column is None or not column.is_long:
+            return
+        values = pieces.tagged[fid]
+        assert values is not None
+        data = values[number].data
+        tree = self.state.database.long_values_of(self.session, self.state)
+        compress = bool(column.flags & ColumnFlag.COMPRESSED)
+        lid = tree.write(self.session, data, compress=compress)
+        values[number] = Instance(lid, separated=True)
+
+    def _drop_unused(self, old: Pieces, new: Pieces) -> None:
+        """Drop long values that the row does not use any more."""
+        kept = set(lids(new.tagged.values()))
+        for lid in lids(old.tagged.values()):
+            if lid not in kept:
+                assert self.state.long_values is not None
+                self.state.long_values.drop(self.session, lid)
+
+    def _entries(self, pieces: Pieces) -> list[tuple[SecondaryIndex, list[bytes]]]:
+        reader = self.reader
+        return [(index, index.keys.keys(pieces, reader)) for index in self.state.secondary]
+
+    def _change_entries(
+        self,
+        before: list[tuple[SecondaryIndex, list[bytes]]],
+        after: list[tuple[SecondaryIndex, list[bytes]]],
+        old_mark: bytes,
+        new_mark: bytes,
+    ) -> None:
+        """Make the indexes follow a change of a row."""
+        wanted = {id(index): keys for index, keys in after}
+        for index, keys in before:
+            new_keys = wanted.get(id(index), [])
+            same = old_mark == new_mark
+            for key in keys:
+                if not (same and key in new_keys):
+                    index.tree.delete(self.session, key, old_mark)
+            for key in new_keys:
+                if not (same and key in keys):
+                    index.tree.insert(self.session, key, new_mark)
+
+    # Reading
+
+    def _record(self, bookmark: bytes) -> bytes:
+        record = self.state.tree.get(self.session, bookmark)
+        if record is None:
+            raise RecordNotFound(f"Table {self.name} has no such row")
+        return record
+
+    def bookmark(self, *key: Value) -> bytes:
+        """Return the bookmark of a primary key."""
+        if self.state.primary is None:
+            raise InvalidUse(f"Table {self.name} has no primary index")
+        return self.state.primary.search_key(key)
+
+    def get(self, *key: Value) -> Row | None:
+        """Return the row of a primary key, None if there is none."""
+        return self.row(self.bookmark(*key))
+
+    def row(self, bookmark: bytes) -> Row | None:
+        """Return the row of a bookmark, None if there is none."""
+        with self.reading():
+            record = self.state.tree.get(self.session, bookmark)
+            return None if record is None else self.decode(record)
+
+    def decode(self, record: bytes) -> Row:
+        """Return the values of a record by column name; NULL is None."""
+        rows, reader = self.state.rows, self.reader
+        pieces = rows.split(record)
+        return {c.name: rows.value(c, pieces.stored(c), reader) for c in rows.columns}
+
+    def cursor(self, index: str | None = None) -> Cursor:
+        """Return a cursor over the rows in the order of an index, the primary one by default."""
+        found = None if index is None else self.state.index(index)
+        return Cursor(self, found)
+
+    def rows(self, index: str | None = None) -> Iterator[Row]:
+        """Yield all rows in the order of an index, in one view."""
+        with self.session.reading():
+            cursor = self.cursor(index)
+            while cursor.move(1):
+                yield cursor.row()

@@ -1,0 +1,133 @@
+"""A table as all sessions share it: definition, trees, keys, counters.
+
+Source: format specification 6.5 (tables without a primary index), 7.2 (autoincrement), 8.1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hotsplit.errors import InvalidUse, Jet
+from hotsplit.ese.engine.indexing import KeyMaker
+from hotsplit.ese.engine.longvalues import LongValueTree
+from hotsplit.ese.engine.rows import RowFormat
+from hotsplit.ese.engine.tree import Tree
+from hotsplit.ese.format.catalogschema import IndexDef, TableDef
+from hotsplit.ese.format.columns import ColumnDef, ColumnFlag
+from hotsplit.ese.format.page import PageFlag
+
+if TYPE_CHECKING:
+    from hotsplit.ese.engine.database import OpenDatabase
+
+_HIDDEN_KEY = 4
+_KEY_MOST = 255
+_NODE_OVERHEAD = 8
+
+
+class SecondaryIndex:
+    """A secondary index: its keys and its tree."""
+
+    def __init__(self, keys: KeyMaker, tree: Tree) -> None:
+        self.keys, self.tree = keys, tree
+
+    @property
+    def name(self) -> str:
+        """Name of the index."""
+        return self.keys.index.name
+
+
+class TableState:
+    """See the module. primary: keys of the records, None for the hidden counter.
+
+    most: bytes that a record may have. outdated: a change of the definition was rolled back.
+    """
+
+    def __init__(self, database: OpenDatabase, definition: TableDef) -> None:
+        self.database, self.definition = database, definition
+        self.tree = database.tree(definition.root, definition.objid)
+        self.long_values: LongValueTree | None = None
+        self.outdated = False
+        self._hidden = 0
+        self._autoincrement: int | None = None
+        page_size = database.context.settings.page_size
+        header = 40 if page_size <= 8192 else 80
+        self.most = page_size - header - _NODE_OVERHEAD - 2 - _KEY_MOST
+        self.load()
+
+    def load(self) -> None:
+        """Take the definition as it is now."""
+        definition, database = self.definition, self.database
+        self.rows = RowFormat(definition.columns, database.context.settings.page_size)
+        primary = next((i for i in definition.indexes if i.is_primary), None)
+        self.primary = None if primary is None else KeyMaker(primary, self.rows)
+        self.secondary = [self._open(i) for i in definition.indexes if not i.is_primary]
+        if definition.long_value_root and self.long_values is None:
+            kind = PageFlag.LONG_VALUE
+            root, objid = definition.long_value_root, definition.long_value_objid
+            self.long_values = LongValueTree(database.tree(root, objid, kind))
+        flagged = [c for c in definition.columns if c.flags & ColumnFlag.AUTOINCREMENT]
+        self.counter = flagged[0] if flagged else None
+        self.version_column = next(
+            (c for c in definition.columns if c.flags & ColumnFlag.VERSION), None
+        )
+
+    def _open(self, index: IndexDef) -> SecondaryIndex:
+        kind = PageFlag.INDEX | (0 if index.is_unique else PageFlag.NON_UNIQUE)
+        tree = self.database.tree(index.root, index.objid, kind, unique=index.is_unique)
+        return SecondaryIndex(KeyMaker(index, self.rows), tree)
+
+    @property
+    def name(self) -> str:
+        """Name of the table."""
+        return self.definition.name
+
+    def column(self, name: str) -> ColumnDef:
+        """Return a column by its name. Raises InvalidUse (-1507)."""
+        found = self.rows.by_name.get(name)
+        if found is None:
+            raise InvalidUse(f"Table {self.name} has no column {name}", jet=Jet.errColumnNotFound)
+        return found
+
+    def index(self, name: str) -> SecondaryIndex | None:
+        """Return a secondary index by its name, None for the primary one.
+
+        Raises InvalidUse (-1404).
+        """
+        for index in self.secondary:
+            if index.name.casefold() == name.casefold():
+                return index
+        if self.primary is not None and self.primary.index.name.casefold() == name.casefold():
+            return None
+        raise InvalidUse(f"Table {self.name} has no index {name}", jet=Jet.errIndexNotFound)
+
+    # Counters
+
+    def next_hidden_key(self) -> bytes:
+        """Return the key of a new row in a table without a primary index."""
+        if not self._hidden:
+            self._hidden = int.from_bytes(self.tree.last_key(), "big")
+        self._hidden += 1
+        return self._hidden.to_bytes(_HIDDEN_KEY, "big")
+
+    def next_autoincrement(self) -> int:
+        """Return the next value of the autoincrement column."""
+        if self._autoincrement is None:
+            self._autoincrement = self._highest()
+        self._autoincrement += 1
+        return self._autoincrement
+
+    def note_autoincrement(self, value: int) -> None:
+        """A row has this value."""
+        if self._autoincrement is None:
+            self._autoincrement = self._highest()
+        self._autoincrement = max(self._autoincrement, value)
+
+    def _highest(self) -> int:
+        """Look through all rows once."""
+        assert self.counter is not None
+        highest = 0
+        for node in self.tree.scan():
+            found = self.rows.split(node.data).stored(self.counter)
+            if found:
+                highest = max(highest, int.from_bytes(found[0].data, "little", signed=True))
+        return highest
