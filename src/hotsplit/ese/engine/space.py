@@ -156,29 +156,36 @@ class Space:
     # Giving back
 
     def free(self, session: Session, first: int, count: int) -> None:
-        """Give pages back to the tree's free space."""
+        """Give adjacent pages of one owned extent back to the tree's free space."""
         session.prepare()
         header = self.header
         if not header.is_multiple:
             bits = ((1 << count) - 1) << (first - self._tree.root - 1)
             self._tree.set_external(session, header._replace(owned=header.owned | bits).pack())
             return
-        available = self.available
-        extent = Extent(first + count - 1, count)
-        before = available.get(session, Extent(first - 1, 1).pack()[0])
+        available, extent = self.available, Extent(first + count - 1, count)
+        # A free extent never reaches beyond the owned one that it lies in.
+        around = next(self._from(self.owned, extent.last))
+        before = available.get(session, _key(first - 1)) if first > around.first else None
         if before is not None:
             extent = Extent(extent.last, count + int.from_bytes(before, "little"))
-            discard(available, session, Extent(first - 1, 1).pack()[0])
-        after = next((e for e in self._from(extent.last + 1) if not e.pool), None)
-        if after is not None and after.first == extent.last + 1:
+            discard(available, session, _key(first - 1))
+        after = next((e for e in self._from(available, extent.last + 1) if not e.pool), None)
+        if after is not None and after.first == extent.last + 1 and extent.last < around.last:
             key, data = after._replace(pages=after.pages + extent.pages).pack()
             available.replace(session, key, data)
         else:
             available.insert(session, *extent.pack())
 
-    def _from(self, last: int) -> Iterator[Extent]:
-        for node in self.available.scan(Extent(last, 1).pack()[0]):
+    @staticmethod
+    def _from(tree: Tree, last: int) -> Iterator[Extent]:
+        """Yield the extents that end at page `last` or behind it."""
+        for node in tree.scan(_key(last)):
             yield Extent.unpack(node.key, node.data)
+
+
+def _key(last: int) -> bytes:
+    return Extent(last, 1).pack()[0]
 
 
 def make_tree(
