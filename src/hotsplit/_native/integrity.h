@@ -176,10 +176,9 @@ static int hs_enter_page(hs_tree *t, hs_page *p, const uint8_t *data, uint32_t p
 static int hs_read_node(const hs_tree *t, const hs_page *p, uint32_t i, hs_node *n, uint8_t *key,
                         uint32_t *length)
 {
+    n->shared = 0;
     if (hs_find_node(p, p->first + i, n))
-        return HS_C_NODE;
-    if (n->flags & HS_NODE_COMPRESSED && n->shared > p->prefix_length)
-        return HS_C_PREFIX_LONG;
+        return n->shared > p->prefix_length ? HS_C_PREFIX_LONG : HS_C_NODE;
     if (n->flags & HS_NODE_COMPRESSED && n->shared == 1)
         return HS_C_PREFIX_ONE;
     *length = n->shared + n->key_length;

@@ -120,14 +120,14 @@ class _Page:
             flags = line[1] >> 5
         shared, at = 0, 0
         if flags & _COMPRESSED:
+            shared, at = struct.unpack_from("<H", line)[0] & 0x1FFF, 2
+            if shared > len(self.prefix):
+                raise _Problem(Code.PREFIX_LONG, i)
             if len(line) < 4:
                 raise _Problem(Code.NODE, i)
-            shared, at = struct.unpack_from("<H", line)[0] & 0x1FFF, 2
         end = at + 2 + (struct.unpack_from("<H", line, at)[0] & 0x1FFF)
         if end > len(line):
             raise _Problem(Code.NODE, i)
-        if shared > len(self.prefix):
-            raise _Problem(Code.PREFIX_LONG, i)
         if flags & _COMPRESSED and shared == 1:
             raise _Problem(Code.PREFIX_ONE, i)
         key = self.prefix[:shared] + line[at + 2 : end]

@@ -23,89 +23,93 @@ _NOWHERE = (0, -1)
 
 
 @dataclass
+class _Side:
+    """A tree that differs from the rows: what goes over it again, and in which ledger.
+
+    compare: how entries of an index are compared, None for long values. partial: rows may lack
+    entries. differing: number of buckets that differ.
+    """
+
+    spec: TreeSpec
+    content: Any
+    ledger: Any
+    compare: Compare | None
+    partial: bool
+    differing: int
+
+
 class Comparison:
-    """The table whose rows are gone over again."""
+    """The table whose rows are gone over again, once for all trees that differ from them."""
 
-    context: Context
-    table: TreeSpec
-    rows: Any
-    reports: list[Report]
+    def __init__(self, context: Context, table: TreeSpec, rows: Any, reports: list[Report]) -> None:
+        self._context = context
+        self._table = table
+        self._rows = rows
+        self._reports = reports
+        self._sides: list[_Side] = []
 
-    def watch(self, ledger: Any, partial: bool) -> int:
-        """Choose the buckets to look into; return how many differ."""
-        differing: int = ledger.differing(partial)
-        buckets = 1 << ledger.bits
-        in_each = max(1, max(ledger.counts) // buckets)
-        ledger.watch(max(1, _ITEMS_MOST // in_each), _ITEMS_MOST, partial)
-        return differing
+    def add_references(self, spec: TreeSpec, content: Any, ledger: Any) -> None:
+        """Take a long-value tree whose counts of references are not what the records say."""
+        self._sides.append(_Side(spec, content, ledger, None, False, ledger.differing(False)))
 
-    def collect_rows(self) -> None:
-        """Go over the records once more."""
-        self.context.walk_again(Trail(), self.table, self.rows, self.reports)
-
-
-def compare_references(comparison: Comparison, spec: TreeSpec, content: Any, ledger: Any) -> None:
-    """Name the long values whose count of references is not what records say.
-
-    spec, content: the long-value tree and what checks it.
-    """
-    differing = comparison.watch(ledger, False)
-    comparison.collect_rows()
-    comparison.context.walk_again(Trail(), spec, content, comparison.reports)
-    findings = comparison.context.findings
-    named = 0
-    for (key, _), (references, counted, row, root) in sorted(ledger.found.items()):
-        lid = int.from_bytes(key, "little")
-        if references == counted and root is not None:
-            continue
-        named += 1
-        if root is None:
-            message = f"{references} references to long value {lid:#x}, which does not exist"
-            findings.add("L55", f"{comparison.table.name}: {message}", *(row or _NOWHERE))
-            continue
-        rule = "L56a" if references > counted else "L56b"
-        message = f"long value {lid:#x} counts {counted} references, there are {references}"
-        findings.add(rule, f"{spec.name}: {message}", *root)
-    if ledger.missed or named < differing:
-        findings.add("L56b", f"{spec.name}: more counts of references are wrong", spec.root)
-
-
-def compare_entries(
-    comparison: Comparison, indexes: list[tuple[TreeSpec, Compare, Any, bool]]
-) -> None:
-    """Name the entries that no row makes and the rows without their entries.
-
-    indexes: tree, way of comparing, ledger, and whether rows may lack entries, of each.
-    """
-    differing = [comparison.watch(ledger, partial) for _, _, ledger, partial in indexes]
-    comparison.collect_rows()
-    for (spec, compare, ledger, partial), count in zip(indexes, differing, strict=True):
+    def add_index(self, spec: TreeSpec, compare: Compare, ledger: Any, partial: bool) -> None:
+        """Take an index whose entries are not what the records make."""
         content = _kernel.Entries(compare, ledger)
-        comparison.context.walk_again(Trail(), spec, content)
-        _name_entries(comparison.context, spec, compare, ledger, partial, count)
+        differing = ledger.differing(partial)
+        self._sides.append(_Side(spec, content, ledger, compare, partial, differing))
 
+    def run(self) -> None:
+        """Name what differs, if there is anything."""
+        if not self._sides:
+            return
+        for side in self._sides:
+            in_each = max(1, max(side.ledger.counts) >> side.ledger.bits)
+            side.ledger.watch(max(1, _ITEMS_MOST // in_each), _ITEMS_MOST, side.partial)
+        self._context.walk_again(Trail(), self._table, self._rows, self._reports)
+        for side in self._sides:
+            self._context.walk_again(Trail(), side.spec, side.content, self._reports)
+            named = self._references(side) if side.compare is None else self._entries(side)
+            if side.ledger.missed or named < side.differing:
+                rule = "L56b" if side.compare is None else "X59b"
+                self._breach(rule, side.spec, "more differs from the rows", (side.spec.root, -1))
 
-def _name_entries(
-    context: Context, spec: TreeSpec, compare: Compare, ledger: Any, partial: bool, differing: int
-) -> None:
-    named = 0
-    for (key, bookmark), (made, there, row, entry) in sorted(ledger.found.items()):
-        if compare == Compare.BY_PRESENCE:
-            made, there = bool(made), bool(there)
-        if made == there or (partial and made > there):
-            continue
-        named += 1
-        what = f"row {_hex(bookmark)}"
-        if key:
-            what = f"key {_hex(key)}, {what}"
-        if there > made:
-            message = f"{spec.name}: no row makes this entry ({what})"
-            context.findings.add("X59a", message, *(entry or _NOWHERE))
-        else:
-            message = f"{spec.name}: this row lacks its entry ({what})"
-            context.findings.add("X59b", message, *(row or _NOWHERE))
-    if ledger.missed or named < differing:
-        context.findings.add("X59b", f"{spec.name}: more entries differ from the rows", spec.root)
+    def _breach(self, rule: str, spec: TreeSpec, message: str, place: tuple[int, int]) -> None:
+        self._context.findings.add(rule, f"{spec.name}: {message}", *place)
+
+    def _references(self, side: _Side) -> int:
+        """Report long values that are missing or counted wrong; return how many."""
+        named = 0
+        for (key, _), (references, counted, row, root) in sorted(side.ledger.found.items()):
+            lid = int.from_bytes(key, "little")
+            if references == counted and root is not None:
+                continue
+            named += 1
+            if root is None:
+                message = f"{references} references to long value {lid:#x}, which does not exist"
+                self._breach("L55", self._table, message, row or _NOWHERE)
+                continue
+            rule = "L56a" if references > counted else "L56b"
+            message = f"long value {lid:#x} counts {counted} references, there are {references}"
+            self._breach(rule, side.spec, message, root)
+        return named
+
+    def _entries(self, side: _Side) -> int:
+        """Report entries that no row makes and rows without their entries; return how many."""
+        named = 0
+        for (key, bookmark), (made, there, row, entry) in sorted(side.ledger.found.items()):
+            if side.compare == Compare.BY_PRESENCE:
+                made, there = bool(made), bool(there)
+            if made == there or (side.partial and made > there):
+                continue
+            named += 1
+            what = f"row {_hex(bookmark)}"
+            if key:
+                what = f"key {_hex(key)}, {what}"
+            if there > made:
+                self._breach("X59a", side.spec, f"no row makes this entry ({what})", entry)
+            else:
+                self._breach("X59b", side.spec, f"this row lacks its entry ({what})", row)
+        return named
 
 
 def _hex(data: bytes) -> str:

@@ -72,7 +72,7 @@ class Context:
         """Check a tree for the first time; count what was seen."""
         walked = TreeWalk(
             self.reader,
-            self.pages,
+            self.space.guide(spec.objid),
             self.findings,
             spec,
             content,
@@ -82,7 +82,7 @@ class Context:
         self.totals.trees += 1
         self.totals.deleted_nodes += walked.deleted
         if walked.damaged:
-            self.space.lost.add(spec.objid)
+            self.space.blind.add(spec.objid)
         if walked.deleted:
             message = f"{spec.name}: {walked.deleted} of {walked.nodes} nodes are flagged deleted"
             self.findings.add("T26", message, spec.root)

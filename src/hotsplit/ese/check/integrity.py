@@ -99,6 +99,14 @@ def check_database(
     return result
 
 
+class _ShadowCatalog(Catalog):
+    """Definitions as the shadow catalog has them."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context.cached, Reporter(limit=0))
+        self._tree, self._on_shadow = self._open(SHADOW_ROOT, _SHADOW_OBJID), True
+
+
 class _Check:
     """One check on its way: space first, then the catalog, then table after table."""
 
@@ -125,7 +133,7 @@ class _Check:
 
     # The catalog and its shadow
 
-    def _check_catalogs(self) -> CatalogRows | None:
+    def _check_catalogs(self) -> CatalogRows:
         """Check both as tables and against each other; return the rows to go by."""
         copy = _kernel.Ledger(_BITS, False)
         sound = {}
@@ -139,6 +147,7 @@ class _Check:
             compare_with_shadow(self._context, rows, shadow)
         if sound[CATALOG_ROOT] or not sound[SHADOW_ROOT]:
             return rows
+        self._catalog = _ShadowCatalog(self._context)
         return shadow
 
     def _catalog_shape(self, objid: int, root: int) -> TableShape:
@@ -153,9 +162,7 @@ class _Check:
 
     # Tables
 
-    def _check_tables(self, rows: CatalogRows | None) -> None:
-        if rows is None:
-            return
+    def _check_tables(self, rows: CatalogRows) -> None:
         try:
             for group in rows.tables():
                 self._check_table(group)
@@ -166,7 +173,10 @@ class _Check:
         usable = self._rules.check(group)
         shape = self._shape(group) if usable else None
         self._objects.add(group, shape)
-        if shape is None or group.objid in (_CATALOG_OBJID, _SHADOW_OBJID):
+        if group.objid in (_CATALOG_OBJID, _SHADOW_OBJID):
+            return
+        if shape is None:  # its pages stay unaccounted for
+            self._context.space.blind.add(DATABASE.objid)
             return
         TableCheck(self._context, shape).run()
 
@@ -199,6 +209,6 @@ class _Check:
             counts[owner] += 1
             first.setdefault(owner, page)
         for owner, count in counts.items():
-            if owner not in self._context.space.lost:
+            if owner not in self._context.space.blind:
                 message = f"{count} pages of object {owner} are neither in use nor available"
                 self._context.findings.add("S34", message, first[owner])

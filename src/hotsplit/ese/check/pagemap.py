@@ -65,9 +65,10 @@ class PageMap:
         troubles = list(self._troubles(first, count, parent))
         end = first + count
         self._owners[4 * first : 4 * end] = child.to_bytes(4, "little") * count
-        for trouble in troubles:
+        fresh = [trouble for trouble in troubles if not self._uses[trouble.page] & _CONTESTED]
+        for trouble in fresh:
             self._uses[trouble.page] = _CONTESTED
-        return troubles
+        return fresh
 
     def reserve(self, first: int, count: int, owner: int, use: Use) -> list[Trouble]:
         """Enter that pages of `owner` are available, or kept for splits; return those that cannot.
@@ -101,6 +102,13 @@ class PageMap:
         for page in range(first, first + count):
             self._uses[page] = Use.TREE | self._uses[page] & _CONTESTED
         return found
+
+    def visit_freely(self, first: int, count: int) -> list[Trouble]:
+        """As `visit`, for a tree of which it is not known what it owns: only circles count."""
+        troubles = [t for t in self.visit(first, count, NOBODY) if t.use == Use.TREE]
+        for page in range(first, first + count):
+            self._uses[page] |= _CONTESTED
+        return troubles
 
     def unused(self) -> Iterator[tuple[int, int]]:
         """Yield (page, owner) of owned pages without a use."""

@@ -13,13 +13,14 @@ from hotsplit.errors import HotsplitError
 from hotsplit.ese.check.findings import Findings
 from hotsplit.ese.check.pagemap import NOBODY, PageMap, Trouble, Use
 from hotsplit.ese.check.pagereader import PageReader
-from hotsplit.ese.check.treewalk import Trail, TreeSpec, TreeWalk
+from hotsplit.ese.check.treewalk import Guide, Lenient, Trail, TreeSpec, TreeWalk
 from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.format.space import Extent, SpaceFlag, SpaceHeader, split_buffer
 
 _MAP_BITS = 32
 _SHELVED = 2
-_KNOWN_FLAGS = SpaceFlag.MULTIPLE | SpaceFlag.NON_UNIQUE | SpaceFlag.V2
+_ANY_PAGE = 0x7FFFFFFF
+_KNOWN_FLAGS = int(SpaceFlag.MULTIPLE | SpaceFlag.NON_UNIQUE | SpaceFlag.V2)
 _Node = tuple[int, int, bytes, bytes]
 
 
@@ -44,6 +45,7 @@ class _Extents:
     last_page: int
     nodes: list[_Node] = field(default_factory=list)
     extents: list[Extent] = field(default_factory=list)
+    broken: bool = False
     _previous: dict[int, int] = field(default_factory=dict)
 
     def take(self) -> None:
@@ -69,6 +71,7 @@ class _Extents:
         self.nodes.clear()
 
     def _breach(self, message: str, page: int, node: int) -> None:
+        self.broken = True
         self.findings.add("S30", f"{self.spec.name}: {message}", page, node)
 
 
@@ -76,7 +79,8 @@ class Space:
     """Claims the pages of one tree after the other.
 
     last_owned: last page that the database owns, known after the database itself was claimed.
-    lost: object ids whose space could not be read: nothing can be said of their free pages.
+    unclaimed: object ids whose space could not be read, so their pages are not held against it.
+    blind: object ids of which it cannot be told which pages are leaked.
     """
 
     def __init__(self, reader: PageReader, pages: PageMap, findings: Findings) -> None:
@@ -84,7 +88,8 @@ class Space:
         self._pages = pages
         self._findings = findings
         self.last_owned = pages.last
-        self.lost: set[int] = set()
+        self.unclaimed: set[int] = set()
+        self.blind: set[int] = set()
 
     def claim_database(self) -> None:
         """Enter the extents of the file itself."""
@@ -93,13 +98,18 @@ class Space:
     def claim(self, spec: TreeSpec, parent: Parent) -> SpaceHeader | None:
         """Enter the pages of a tree; return its space header, None if that cannot be used."""
         header = self._header(spec, parent)
-        if header is None:
-            self.lost.add(spec.objid)
+        if header is None or parent.objid in self.unclaimed:
+            self._give_up(spec, parent)
         elif header.is_multiple:
             self._claim_extents(spec, parent, header)
         else:
             self._claim_single(spec, parent, header)
         return header
+
+    def _give_up(self, spec: TreeSpec, parent: Parent) -> None:
+        """The space of a tree cannot be read: neither its pages nor its parent's can be judged."""
+        self.unclaimed.add(spec.objid)
+        self.blind.update((spec.objid, parent.objid, DATABASE.objid))
 
     def _breach(self, rule: str, spec: TreeSpec, message: str, page: int) -> None:
         self._findings.add(rule, f"{spec.name}: {message}", page)
@@ -143,20 +153,47 @@ class Space:
         owned_spec = self._space_tree(spec, "owned", header.owned)
         available_spec = self._space_tree(spec, "available", header.owned + 1)
         if owned_spec is None or available_spec is None:
-            self.lost.add(spec.objid)
+            self._give_up(spec, parent)
             return
         trail = Trail()
-        for extent in self._walk(spec, owned_spec, trail):
+        owned, complete = self._walk(owned_spec, trail, self._last_of(spec))
+        if spec == DATABASE:
+            self._set_end(owned)
+        for extent in owned:
             self._claim_run(spec, parent, extent)
-        for page in trail.pages:
-            for trouble in self._pages.visit(page, 1, spec.objid):
-                message = f"the page is owned by object {trouble.owner}"
-                self._breach("T19", owned_spec, message, page)
-        for extent in self._walk(spec, available_spec, self._pages):
+        if not complete:
+            self._give_up(spec, parent)
+        self._enter_trail(owned_spec, trail)
+        guide = self.guide(spec.objid)
+        available, complete = self._walk(available_spec, guide, self._pages.last)
+        if not complete:
+            self.blind.add(spec.objid)
+        if spec.objid in self.unclaimed:
+            return
+        for extent in available:
             if extent.pool != _SHELVED:
                 self._offer(available_spec, extent, Use.AVAILABLE)
         for tree in (owned_spec, available_spec):
             self._keep_for_splits(tree)
+
+    def guide(self, objid: int) -> Guide:
+        """Return what the pages of a tree are held against."""
+        free = objid in self.unclaimed or objid == DATABASE.objid
+        return Lenient(self._pages) if free else self._pages
+
+    def _enter_trail(self, spec: TreeSpec, trail: Trail) -> None:
+        """Hold the pages of the owned-extent tree against what it says itself."""
+        guide = self.guide(spec.objid)
+        for page in trail.pages:
+            for trouble in guide.visit(page, 1, spec.objid):
+                message = f"the page is owned by object {trouble.owner}"
+                self._breach("T19", spec, message, page)
+
+    def _last_of(self, spec: TreeSpec) -> int:
+        """Return the last page that an extent of a tree can have."""
+        if spec == DATABASE:
+            return _ANY_PAGE  # what the file lacks is told by itself
+        return min(self._pages.last, self.last_owned)
 
     def _space_tree(self, spec: TreeSpec, what: str, root: int) -> TreeSpec | None:
         page = self.root_page(root)
@@ -168,22 +205,14 @@ class Space:
         kind = spec.kind | PageFlag.SPACE_TREE
         return TreeSpec(f"{what} extents of {spec.name}", root, spec.objid, kind)
 
-    def _walk(self, owner: TreeSpec, spec: TreeSpec, guide: PageMap | Trail) -> list[Extent]:
-        last = self._pages.last
-        is_database = owner.root == DATABASE.root
-        if is_database and isinstance(guide, Trail):
-            last = 0x7FFFFFFF  # what the file lacks is told by itself
-        elif not is_database:
-            last = min(last, self.last_owned)
+    def _walk(self, spec: TreeSpec, guide: Guide, last: int) -> tuple[list[Extent], bool]:
+        """Walk a space tree; return its sound extents and whether they are all."""
         found = _Extents(spec, self._findings, last)
         walk = TreeWalk(
             self._reader, guide, self._findings, spec, found.nodes, after_run=found.take
         )
-        if walk.run().damaged:
-            self.lost.add(spec.objid)
-        if is_database and isinstance(guide, Trail):
-            self._set_end(found.extents)
-        return found.extents
+        walked = walk.run()
+        return found.extents, not (walked.damaged or found.broken)
 
     def _set_end(self, extents: list[Extent]) -> None:
         """Compare the end of the database with that of the file."""
@@ -247,7 +276,7 @@ class Space:
         if not 1 <= header.pages <= last - spec.root + 1:
             message = f"an extent of {header.pages} pages from page {spec.root} on"
             self._breach("S35", spec, message, spec.root)
-            self.lost.add(spec.objid)
+            self._give_up(spec, parent)
             return
         mapped = min(header.pages - 1, _MAP_BITS)
         if mapped < _MAP_BITS and header.owned >> mapped:

@@ -12,7 +12,7 @@ from typing import Any
 
 from hotsplit import _native
 from hotsplit.errors import HotsplitError
-from hotsplit.ese.check.compare import Comparison, compare_entries, compare_references
+from hotsplit.ese.check.compare import Comparison
 from hotsplit.ese.check.context import Context
 from hotsplit.ese.check.findings import Report
 from hotsplit.ese.check.rowplan import Compare, TableShape, compare_mode, index_plan, layout_of
@@ -72,6 +72,7 @@ class TableCheck:
         )
         self._chunk = table.chunk_size or chunk_size(context.page_size)
         self._source: LongValues | None = None
+        self._references: Any = None
         self.damaged = False
 
     def run(self) -> None:
@@ -80,19 +81,20 @@ class TableCheck:
         if self._is_left_over():
             return
         rows = self._rows(mark)
-        references = self._references(rows)
         walked = self._context.walk(self.spec, rows, reports=self._reports)
         self.damaged = walked.damaged
         totals = self._context.totals
         totals.tables += 1
         totals.records += walked.nodes - walked.deleted
-        self._check_long_values(rows, references)
+        comparison = Comparison(self._context, self.spec, rows, self._reports)
+        self._check_long_values(rows, comparison)
         for index in self._indexes:
             entries = _kernel.Entries(index.compare, index.ledger)
             walked = self._context.walk(index.spec, entries)
             index.damaged = walked.damaged
             totals.index_entries += walked.nodes - walked.deleted
-        self._compare_indexes(rows)
+        self._compare_indexes(rows, comparison)
+        comparison.run()
 
     # Preparation
 
@@ -111,7 +113,7 @@ class TableCheck:
         page = self._context.space.root_page(self.spec.root)
         if page is None or not page.flags & PageFlag.FDP_DELETE:
             return False
-        self._context.space.lost.update(
+        self._context.space.blind.update(
             spec.objid
             for spec in (self.spec, self._long_spec, *(index.spec for index in self._indexes))
         )
@@ -159,14 +161,10 @@ class TableCheck:
         rows = _kernel.Rows(layout, plan, plans, self._fetch, self._reports)
         if self._copy is not None:
             rows.set_copy(self._copy, _COPY if self.spec.root == SHADOW_ROOT else _ROWS)
+        if self._long_spec.root:
+            self._references = _kernel.Ledger(_BITS, False)
+            rows.set_references(self._references)
         return rows
-
-    def _references(self, rows: Any) -> Any:
-        if not self._long_spec.root:
-            return None
-        ledger = _kernel.Ledger(_BITS, False)
-        rows.set_references(ledger)
-        return ledger
 
     def _fetch(self, separated: bool, data: bytes, most: int) -> bytes | None:
         """Return the bytes of a value that the kernel cannot get at, None if nobody can.
@@ -201,30 +199,27 @@ class TableCheck:
 
     # Long values
 
-    def _check_long_values(self, rows: Any, references: Any) -> None:
+    def _check_long_values(self, rows: Any, comparison: Comparison) -> None:
+        references = self._references
         if references is None:
             return
         header = self._context.header
         wide = (header.update_major, header.update_minor) >= _WIDE_REVISION
-        content = _kernel.LongValues(self._chunk, wide, references, rows)
-        walked = self._context.walk(self._long_spec, content, reports=self._reports)
+
+        def content() -> Any:
+            return _kernel.LongValues(self._chunk, wide, references, rows)
+
+        walked = self._context.walk(self._long_spec, content(), reports=self._reports)
         self._context.totals.long_values += references.counts[1]
         if self.damaged or walked.damaged:
             self._context.totals.not_compared += 1
         elif references.differing(False):
-            again = _kernel.LongValues(self._chunk, wide, references, rows)
-            compare_references(
-                Comparison(self._context, self.spec, rows, self._reports),
-                self._long_spec,
-                again,
-                references,
-            )
+            comparison.add_references(self._long_spec, content(), references)
 
     # Indexes
 
-    def _compare_indexes(self, rows: Any) -> None:
+    def _compare_indexes(self, rows: Any, comparison: Comparison) -> None:
         planned = [index for index in self._indexes if index.plan is not None]
-        differing = []
         totals = self._context.totals
         totals.not_compared += len(self._indexes) - len(planned)
         for index, unknown in zip(planned, rows.unknown, strict=True):
@@ -232,16 +227,9 @@ class TableCheck:
                 totals.not_compared += 1
                 continue
             totals.by_bookmark += index.compare != Compare.BY_KEY
-            if index.ledger.differing(self._is_partial(index)):
-                differing.append(index)
-        if differing:
-            compare_entries(
-                Comparison(self._context, self.spec, rows, self._reports),
-                [
-                    (index.spec, index.compare, index.ledger, self._is_partial(index))
-                    for index in differing
-                ],
-            )
+            partial = self._is_partial(index)
+            if index.ledger.differing(partial):
+                comparison.add_index(index.spec, index.compare, index.ledger, partial)
 
     @staticmethod
     def _is_partial(index: _Index) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 
 from hotsplit import _native
 from hotsplit.ese.check.findings import Findings, Report
-from hotsplit.ese.check.pagemap import Trouble, Use
+from hotsplit.ese.check.pagemap import PageMap, Trouble, Use
 from hotsplit.ese.check.pagereader import PageReader
 from hotsplit.ese.format.page import PageFlag
 from hotsplit.ese.read.pages import PageSet
@@ -62,6 +62,17 @@ class Trail:
                 self._met.add(page)
                 self.pages.append(page)
         return found
+
+
+class Lenient:
+    """A guide for trees whose space could not be read: their pages are not held against it."""
+
+    def __init__(self, pages: PageMap) -> None:
+        self._pages = pages
+
+    def visit(self, first: int, count: int, owner: int) -> list[Trouble]:
+        """See `PageMap.visit_freely`."""
+        return self._pages.visit_freely(first, count)
 
 
 @dataclass(frozen=True)
