@@ -107,13 +107,13 @@ def _recover(
     *,
     interrupted: bool,
 ) -> Recovered:
-    is_dirty = any(candidate.needs_logs for candidate in inputs.databases)
-    if not plan.logs or not (is_dirty or interrupted):
+    is_clean = bool(inputs.databases) and not any(c.needs_logs for c in inputs.databases)
+    if not plan.logs or (is_clean and not interrupted):
         return Recovered(_states(env, inputs))
     assert plan.sequence is not None
     settings = _settings(plan.sequence, plan.logs[-1], options)
     _check_writable(env, inputs, plan.sequence)
-    work = Restart(env, settings, plan.sequence, inputs, plan, options, watch)
+    work = Restart(env, settings, plan.sequence, inputs, plan, options, watch, creates=False)
     done = work.run()
     return Recovered(
         _states(env, inputs),

@@ -141,7 +141,7 @@ def _logged_paths(env: Env, sequence: LogSequence, settings: Settings) -> list[s
 
 
 class Restart:
-    """One recovery in place."""
+    """One recovery in place. creates: databases that the logs create are made where they lay."""
 
     def __init__(
         self,
@@ -152,6 +152,8 @@ class Restart:
         plan: Plan,
         options: Options | None = None,
         watch: Watch | None = None,
+        *,
+        creates: bool = True,
     ) -> None:
         self._env, self._settings, self._sequence = env, settings, sequence
         self._options = options or Options(budget=settings.cache_size)
@@ -159,7 +161,8 @@ class Restart:
         for candidate in inputs.databases:
             store = OverlayStore.over(env, candidate.path, settings.folder)
             self._targets.append(Target(store.header.db_signature, store))
-        setting = setting_for(env, inputs, plan, self._options, self._create)
+        create = self._create if creates else None
+        setting = setting_for(env, inputs, plan, self._options, create)
         self._run = Run(env, plan, self._targets, self._options, setting, watch or NoWatch())
         self._plan = plan
         self._journal = PageJournal(env, settings.folder, settings.base)

@@ -14,7 +14,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hotsplit.errors import InvalidUse, Jet
-from hotsplit.ese.engine.splitlines import Layout, best_prefix, fits, image_of, point, separator
+from hotsplit.ese.engine.splitlines import (
+    best_prefix,
+    fits,
+    image_of,
+    kept_for_undo,
+    point,
+    separator,
+)
 from hotsplit.ese.format.logrecord import NO_DBTIME, UNIQUE, encode
 from hotsplit.ese.format.page import Node, Page, PageFlag
 from hotsplit.ese.format.recordtable import RecordType as T
@@ -53,8 +60,9 @@ class Change:
 class Level:
     """What happens to one page. kind: of split, None for a parent that only gets a separator.
 
-    line: of the change, or of the child. cut: first line that goes to the new page. key: separator
-    of the two pages. new: number of the new page.
+    line: of the change, or of the child. kept: bytes to stay free for an undo of each line.
+    cut: first line that goes to the new page. key: separator of the two pages. new: number of the
+    new page.
     """
 
     page: Page
@@ -62,28 +70,31 @@ class Level:
     kind: int | None = None
     operation: int = _NO_OPERATION
     lines: list[Node] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
     cut: int = 0
     key: bytes = b""
     new: int = 0
 
 
-def split(tree: Tree, session: Session, change: Change) -> None:
-    """Split as many pages as it takes and carry out the change. Raises InvalidUse (-1026)."""
+def split(tree: Tree, session: Session, change: Change) -> bool:
+    """Split as many pages as it takes; tell whether that carried out the change, too.
+
+    If not, it may fit now, or another split must follow. Raises InvalidUse (-1026).
+    """
     pool: list[int] = []
     bookmark = change.node.key, change.node.data
     while True:
         levels, done = _plan(tree.path(*bookmark), change, tree)
         needed = [level for level in levels if level.kind is not None]
-        if len(pool) < len(needed):
-            pool.append(tree.space.allocate(session))
-            continue  # the new page may have changed the pages of the plan
-        for level in needed:
-            level.new = pool.pop()
-        _carry_out(tree, session, levels, change if done else None)
-        if done:
+        if len(pool) >= len(needed):
             break
+        pool.append(tree.space.allocate(session))  # this may change the pages of the plan
+    for level in needed:
+        level.new = pool.pop()
+    _carry_out(tree, session, levels, change if done else None)
     for pgno in pool:
         tree.space.free(session, pgno, 1)
+    return done
 
 
 def _plan(path: list[Step], change: Change, tree: Tree) -> tuple[list[Level], bool]:
@@ -96,36 +107,38 @@ def _plan(path: list[Step], change: Change, tree: Tree) -> tuple[list[Level], bo
     else:
         lines[leaf.line] = change.node
     level = Level(page, leaf.line, operation=change.operation, lines=lines)
+    level.kept = kept_for_undo(tree, lines)
     if page.is_root:
-        return [_vertical(level)], level.operation != _NO_OPERATION
+        return [_vertical(level, tree)], level.operation != _NO_OPERATION
     _horizontal(level, tree)
     levels = [level]
     for parent in reversed(parents):
         above = Level(Page(parent.page, parent.pgno), parent.line)
         levels.insert(0, above)
         child = levels[1]
-        if tree.has_room(parent.pgno, parent.page, len(child.key) + 12):
-            return levels, True
+        if tree.has_room(parent.page, len(child.key) + 12):
+            return levels, levels[-1].operation != _NO_OPERATION
         above.lines = above.page.nodes()
         above.lines.insert(parent.line, Node(child.key, bytes(4)))
-        above.operation = _INSERT
+        above.operation, above.kept = _INSERT, [0] * len(above.lines)
         if above.page.is_root:
-            # With a root split the change waits: the way down is another one afterwards.
+            # The change waits: after a split of the root the way down is another one.
             above.operation, above.line = _NO_OPERATION, 0
-            del above.lines[parent.line]
-            return [_vertical(above)], False
+            del above.lines[parent.line], above.kept[parent.line]
+            return [_vertical(above, tree)], False
         _horizontal(above, tree)
     raise InvalidUse("A tree has no root", jet=Jet.errBadParentPageLink)
 
 
-def _vertical(level: Level) -> Level:
+def _vertical(level: Level, tree: Tree) -> Level:
     """All nodes of the root go to a new page below it; the change too, if it fits there."""
     level.kind, level.cut = _VERTICAL, 0
-    if not fits(level.page.size, level.lines):
+    if not fits(level.page.size, level.lines, sum(level.kept)):
         if level.operation == _NO_OPERATION:
             raise InvalidUse("A root page cannot be split", jet=Jet.errInternalError)
         level.operation, level.line = _NO_OPERATION, 0
         level.lines = level.page.nodes()
+        level.kept = kept_for_undo(tree, level.lines) if level.page.is_leaf else []
     return level
 
 
@@ -137,13 +150,24 @@ def _horizontal(level: Level, tree: Tree) -> None:
         level.kind, level.cut = _APPEND, last
     else:
         level.kind = _RIGHT
-        level.cut = point(page.size, lines, level.line)
-    if not 0 < level.cut <= last or not fits(page.size, [lines[level.line]]):
-        raise InvalidUse("The record is too big for a page", jet=Jet.errRecordTooBig)
+        level.cut = point(page.size, lines, level.kept, level.line)
+    if not level.cut:
+        lines = _without_change(level, tree)
     if page.is_leaf:
         level.key = separator(lines[level.cut - 1], lines[level.cut], unique=tree.unique)
     else:
         level.key = lines[level.cut - 1].key
+
+
+def _without_change(level: Level, tree: Tree) -> list[Node]:
+    """The change fits neither side: divide the page next to it, and try again afterwards."""
+    lines = level.page.nodes()
+    cut = next((cut for cut in (level.line, level.line + 1) if 0 < cut < len(lines)), 0)
+    if not cut or not level.page.is_leaf:
+        raise InvalidUse("The record is too big for a page", jet=Jet.errRecordTooBig)
+    level.operation, level.line, level.cut = _NO_OPERATION, 0, cut
+    level.lines, level.kept = lines, kept_for_undo(tree, lines)
+    return lines
 
 
 def _carry_out(tree: Tree, session: Session, levels: list[Level], change: Change | None) -> None:
@@ -189,7 +213,6 @@ def _record(tree: Tree, session: Session, level: Level, parent: Level | None, db
 def _split_fields(tree: Tree, level: Level) -> dict[str, object]:
     """Fields of a record that splits its page."""
     page, lines = level.page, level.lines
-    layout = Layout(page, lines, level.cut, vertical=level.kind == _VERTICAL)
     fields: dict[str, object] = {
         "pgno_new": level.new, "split_type": level.kind, "split_operation": level.operation,
         "iline_split": level.cut, "line_count": len(lines), "parent_key": level.key,
@@ -199,14 +222,15 @@ def _split_fields(tree: Tree, level: Level) -> dict[str, object]:
     }  # fmt: skip
     old_prefix = b"" if page.is_root else page.external
     fields["old_prefix"] = old_prefix
-    new_line = best_prefix(page.size, lines[level.cut :]) if level.kind != _APPEND else _NONE
+    new_line = best_prefix(lines[level.cut :]) if level.kind != _APPEND else _NONE
     fields["iline_prefix_new"] = new_line
     if level.kind == _RIGHT:
-        line = best_prefix(page.size, lines[: level.cut])
+        line = best_prefix(lines[: level.cut])
         fields["iline_prefix_split"] = line
         fields["new_prefix"] = lines[line].key if line != _NONE else b""
-    kept = layout.reserves(tree)
-    fields["uncommitted_free_source"], fields["uncommitted_free_target"] = kept
+    cut = 0 if level.kind == _VERTICAL else level.cut
+    fields["uncommitted_free_source"] = sum(level.kept[:cut])
+    fields["uncommitted_free_target"] = sum(level.kept[cut:])
     moves_none = level.operation == _INSERT and level.cut == level.line == len(lines) - 1
     if level.kind == _VERTICAL or not moves_none:
         fields["image_flags"], fields["image"] = image_of(page, tree.database.dbtime)

@@ -32,14 +32,17 @@ def _cost(node: Node, prefix: bytes = b"") -> int:
     return _TAG + _HEAD + len(node.key) + len(node.data) - saved
 
 
-def fits(size: int, lines: list[Node]) -> bool:
-    """Tell whether the nodes fit a page that is not a root, with the prefix it would get."""
-    line = best_prefix(size, lines)
+def fits(size: int, lines: list[Node], kept: int = 0) -> bool:
+    """Tell whether the nodes fit a page that is not a root, with the prefix it would get.
+
+    kept: bytes that must stay free for an undo.
+    """
+    line = best_prefix(lines)
     prefix = lines[line].key if line != _NONE else b""
-    return sum(_cost(node, prefix) for node in lines) + len(prefix) <= _room(size)
+    return sum(_cost(node, prefix) for node in lines) + len(prefix) + kept <= _room(size)
 
 
-def best_prefix(size: int, lines: list[Node]) -> int:
+def best_prefix(lines: list[Node]) -> int:
     """Return the line whose key serves best as the page's prefix, -1 where none saves anything.
 
     Of all lines only the middle one is tried: keys are in order, so its neighbours share most.
@@ -52,12 +55,13 @@ def best_prefix(size: int, lines: list[Node]) -> int:
     return line if saved > len(prefix) else _NONE
 
 
-def point(size: int, lines: list[Node], changed: int) -> int:
-    """Return the first line of the right page: about half of the bytes on each side.
+def point(size: int, lines: list[Node], kept: list[int], changed: int) -> int:
+    """Return the first line of the right page, 0 if there is no way to divide the lines.
 
-    Both sides must fit; then the change, at line `changed`, stands on one of them.
+    kept: bytes that must stay free for an undo of each line. About half of the bytes are to lie on
+    each side; where both do not fit so, the cut is next to the line that changes.
     """
-    costs = [_cost(node) for node in lines]
+    costs = [_cost(node) + more for node, more in zip(lines, kept, strict=True)]
     total, left = sum(costs), 0
     best, best_distance = len(lines) - 1, total
     for cut in range(1, len(lines)):
@@ -65,17 +69,14 @@ def point(size: int, lines: list[Node], changed: int) -> int:
         distance = abs(2 * left - total)
         if distance < best_distance:
             best, best_distance = cut, distance
-    room = _room(size)
-    if _side(costs[:best]) <= room and _side(costs[best:]) <= room:
-        return best
-    for cut in (changed, changed + 1):
-        if 0 < cut < len(lines) and fits(size, lines[:cut]) and fits(size, lines[cut:]):
+    for cut in (best, changed, changed + 1):
+        if (
+            0 < cut < len(lines)
+            and fits(size, lines[:cut], sum(kept[:cut]))
+            and fits(size, lines[cut:], sum(kept[cut:]))
+        ):
             return cut
-    return best
-
-
-def _side(costs: list[int]) -> int:
-    return sum(costs)
+    return 0
 
 
 def separator(left: Node, right: Node, *, unique: bool) -> bytes:
@@ -95,20 +96,12 @@ def image_of(page: Page, dbtime: int) -> tuple[int, bytes]:
     return DEHYDRATED, dehydrate(data)
 
 
-class Layout:
-    """The lines of a page and where they go."""
-
-    def __init__(self, page: Page, lines: list[Node], cut: int, *, vertical: bool) -> None:
-        self._lines, self._cut, self._vertical = lines, cut, vertical
-        self._leaf = page.is_leaf
-
-    def reserves(self, tree: Tree) -> tuple[int, int]:
-        """Return the bytes kept for undo on the (split, new) page."""
-        if not self._leaf or not tree.open_versions:
-            return 0, 0
-        kept = [0, 0]
-        for i, node in enumerate(self._lines):
-            chain = tree.versions.get(tree.bookmark(node.key, node.data))
-            if chain:
-                kept[self._vertical or i >= self._cut] += reserved(chain, len(node.data))[1]
-        return kept[0], kept[1]
+def kept_for_undo(tree: Tree, lines: list[Node]) -> list[int]:
+    """Return the bytes that must stay free for an undo of each line."""
+    if not tree.open_versions:
+        return [0] * len(lines)
+    kept = []
+    for node in lines:
+        chain = tree.versions.get(tree.bookmark(node.key, node.data))
+        kept.append(reserved(chain, len(node.data))[1] if chain else 0)
+    return kept

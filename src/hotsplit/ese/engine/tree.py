@@ -9,7 +9,7 @@ Source: format specification 3, 4; log specification 4.6, 7.2.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from hotsplit import _native
@@ -225,7 +225,7 @@ class Tree:
 
     # Space on a page
 
-    def has_room(self, pgno: int, page: bytearray, need: int) -> bool:
+    def has_room(self, page: bytearray, need: int) -> bool:
         """Tell whether `need` more bytes fit, beside what an undo may want back."""
         free = page[28] | page[29] << 8
         kept = page[30] | page[31] << 8
@@ -270,71 +270,88 @@ class Tree:
     def insert(self, session: Session, key: bytes, data: bytes) -> None:
         """Insert a node. Raises KeyDuplicate, WriteConflict, InvalidUse (-1026)."""
         session.prepare()
-        found = self.find(key, data)
-        if found.exact:
-            self._insert_again(session, found, key, data)
-            return
         context = self.database.context
-        pgno, page, line, _ = found
         rceid = 0 if self.is_space else context.next_rceid()
         place = self.place if self.is_space else self.versioned
-        shared = _kernel.shared(page, key)
-        if self.has_room(pgno, page, len(key) - shared + len(data) + (8 if shared else 6)):
-            record = records.insert(
-                session, place, pgno, self._times(page), line, rceid, key, shared, data
-            )
-            context.journal.apply(record, self.database.dbid, pgno)
-        else:
 
-            def in_split(pgno: int, dbtime: int, line: int) -> bytes:
-                times = dbtime, records.IN_MACRO
-                return records.insert(session, place, pgno, times, line, rceid, key, 0, data)
+        def in_split(pgno: int, dbtime: int, line: int) -> bytes:
+            times = dbtime, records.IN_MACRO
+            return records.insert(session, place, pgno, times, line, rceid, key, 0, data)
 
+        while True:
+            found = self.find(key, data)
+            if found.exact:
+                self._insert_again(session, found, key, data)
+                return
+            pgno, page, line, _ = found
+            shared = _kernel.shared(page, key)
+            if self.has_room(page, len(key) - shared + len(data) + (8 if shared else 6)):
+                times = self._times(page)
+                record = records.insert(session, place, pgno, times, line, rceid, key, shared, data)
+                context.journal.apply(record, self.database.dbid, pgno)
+                break
             node = Node(key, data, place.flags & VERSIONED)
-            split(self, session, Change(node, None, in_split))
+            if split(self, session, Change(node, None, in_split)):
+                break
         if not self.is_space:
             session.remember(self, self.bookmark(key, data), INSERT, rceid)
 
     def _insert_again(self, session: Session, found: Found, key: bytes, data: bytes) -> None:
         """Insert where a node flagged as deleted is still there."""
-        pgno, page, line, _ = found
-        old = self.node(found)
         bookmark = self.bookmark(key, data)
         if not self.is_space:
             check_conflict(session.current, self.versions.get(bookmark), INSERT)
+        old = self.node(found)
         if not old.is_deleted:
             raise KeyDuplicate("There is a row with this key")
         context = self.database.context
         place = self.place if self.is_space else self.versioned
-        rceid, rceid_replace = (
-            (0, 0) if self.is_space else (context.next_rceid(), context.next_rceid())
-        )
+        rceid = 0 if self.is_space else context.next_rceid()
         if old.data == data:
-            record = records.flag_insert(
-                session, place, pgno, self._times(page), line, rceid, key, data
-            )
+            pgno, page, line, _ = found
+            times = self._times(page)
+            record = records.flag_insert(session, place, pgno, times, line, rceid, key, data)
             context.journal.apply(record, self.database.dbid, pgno)
-            if not self.is_space:
-                session.remember(self, bookmark, INSERT, rceid)
-            return
-
-        def build(pgno: int, times: tuple[int, int], line: int) -> bytes:
-            return records.flag_insert_replace(
-                session, place, pgno, times, line, rceid, rceid_replace, key, data
-            )
-
-        if self.has_room(pgno, page, len(data) - len(old.data)):
-            context.journal.apply(build(pgno, self._times(page), line), self.database.dbid, pgno)
         else:
-            node = Node(key, data, place.flags & VERSIONED)
-            split(
-                self,
-                session,
-                Change(node, old, lambda p, t, n: build(p, (t, records.IN_MACRO), n), again=True),
-            )
-        if not self.is_space:
-            session.remember(self, bookmark, INSERT, rceid)
+            rceid_replace = 0 if self.is_space else context.next_rceid()
+
+            def build(pgno: int, times: tuple[int, int], line: int) -> bytes:
+                return records.flag_insert_replace(
+                    session, place, pgno, times, line, rceid, rceid_replace, key, data
+                )
+
+            self._change(session, Node(key, data, place.flags & VERSIONED), old, build, again=True)
+        if self.is_space:
+            return
+        session.remember(self, bookmark, INSERT, rceid)
+        if old.data != data:
             self._remember_replace(session, bookmark, rceid_replace, old.data, len(data))
+
+    def _change(
+        self,
+        session: Session,
+        node: Node,
+        old: Node,
+        build: Callable[[int, tuple[int, int], int], bytes],
+        *,
+        again: bool = False,
+    ) -> None:
+        """Give a node new data, on its page or in a split. build: makes the record of the change.
+
+        again: the node was flagged as deleted.
+        """
+        context, need = self.database.context, len(node.data) - len(old.data)
+        change = Change(
+            node, old, lambda p, time, n: build(p, (time, records.IN_MACRO), n), again=again
+        )
+        while True:
+            found = self.find(node.key, old.data)
+            if self.has_room(found.page, need):
+                record = build(found.pgno, self._times(found.page), found.line)
+                context.journal.apply(record, self.database.dbid, found.pgno)
+                return
+            if split(self, session, change):
+                return
 
     def _remember_replace(
         self, session: Session, bookmark: Bookmark, rceid: int, old: bytes, size: int
@@ -353,41 +370,31 @@ class Tree:
     def replace(self, session: Session, key: bytes, data: bytes) -> None:
         """Give the node of a key new data (unique trees). Raises RecordNotFound, WriteConflict."""
         session.prepare()
-        found = self.find(key)
-        old = self._live(session, found, (key, b""), REPLACE)
+        old = self._live(session, self.find(key), (key, b""), REPLACE)
         if old.data == data:
             return
-        context = self.database.context
-        pgno, page = found.pgno, found.page
-        rceid = 0 if self.is_space else context.next_rceid()
+        rceid = 0 if self.is_space else self.database.context.next_rceid()
         place = self.place if self.is_space else self.versioned
-        if self.has_room(pgno, page, len(data) - len(old.data)):
-            record = self._replace_record(session, place, found, rceid, old.data, data)
-            context.journal.apply(record, self.database.dbid, pgno)
-        else:
+        large = self.database.context.settings.page_size > _LARGE_PAGE
+        diff = None if self.is_space else make_diff(old.data, data, large=large)
+        if diff is not None and len(diff) + _DIFF_WORTH >= len(data):
+            diff = None
 
-            def in_split(pgno: int, dbtime: int, line: int) -> bytes:
-                # In a split the old size is said to be the new one.
-                times, size = (dbtime, records.IN_MACRO), len(data)
+        def build(pgno: int, times: tuple[int, int], line: int) -> bytes:
+            if times[1] == records.IN_MACRO:  # in a split the old size is said to be the new one
+                size = len(data)
                 return records.replace(session, place, pgno, times, line, rceid, size, data)
+            sizes = len(old.data), len(data)
+            if diff is None:
+                return records.replace(session, place, pgno, times, line, rceid, sizes[0], data)
+            return records.replace_diff(
+                session, place, pgno, times, line, rceid, sizes, diff, large=large
+            )
 
-            node = Node(key, data, old.flags & ~NodeFlag.COMPRESSED | place.flags & VERSIONED)
-            split(self, session, Change(node, old, in_split))
+        flags = old.flags & ~NodeFlag.COMPRESSED | place.flags & VERSIONED
+        self._change(session, Node(key, data, flags), old, build)
         if not self.is_space:
             self._remember_replace(session, (key, b""), rceid, old.data, len(data))
-
-    def _replace_record(
-        self, session: Session, place: Place, found: Found, rceid: int, old: bytes, new: bytes
-    ) -> bytes:
-        times = self._times(found.page)
-        large = len(found.page) > _LARGE_PAGE
-        diff = None if self.is_space or not new else make_diff(old, new, large=large)
-        if diff is not None and len(diff) + _DIFF_WORTH < len(new):
-            sizes = len(old), len(new)
-            return records.replace_diff(
-                session, place, found.pgno, times, found.line, rceid, sizes, diff, large=large
-            )
-        return records.replace(session, place, found.pgno, times, found.line, rceid, len(old), new)
 
     def _live(self, session: Session, found: Found, bookmark: Bookmark, operation: int) -> Node:
         """Return the node to be changed; nobody else may have changed it first."""
