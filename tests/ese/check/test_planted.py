@@ -11,6 +11,7 @@ from hotsplit.ese.check.rules import RULES
 from hotsplit.ese.format.longvalue import LongValueRoot
 from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
 from hotsplit.ese.format.space import Extent, SpaceHeader
+from hotsplit.ese.format.taggedcolumns import TagHeader, parse_fields
 from tests.conftest import manifest, unpack_vector
 from tests.ese.check.planted import Planter, check
 
@@ -90,6 +91,12 @@ def part_of_a_page_at_the_end(db: Planter) -> None:
 @breaks("H7b")
 def pages_behind_the_end(db: Planter) -> None:
     db.data += bytes(3 * db.size)
+
+
+@breaks("H7a")
+def file_cut_short(db: Planter) -> None:
+    """Within the free pages at the end."""
+    del db.data[-5 * db.size :]
 
 
 @breaks("H8")
@@ -302,6 +309,12 @@ def two_nodes_swapped(db: Planter) -> None:
     page.data[one : one + 4], page.data[two : two + 4] = tags[1], tags[0]
 
 
+@breaks("T25b")
+def key_too_long(db: Planter) -> None:
+    """In the template table, which has no rows."""
+    db.page(db.table("Templ").definition.root).insert(0, b"\x7f" * 2001, b"1234")
+
+
 @breaks("T26")
 def one_more_node_deleted(db: Planter) -> None:
     """In a tree that nothing is compared with."""
@@ -451,6 +464,47 @@ def row_of_an_unknown_kind_of_flags(db: Planter) -> None:
     db.change_catalog("Wide", 2, "T000", null_flags)
 
 
+def in_both_catalogs(db: Planter, key: bytes, data: bytes) -> None:
+    """Add a row, but not to the indexes of the catalog."""
+    for root in (4, 24):
+        page = db.page(db.leaves(root)[-1])
+        page.insert(page.node_count, key, data)
+
+
+@breaks("C38", "X59b")
+def column_of_no_table(db: Planter) -> None:
+    _, _, row = db.catalog_row("MSysObjids", 2, "type")
+    objid = (5000).to_bytes(4, "little")
+    key = b"\x7f" + (5000 + 0x80000000).to_bytes(4, "big") + row.key[5:]
+    in_both_catalogs(db, key, at(4, objid)(row.data))
+
+
+@breaks("C39", "X59a", "X59b")
+def two_columns_of_one_name(db: Planter) -> None:
+    db.change_catalog("Wide", 2, "T001", lambda record: record.replace(b"T001", b"t002"))
+
+
+@breaks("C43", "C40", "C46", "S34")
+def second_primary_index(db: Planter) -> None:
+    """Its tree is the table's then, so its own page is nobody's."""
+    db.change_catalog("Templ", 3, "i_base", at(22, b"\x2f"))
+
+
+@breaks("C44")
+def template_of_another_name(db: Planter) -> None:
+    db.change_catalog("Derived", 1, "", lambda record: record.replace(b"Templ", b"Tampl"))
+
+
+@breaks("C45", "X59a", "X59b")
+def catalog_of_another_name(db: Planter) -> None:
+    db.change_catalog("MSysObjects", 1, "", lambda r: r.replace(b"MSysObjects", b"MSysObjectZ"))
+
+
+@breaks("C46")
+def object_not_listed(db: Planter) -> None:
+    db.page(db.table("MSysObjids").definition.root).delete(3)
+
+
 @breaks("C40")
 def index_with_the_root_page_of_its_table(db: Planter) -> None:
     """Of the template table, which has no rows to compare."""
@@ -540,6 +594,38 @@ def tagged_column_not_in_the_catalog(db: Planter) -> None:
     for root in (4, 24):
         page, i, _ = next(found for found in db.nodes(root) if found[2].key == start + key)
         page.replace_data(i, at(14, bytes(4))(page.node(i).data), page.node(i).flags)
+
+
+@breaks("R50")
+def mandatory_column_null(db: Planter) -> None:
+    """The first column of the engine's table of locales."""
+
+    def edit(record: bytes) -> bytes:
+        end = struct.unpack_from("<H", record, 2)[0]
+        return record[: end - 1] + bytes([record[end - 1] | 1]) + record[end:]
+
+    change_record(db, "MSysLocales", edit)
+
+
+@breaks("R52")
+def compressed_value_damaged(db: Planter) -> None:
+    """Its first byte names a scheme that does not exist."""
+    for page, i, node in db.nodes(db.table("Tagged").definition.root):
+        start = tagged_part(node.data)
+        for field in parse_fields(node.data[start:], large=False):
+            value = field.data or b""
+            if field.header == TagHeader.LONG | TagHeader.COMPRESSED and field.id == 263:
+                page.replace_data(i, node.data.replace(value, b"\xf8" + value[1:]), node.flags)
+                return
+    raise LookupError
+
+
+@breaks("R53b")
+def autoincrement_mark_too_low(db: Planter) -> None:
+    page = db.page(db.table("Auto64").definition.root)
+    header = SpaceHeader.unpack(page.external)
+    assert header.autoincrement
+    page.set_external(header._replace(autoincrement=3).pack())
 
 
 @breaks("R51")
@@ -632,12 +718,19 @@ def too_few_references(db: Planter) -> None:
             break
     for there, k, n in db.nodes(db.table("LV").definition.long_value_root):
         if n.key == other.key:
-            there.replace_data(k, LongValueRoot.unpack(n.data)._replace(references=0).pack(), n.flags)
+            there.replace_data(
+                k, LongValueRoot.unpack(n.data)._replace(references=0).pack(), n.flags
+            )
 
 
 @breaks("L56b")
 def too_many_references(db: Planter) -> None:
     set_long_root(db, references=3)
+
+
+@breaks("L56a", "L56c")
+def long_value_in_use_partly_deleted(db: Planter) -> None:
+    set_long_root(db, references=0xFFFFFFFF)
 
 
 @breaks("L57")

@@ -74,14 +74,14 @@ class CatalogRules:
             self._breach("C38", row, "a second row for the table")
         self._check_places(group)
         self._check_unique(group)
-        self._check_template(first)
+        known = self._check_template(first)
         self._check_columns(group)
         own = {r.number("Id") for r in group.of_type(RowType.COLUMN) if r["ColtypOrPgnoFDP"]}
         given = self.templates.get(as_text(first["TemplateTable"]), set())
-        for row in group.of_type(RowType.INDEX):
+        for row in group.of_type(RowType.INDEX) if known else ():
             self._check_index(row, own, given)
         self._check_one_of_a_kind(group)
-        return all(sound)
+        return all(sound) and known
 
     def finish(self) -> None:
         """After the last table: report system objects that the catalog does not have."""
@@ -166,13 +166,15 @@ class CatalogRules:
             for row in rows[1:]:
                 self._breach("C43", row, f"a second {what}")
 
-    def _check_template(self, table: CatalogRow) -> None:
+    def _check_template(self, table: CatalogRow) -> bool:
         flags = table.number("Flags")
         name = as_text(table["TemplateTable"])
         if flags & TableFlag.TEMPLATE:
             self.templates[table.text] = set()
         elif flags & TableFlag.DERIVED and name not in self.templates:
             self._breach("C44", table, f"there is no template table {name!r}")
+            return False
+        return True
 
     # Columns
 

@@ -67,7 +67,9 @@ class ObjectList:
         self.shape: TableShape | None = None
 
     def add(self, group: TableRows, shape: TableShape | None) -> None:
-        """Take the objects of one table."""
+        """Take the objects of one table; rows that belong to no table are none."""
+        if group.rows[0].type != RowType.TABLE:
+            return
         self._objids.add(group.objid)
         for row in group.rows:
             primary = row.number("Flags") & IndexFlag.PRIMARY

@@ -165,7 +165,7 @@ class Space:
             self._give_up(spec, parent)
         self._enter_trail(owned_spec, trail)
         guide = self.guide(spec.objid)
-        available, complete = self._walk(available_spec, guide, self._pages.last)
+        available, complete = self._walk(available_spec, guide, self._last_of(spec))
         if not complete:
             self.blind.add(spec.objid)
         if spec.objid in self.unclaimed:
@@ -246,6 +246,8 @@ class Space:
     def _offer(self, spec: TreeSpec, extent: Extent, use: Use) -> None:
         """Enter available pages, or those kept for splits."""
         count = min(extent.last, self._pages.last) - extent.first + 1
+        if count < 1:
+            return
         rule = "S31" if use == Use.AVAILABLE else "S32"
         for page, owner, old in self._pages.reserve(extent.first, count, spec.objid, use):
             if owner != spec.objid:
