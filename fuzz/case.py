@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fuzz.chance import Chance
 from fuzz.database import DatabaseSpoiler
-from fuzz.log import LogSpoiler
+from fuzz.log import LogSpoiler, unchain
 from fuzz.oldlog import spoil_old_log
 from fuzz.seeds import Seed
 from fuzz.smallfiles import spoil_bytes, spoil_checkpoint, spoil_flush_map
@@ -16,7 +16,7 @@ from hotsplit.ese.files.identify import FileKind, recognise
 from hotsplit.ese.format.header import choose_header
 from hotsplit.ese.format.logheader import LogHeader
 
-_MOST_CHANGES = 5
+_CHANGES = (1, 1, 2, 3, 5)
 _WEIGHTS = {FileKind.DATABASE: 40, FileKind.LOG: 6, FileKind.CHECKPOINT: 3, FileKind.FLUSH_MAP: 3}
 
 
@@ -42,13 +42,25 @@ def build(seed: str, number: int, seeds: list[Seed]) -> Case:
     for _ in range(chance.choice((1, 1, 2))):
         name = chance.choices(list(files), weights)[0]
         data = bytearray(files[name])
-        for _ in range(chance.randrange(1, _MOST_CHANGES + 1)):
+        for _ in range(chance.choice(_CHANGES)):
             _spoil(chance, kinds[name], data)
         files[name] = bytes(data)
         changed.append(name)
+    if not chance.once_in(20):
+        _unchain(files, kinds, changed)
     if len(files) > 1 and chance.once_in(20):
         del files[chance.choice(list(files))]
     return Case(seed, number, origin.name, files, changed)
+
+
+def _unchain(files: dict[str, bytes], kinds: dict[str, FileKind], changed: list[str]) -> None:
+    """Keep the chain of checksums from log to log from ending replay at the first change."""
+    if any(kinds[name] == FileKind.LOG for name in changed):
+        for name in files:
+            if kinds[name] == FileKind.LOG:
+                data = bytearray(files[name])
+                unchain(data)
+                files[name] = bytes(data)
 
 
 def _spoil(chance: Chance, kind: FileKind, data: bytearray) -> None:

@@ -30,9 +30,9 @@ class Chance(random.Random):
             return (top >> self.randrange(1, 4)) + self.randrange(-2, 3) & top - 1
         return self.getrandbits(8 * size)
 
-    def blob(self, most: int) -> bytes:
+    def blob(self, most: int, *, exactly: bool = False) -> bytes:
         """Return up to `most` bytes: zeros, ones, any, or a pattern."""
-        size = self.randrange(most + 1)
+        size = most if exactly else self.randrange(most + 1)
         kind = self.randrange(4)
         if kind == 0:
             return bytes(size)

@@ -1,4 +1,7 @@
-"""Changes of log files of format v8: header, segments, records; checksums made good again."""
+"""Changes of log files of format v8: header, segments, records; checksums made good again.
+
+Most changes keep a segment a list of whole records, so that replay gets past them.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,14 @@ from collections.abc import Callable
 from fuzz.chance import Chance
 from fuzz.database import spoil_field
 from hotsplit.errors import HotsplitError
-from hotsplit.ese.format.checksum import segment_checksum
+from hotsplit.ese.format.checksum import header_checksum, segment_checksum
 from hotsplit.ese.format.logheader import HEADER_SIZE, LogHeader
-from hotsplit.ese.format.logrecord import decode
+from hotsplit.ese.format.logrecord import decode, encode
 from hotsplit.ese.format.logsegment import SEGMENT_HEADER, SEGMENT_SIZE, walk_segment
-from hotsplit.ese.format.recordtable import TABLE
+from hotsplit.ese.format.recordtable import TABLE, RecordType
 
 _SIZES: dict[int, int] = {row.type: row.size for row in TABLE}
+_FRAGMENTS = (RecordType.FRAGMENT_BEGIN, RecordType.FRAGMENT)
 _ROOM = SEGMENT_SIZE - SEGMENT_HEADER
 
 
@@ -31,7 +35,7 @@ class LogSpoiler:
 
     def spoil(self) -> None:
         """Make one change."""
-        if self.chance.once_in(8) or not self.used:
+        if self.chance.once_in(20) or not self.used:
             self.chance.choice((self._header, self._attachments, self._length))()
             return
         sector = self.chance.choice(self.used)
@@ -81,64 +85,90 @@ class LogSpoiler:
     def _segment_header(self, segment: bytearray) -> None:
         self.chance.spoil(segment, 8, SEGMENT_HEADER)
 
-    def _record_bytes(self, segment: bytearray) -> None:
-        """Change bytes of a record, most often in its fixed part."""
-        offset, size = self._choose(segment)
-        fixed = min(size, _SIZES.get(segment[offset], size))
+    def _record_bytes(self, records: list[bytes], i: int) -> None:
+        """Change bytes of a record, most often in its fixed part; give it the size it then has."""
+        record = bytearray(records[i])
+        fixed = min(len(record), _SIZES.get(record[0], len(record)))
         for _ in range(self.chance.randrange(1, 4)):
-            end = fixed if not self.chance.once_in(3) else size
-            self.chance.spoil(segment, offset + 1, offset + end)
+            end = len(record) if self.chance.once_in(3) else fixed
+            self.chance.spoil(record, 1, end)
+        records[i] = self._sized(record)
 
-    def _record_type(self, segment: bytearray) -> None:
-        offset, _ = self._choose(segment)
-        segment[offset] = self.chance.choice((self.chance.randrange(102), self.chance.number(1)))
-
-    def _choose(self, segment: bytearray) -> tuple[int, int]:
-        found = self._records(segment)
-        return self.chance.choice(found) if found else (SEGMENT_HEADER, 8)
-
-    def _records(self, segment: bytearray) -> list[tuple[int, int]]:
-        found = []
+    def _sized(self, record: bytearray) -> bytes:
+        """Return a record with as many bytes as its lengths say, if that is possible."""
+        if self.chance.once_in(8):
+            return bytes(record)
         try:
-            for place in walk_segment(bytes(segment)):
-                found.append(place)  # noqa: PERF402 - what came before an error counts
+            size = decode(bytes(record) + bytes(_ROOM)).size
         except HotsplitError:
-            pass
-        return found
+            return bytes(record)
+        return bytes(record[:size]) + self.chance.blob(max(0, size - len(record)), exactly=True)
 
-    def _reorder(self, segment: bytearray) -> None:
-        """Drop, repeat, exchange, take over or make up records."""
-        records = [bytes(segment[at : at + size]) for at, size in self._records(segment)]
-        for _ in range(self.chance.randrange(1, 4)):
-            i = self.chance.randrange(len(records) + 1)
-            kind = self.chance.randrange(5)
-            if kind == 0:
-                del records[i : i + self.chance.randrange(1, 4)]
-            elif kind == 1 and records:
-                records.insert(i, self.chance.choice(records))
-            elif kind == 2 and records:
-                records.insert(i, records.pop(self.chance.randrange(len(records))))
-            elif kind == 3:
-                other = self._segment(self.chance.choice(self.used))
-                at, size = self._choose(other)
-                records.insert(i, bytes(other[at : at + size]))
-            else:
-                records.insert(i, self._made_up(records))
-        segment[SEGMENT_HEADER:] = b"".join(records)[:_ROOM].ljust(_ROOM, b"\0")
+    def _record_type(self, records: list[bytes], i: int) -> None:
+        kind = self.chance.choice((self.chance.randrange(102), self.chance.number(1)))
+        size = _SIZES.get(kind, 0)
+        changed = bytearray(bytes((kind,)) + records[i][1:])
+        changed += self.chance.blob(max(0, size - len(changed)), exactly=True)
+        records[i] = self._sized(changed)
 
-    def _made_up(self, records: list[bytes]) -> bytes:
-        """Return a record of any type whose page, transaction and times are those of another."""
+    def _field(self, records: list[bytes], i: int) -> None:
+        """Change one field or one variable part of a record; its lengths stay right."""
+        try:
+            record = decode(records[i])
+        except HotsplitError:
+            return
+        fields = record.as_dict()
+        usual = [name for name in fields if not name.startswith("dbtime")]
+        name = self.chance.choice(usual or ["type"])
+        value = fields.get(name)
+        if isinstance(value, bytes):
+            data = bytearray(value)
+            self.chance.choice((self._shorten, self._lengthen, self._spoil_all))(data)
+            fields[name] = bytes(data)
+            fields.pop(f"{name}_size", None)
+        elif isinstance(value, int):
+            fields[name] = self.chance.number(self.chance.choice((1, 2, 4)), value & 0xFFFFFFFF)
+        try:
+            records[i] = encode(record.type, **fields)
+        except (ValueError, TypeError, AttributeError):
+            return
+
+    def _shorten(self, data: bytearray) -> None:
+        del data[self.chance.randrange(len(data) + 1) :]
+
+    def _lengthen(self, data: bytearray) -> None:
+        data += self.chance.blob(100)
+
+    def _spoil_all(self, data: bytearray) -> None:
+        self.chance.spoil(data, 0, len(data))
+
+    def _drop(self, records: list[bytes], i: int) -> None:
+        del records[i : i + self.chance.choice((1, 1, 2, 5))]
+
+    def _repeat(self, records: list[bytes], i: int) -> None:
+        records.insert(i, self.chance.choice(records))
+
+    def _move(self, records: list[bytes], i: int) -> None:
+        records.insert(self.chance.randrange(len(records)), records.pop(i))
+
+    def _take_over(self, records: list[bytes], i: int) -> None:
+        """Insert a record of another segment."""
+        others = self._records(self._segment(self.chance.choice(self.used)))
+        if others:
+            records.insert(i, self.chance.choice(others))
+
+    def _make_up(self, records: list[bytes], i: int) -> None:
+        """Insert a record of any type whose page, transaction and times are those of another."""
         type_ = self.chance.choice(list(_SIZES))
         size = _SIZES[type_]
         made = bytearray(bytes((type_,)) + self.chance.randbytes(size - 1))
-        if records:
-            model = self.chance.choice(records)[1:32]
-            made[1 : 1 + len(model)] = model[: size - 1]
-            self._advance(made)
+        model = records[i][1:32]
+        made[1 : 1 + len(model)] = model[: size - 1]
+        self._advance(made)
         for at in range(32, size - 1, 2):
             if not self.chance.once_in(3):
                 made[at : at + 2] = self.chance.choice((0, 1, 4, 9)).to_bytes(2, "little")
-        return bytes(made) + self.chance.blob(60)
+        records.insert(i + 1, self._sized(made))
 
     def _advance(self, record: bytearray) -> None:
         """Let a page record follow the one that it was modelled on."""
@@ -147,23 +177,29 @@ class LogSpoiler:
             record[16:24] = self.chance.choice((before, 2**64 - 1)).to_bytes(8, "little")
             record[8:16] = min(before + 1, 2**64 - 1).to_bytes(8, "little")
 
-    def _grow(self, segment: bytearray) -> None:
-        """Change the lengths of parts of a record and give it so many bytes."""
-        records = [bytearray(segment[at : at + size]) for at, size in self._records(segment)]
-        if not records:
-            return
-        record = self.chance.choice(records)
-        fixed = min(_SIZES.get(record[0], len(record)), len(record))
-        for _ in range(self.chance.randrange(1, 3)):
-            if fixed > 2:
-                at = self.chance.randrange(1, fixed - 1)
-                record[at : at + 2] = self.chance.randrange(300).to_bytes(2, "little")
+    def _rewrite(self, segment: bytearray) -> None:
+        """Change the list of the records of a segment and write them anew."""
+        records = self._records(segment)
+        for _ in range(self.chance.choice((1, 1, 1, 2, 4))):
+            whole = [i for i, record in enumerate(records) if record[0] not in _FRAGMENTS]
+            places = whole if whole and not self.chance.once_in(10) else range(len(records))
+            if not places:
+                return
+            self.chance.choice(_REWRITES)(self, records, self.chance.choice(places))
+        packed = bytearray()
+        for record in records:
+            if len(packed) + len(record) <= _ROOM:
+                packed += record
+        segment[SEGMENT_HEADER:] = packed.ljust(_ROOM, b"\0")
+
+    def _records(self, segment: bytearray) -> list[bytes]:
+        found = []
         try:
-            size = decode(bytes(record) + bytes(_ROOM)).size
+            for at, size in walk_segment(bytes(segment)):
+                found.append(bytes(segment[at : at + size]))
         except HotsplitError:
-            size = len(record)
-        record[:] = bytes(record[:size]) + self.chance.blob(max(0, size - len(record)))
-        segment[SEGMENT_HEADER:] = b"".join(records)[:_ROOM].ljust(_ROOM, b"\0")
+            pass  # what came before counts
+        return found
 
     def _other_segment(self, segment: bytearray) -> None:
         other = self._segment(self.chance.choice(self.used))
@@ -177,14 +213,26 @@ class LogSpoiler:
 
 _CHANGES: tuple[Callable[[LogSpoiler, bytearray], None], ...] = (
     LogSpoiler._segment_header,
-    LogSpoiler._record_bytes,
-    LogSpoiler._record_bytes,
-    LogSpoiler._record_bytes,
-    LogSpoiler._record_type,
-    LogSpoiler._reorder,
-    LogSpoiler._reorder,
-    LogSpoiler._reorder,
-    LogSpoiler._grow,
+    *(LogSpoiler._rewrite,) * 10,
     LogSpoiler._other_segment,
     LogSpoiler._noise,
 )
+_REWRITES: tuple[Callable[[LogSpoiler, list[bytes], int], None], ...] = (
+    *(LogSpoiler._field,) * 6,
+    *(LogSpoiler._record_bytes,) * 3,
+    LogSpoiler._record_type,
+    LogSpoiler._drop,
+    LogSpoiler._repeat,
+    LogSpoiler._move,
+    LogSpoiler._take_over,
+    LogSpoiler._make_up,
+)
+
+
+def unchain(data: bytearray) -> None:
+    """Let a log not say what checksum the log before has: that one may have been changed."""
+    if len(data) >= HEADER_SIZE:
+        header = LogHeader(data[:HEADER_SIZE])
+        if header.previous_checksum and header.checksum == header_checksum(header.raw):
+            header.previous_checksum = 0
+            data[:HEADER_SIZE] = header.sealed()

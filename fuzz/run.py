@@ -2,11 +2,12 @@
 
 Settings are environment variables. FUZZ_SECONDS: how long (300). FUZZ_SEED: the seed of an earlier
 run, to run the same cases again; drawn and printed otherwise. FUZZ_CASE: run this case alone.
-FUZZ_JOBS: how many processes (one a core). Exit status: 0 without findings, 1 with some.
+FUZZ_JOBS: how many processes (one a core). FUZZ_COMPARE: run each case with the compiled kernels
+and with their references, and compare. Exit status: 0 without findings, 1 with some.
 
 A finding is an exception that is not a HotsplitError, an outcome against the contract of a command,
-a death of the process, more than 512 MB of memory, or more than `CASE_SECONDS` for one case. Of
-each kind the first is kept in `fuzz/findings`: the files, and what happened.
+a death of the process, more than 512 MB of memory, more than `CASE_SECONDS` for one case, or
+kernels that differ. Of each kind the first is kept in `fuzz/findings`: the files and what happened.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from fuzz.seeds import all_seeds
 from fuzz.worker import run_case
 
 CASE_SECONDS = 30.0
-"""Of wall time, since several processes may share a core."""
+"""Of processor time; ten times as much of any time, should it wait for something."""
 
 FINDINGS = Path(__file__).parent / "findings"
 _ROOT = Path(__file__).resolve().parents[1]
@@ -58,6 +59,7 @@ class Totals:
     slowest: float = 0.0
     kinds: Counter[str] = field(default_factory=Counter)
     first: dict[str, Finding] = field(default_factory=dict)
+    unpaired: dict[int, dict[str, str]] = field(default_factory=dict)
 
     def take(self, finding: Finding) -> None:
         """Count a finding; keep the first of its kind."""
@@ -67,24 +69,55 @@ class Totals:
             print(f"\n{finding.kind} (case {finding.case}, {finding.target})", flush=True)
             save(self.seed, finding)
 
+    def compare(self, case: int, outcomes: dict[str, str]) -> None:
+        """Compare with what the other kernels made of the case, once both have done it."""
+        other = self.unpaired.pop(case, None)
+        if other is None:
+            self.unpaired[case] = outcomes
+            return
+        for target in outcomes.keys() & other.keys():
+            if outcomes[target] != other[target]:
+                text = f"{outcomes[target]}\n{other[target]}"
+                self.take(Finding(case, target, f"kernels differ: {target}", text))
+
 
 class Child:
-    """One child process and the case that it is at."""
+    """One child process and the case that it is at. kernels: as HOTSPLIT_KERNELS."""
 
-    def __init__(self, seed: str, first: int, step: int) -> None:
-        self.case = first
-        self.since = time.monotonic()
+    def __init__(self, seed: str, first: int, step: int, kernels: str | None = None) -> None:
+        self.kernels = kernels
+        self.begin(first)
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in `end`
         self._process = subprocess.Popen(
             [sys.executable, "-m", "fuzz.worker", seed, str(first), str(step)],
             stdout=subprocess.PIPE,
             stderr=self._stderr,
             cwd=_ROOT,
+            env={**os.environ, **({"HOTSPLIT_KERNELS": kernels} if kernels else {})},
             text=True,
         )
         self.lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         assert self._process.stdout is not None
         threading.Thread(target=self._pump, args=(self._process.stdout,), daemon=True).start()
+
+    def begin(self, case: int) -> None:
+        """Take note that the process begins a case."""
+        self.case = case
+        self._since, self._cpu_since = time.monotonic(), self._cpu()
+
+    def is_late(self) -> bool:
+        """Tell whether the case takes too long."""
+        spent = time.monotonic() - self._since
+        return self._cpu() - self._cpu_since > CASE_SECONDS or spent > 10 * CASE_SECONDS
+
+    def _cpu(self) -> float:
+        """Return the processor time that the process has used, 0 before it is there."""
+        try:
+            stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        except (AttributeError, OSError):
+            return 0.0
+        user, system = stat.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
     def _pump(self, stdout: IO[str]) -> None:
         for line in stdout:
@@ -109,17 +142,20 @@ class Child:
         return self.end()
 
 
-def fuzz(seed: str, seconds: float, jobs: int, enough: int = 1000) -> Totals:
+def fuzz(
+    seed: str, seconds: float, jobs: int, enough: int = 1000, *, compare: bool = False
+) -> Totals:
     """Run cases of a seed for some time, or until there are so many kinds of findings."""
     totals = Totals(seed)
-    children = [Child(seed, number, jobs) for number in range(jobs)]
+    kernels = ("native", "python") if compare else (None,)
+    children = [Child(seed, n, jobs, which) for n in range(jobs) for which in kernels]
     end = time.monotonic() + seconds
     while time.monotonic() < end and len(totals.first) < enough:
         for number, child in enumerate(children):
             finding = _watch(child, totals)
             if finding is not None:
                 totals.take(finding)
-                children[number] = Child(seed, child.case + jobs, jobs)
+                children[number] = Child(seed, child.case + jobs, jobs, child.kernels)
     for child in children:
         child.end()
     return totals
@@ -130,7 +166,7 @@ def _watch(child: Child, totals: Totals) -> Finding | None:
     try:
         line = child.lines.get(timeout=0.05)
     except queue.Empty:
-        if time.monotonic() - child.since < CASE_SECONDS:
+        if not child.is_late():
             return None
         text = child.end(ask=True)
         return Finding(child.case, "", f"hang {_place(text)}", text)
@@ -142,14 +178,15 @@ def _watch(child: Child, totals: Totals) -> Finding | None:
 
 
 def _take(message: dict[str, Any], child: Child, totals: Totals) -> None:
-    child.since = time.monotonic()
     if "begun" in message:
-        child.case = message["begun"]
+        child.begin(message["begun"])
         return
     totals.cases += 1
     totals.slowest = max(totals.slowest, message["seconds"])
     for found in message["findings"]:
         totals.take(Finding(message["case"], found["target"], found["kind"], found["text"]))
+    if child.kernels is not None:
+        totals.compare(message["case"], message["outcomes"])
 
 
 def _place(text: str) -> str:
@@ -194,7 +231,7 @@ def main() -> int:
     seconds = float(os.environ.get("FUZZ_SECONDS", "300"))
     jobs = int(os.environ.get("FUZZ_JOBS", os.cpu_count() or 1))
     print(f"Fuzzing for {seconds:g} s, FUZZ_SEED={seed}, {len(all_seeds())} seed sets", flush=True)
-    totals = fuzz(seed, seconds, jobs)
+    totals = fuzz(seed, seconds, jobs, compare=bool(os.environ.get("FUZZ_COMPARE")))
     print(f"{totals.cases} cases, the slowest took {totals.slowest:.2f} s")
     for kind, count in totals.kinds.most_common():
         print(f"{count:6} {kind}")

@@ -24,6 +24,7 @@ _VECTORS = {
     "multidb-p4096": "crash",
     "backup-stream-p4096": "full",
 }
+_ROLL_FORWARD = ("hotsplit-p4096", "hotsplit-p8192-ckpt", "hotsplit-p16384-circ")
 _CORPUS = (
     "birth/logs-day0",
     "srum/win10-17763-dirty",
@@ -54,6 +55,7 @@ def all_seeds() -> list[Seed]:
     seeds = [Seed("example", _example), Seed("old logs", _old_logs)]
     if manifest():
         seeds += [Seed(name, _folder_of_vector(name, part)) for name, part in _VECTORS.items()]
+        seeds += [Seed(f"{name} rolled forward", _rolled(name)) for name in _ROLL_FORWARD]
         seeds += [Seed(place, _reader(SHARED / "corpus" / place)) for place in _CORPUS]
     return seeds
 
@@ -90,6 +92,17 @@ def _old_logs() -> dict[str, bytes]:
 
 def _folder_of_vector(name: str, part: str) -> Callable[[], dict[str, bytes]]:
     return lambda: _read(unpack_vector(name) / part)
+
+
+def _rolled(name: str) -> Callable[[], dict[str, bytes]]:
+    """Return an early copy of the database with all later logs: replay has most to do there."""
+
+    def load() -> dict[str, bytes]:
+        folder = unpack_vector(name)
+        logs = {n: d for n, d in _read(folder / "end").items() if n.endswith(".log")}
+        return {**logs, "test.edb": (folder / "snap1" / "test.edb").read_bytes()}
+
+    return load
 
 
 def _reader(path: Path) -> Callable[[], dict[str, bytes]]:

@@ -16,23 +16,37 @@ from hotsplit.errors import HotsplitError, error_classes
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.files.identify import FileKind, identify
 from hotsplit.ese.files.logfile import LogFile
+from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.logrecord import decode
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.export import RowWriter
 from hotsplit.ese.read.table import Table
+from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.recover import recover
 
 MOST_TABLES, MOST_ROWS = 60, 3000
+OPTIONS = (
+    *(Options(),) * 4,
+    Options(ignore_checkpoint=True),
+    Options(undo=False),
+    Options(accept_lost_logs=True, ignore_missing=True, cut_torn_tail=True),
+    Options(hard=True),
+    Options(until=LogPosition(4, 9, 0), budget=1 << 18),
+)
 _STATUSES = {0, 3, 4, *(cls.exit_status for cls in error_classes())}
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the files of a case lie. changed: the paths of those that are worth looking at."""
+    """Where the files of a case lie.
+
+    changed: the paths of those that are worth looking at; number: of the case.
+    """
 
     folder: Path
     changed: list[Path]
     scratch: Path
+    number: int
 
     def of_kind(self, kind: FileKind) -> Iterator[Path]:
         """Yield the changed files of a kind."""
@@ -67,8 +81,8 @@ def _json_command(*args: str) -> str:
         raise WrongOutcome(f"exit status {status} of {args}: {text[:300]}")
     report = json.loads(text)
     error = report.get("error")
-    if (status not in (0, 3, 4)) != (error is not None) and args[0] != "verify":
-        raise WrongOutcome(f"exit status {status}, error {error}")
+    if (status != 0) != (error is not None) and args[0] in ("inspect", "logs"):
+        raise WrongOutcome(f"{args[0]}: exit status {status}, error {error}")
     return f"{status} {error and error['name']}"
 
 
@@ -108,17 +122,24 @@ def rows(place: Place) -> str:
     return " ".join(_read_all(path) for path in place.of_kind(FileKind.DATABASE))
 
 
+def check(place: Place) -> str:
+    """Check the integrity of the databases."""
+    return " ".join(_json_command("check", str(p)) for p in place.of_kind(FileKind.DATABASE))
+
+
+def assess(place: Place) -> str:
+    """Ask whether the files can be recovered."""
+    return _json_command("assess", str(place.folder))
+
+
 def recover_all(place: Place) -> str:
-    """Recover all databases; read the result."""
+    """Recover what is in the folder; read the result."""
     folder, into = place.folder, place.scratch / "recovered"
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    everything = Place(folder, sorted(folder.iterdir()), place.scratch)
-    databases = [str(path) for path in everything.of_kind(FileKind.DATABASE)]
-    if not databases:
-        return "no database"
+    options = OPTIONS[place.number % len(OPTIONS)]
     try:
-        result = recover(OsEnv(), databases, [str(folder)], str(into))
-        outcome = " ".join(_read_all(into / Path(path).name) for path in databases)
+        result = recover(OsEnv(), [str(folder)], [str(folder)], str(into), options)
+        outcome = " ".join(_read_all(Path(path)) for path, _, _ in result.databases)
         outcome += f" {result.undone}"
     except HotsplitError as error:
         outcome = f"{error.jet.title} {error.message}"
@@ -129,7 +150,7 @@ def recover_all(place: Place) -> str:
     return outcome
 
 
-TARGETS: tuple[Target, ...] = (verify, inspect, logs, records, rows, recover_all)
+TARGETS: tuple[Target, ...] = (verify, inspect, logs, records, rows, check, assess, recover_all)
 
 
 def _read_all(path: Path) -> str:

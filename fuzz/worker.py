@@ -49,7 +49,7 @@ def run_case(case: Case, targets: tuple[Target, ...] = TARGETS) -> dict[str, Any
         for name, data in case.files.items():
             (folder / name).write_bytes(data)
         changed = sorted({folder / name for name in case.changed if name in case.files})
-        place = Place(folder, changed or sorted(folder.iterdir()), scratch)
+        place = Place(folder, changed or sorted(folder.iterdir()), scratch, case.number)
         for target in targets:
             try:
                 outcomes[target.__name__] = target(place).replace(top, "")
@@ -63,7 +63,8 @@ def _described(error: Exception) -> dict[str, str]:
     frames = [f for f in traceback.extract_tb(error.__traceback__) if "hotsplit" in f.filename]
     places = [f"{Path(f.filename).name}:{f.name}" for f in frames[-3:]]
     text = "".join(traceback.format_exception(error))
-    return {"kind": " ".join([type(error).__name__, *places]), "text": text}
+    what = str(error)[:40] if not places else ""
+    return {"kind": " ".join([type(error).__name__, *places, what]).strip(), "text": text}
 
 
 def _greedy(_: Place) -> str:
