@@ -73,7 +73,8 @@ class Follower:
 @click.command("recover")
 @click.argument("sources", metavar="DIR|DB...", nargs=-1, required=True, type=click.Path())
 @click.option("--logs", multiple=True, type=click.Path(), help="Folder of logs (repeat).")
-@click.option("--into", type=click.Path(), required=True, help="New folder for the result.")
+@click.option("--into", type=click.Path(), help="New folder for the result.")
+@click.option("--in-place", is_flag=True, help="CHANGE the databases and logs where they lie.")
 @click.option("--base", help="Base name of the logs, e.g. E00, if it cannot be told.")
 @click.option("--checkpoint", type=click.Path(), help="Checkpoint file, if not beside the logs.")
 @click.option("--ignore-checkpoint", is_flag=True, help="Replay all logs that are there.")
@@ -99,14 +100,16 @@ class Follower:
 @click.option(
     "--events",
     type=click.Path(),
-    help="Event log, JSON lines (default: beside INTO, INTO.events.jsonl).",
+    help="Event log, JSON lines (default: beside the result, NAME.events.jsonl).",
 )
 @click.option("--json", is_flag=True, help="Print one JSON object.")
 def command(**given: Any) -> None:
-    """Recover databases by replaying their transaction logs; the source is only read.
+    """Recover databases by replaying their transaction logs.
 
-    Databases are matched with the logs by signature, wherever they lie. Logs are looked for beside
-    the databases if --logs names no folder.
+    With --into the source is only read. With --in-place the databases are made clean where they lie
+    and their log stream is closed, as the engine does it; broken off at any point, a second run
+    succeeds. Databases are matched with the logs by signature, wherever they lie. Logs are looked
+    for beside the databases if --logs names no folder.
     """
     out, env = Output(json=given["json"]), OsEnv()
     options = Options(
@@ -119,20 +122,25 @@ def command(**given: Any) -> None:
         hard=given["hard"],
         paths=dict(given["maps"]),
     )
-    into: str = given["into"]
-    events = given["events"] or f"{into.rstrip('/')}.events.jsonl"
+    arguments = env, list(given["sources"]), list(given["logs"])
+    stream = {"base": given["base"], "checkpoint": given["checkpoint"]}
     with contextlib.ExitStack() as stack:
-        result = recover(
-            env,
-            list(given["sources"]),
-            list(given["logs"]),
-            into,
-            options,
-            Follower(out, env, stack, events),
-            base=given["base"],
-            checkpoint=given["checkpoint"],
-        )
+        follower = Follower(out, env, stack, given["events"] or _events_path(given))
+        if given["in_place"]:
+            from hotsplit.ese.engine.inplace import recover_in_place
+
+            result = recover_in_place(*arguments, options, follower, **stream)
+        else:
+            result = recover(*arguments, given["into"], options, follower, **stream)
     _show(out, result)
+
+
+def _events_path(given: dict[str, Any]) -> str:
+    """Return where the event log goes: beside the result."""
+    if bool(given["into"]) == given["in_place"]:
+        raise click.UsageError("Give either --into NEW_FOLDER or --in-place.")
+    place: str = given["into"] or given["sources"][0]
+    return f"{place.rstrip('/')}.events.jsonl"
 
 
 def _show(out: Output, result: Recovered) -> None:

@@ -9,6 +9,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from hotsplit.errors import HeaderDamaged, Jet, NotEseFile, UnsupportedVersion
+from hotsplit.ese.format.basics import LogPosition, LogTime
 from hotsplit.ese.format.checksum import header_checksum
 from hotsplit.ese.format.layout import U32, U64, Backup, Layout, Position, Sign, Time
 
@@ -149,6 +150,16 @@ class DatabaseHeader(Layout):
         """A streaming backup copy, not yet restored: a trailer page follows the last page."""
         backup = self.backup_full_current
         return bool(backup.low) and not backup.high
+
+    def set_clean(self, position: LogPosition, now: LogTime) -> None:
+        """Say that the database needs no log: closed at `position` (log specification 6.8)."""
+        self.state = DbState.CLEAN_SHUTDOWN
+        self.consistent = self.detach = position
+        self.consistent_time = self.detach_time = now
+        self.gen_min_required = self.gen_max_required = self.gen_max_committed = 0
+        self.gen_min_consistent = self.gen_recovering = 0
+        self.pre_redo_min_consistent = self.pre_redo_min_required = 0
+        self.gen_max_required_time = self.gen_max_create_time = LogTime()
 
     def sealed(self) -> bytes:
         """Return the header page with a fresh checksum."""

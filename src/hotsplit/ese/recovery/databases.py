@@ -9,7 +9,7 @@ import ntpath
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from hotsplit.errors import DatabaseMismatch, HotsplitError
+from hotsplit.errors import AccessDenied, DatabaseMismatch, HotsplitError
 from hotsplit.ese.format.basics import NO_SIGNATURE, BackupInfo, LogPosition, LogTime, Signature
 from hotsplit.ese.format.header import MAGIC, VERSION, DatabaseHeader, DbState
 from hotsplit.ese.format.logrecord import LogRecord
@@ -89,7 +89,7 @@ class Databases:
         self.attached.pop(dbid, None)
         target = self._find(claim.database)
         if target is None:
-            unusable = (self._setting.unusable or {}).get(_name(path))
+            unusable = self._unusable(path)
             if unusable is not None:
                 raise unusable
             self.missing[dbid] = path
@@ -106,7 +106,11 @@ class Databases:
         if target is not None:
             target.outcome, target.reason = decide_create(claim, target.header)
             self._enter(record.dbid, claim, target)
-        elif self._setting.create is None:
+            return
+        unusable = self._unusable(path)
+        if isinstance(unusable, AccessDenied) or (unusable and self._setting.create is None):
+            raise unusable
+        if self._setting.create is None:
             self.missing[record.dbid] = path
         else:
             header = _new_header(claim, record.dbid, self._setting)
@@ -119,6 +123,10 @@ class Databases:
         target = self.replayed(record.dbid)
         if target is not None:
             target.header.state = DbState.DIRTY_SHUTDOWN
+
+    def _unusable(self, path: str) -> HotsplitError | None:
+        """Return why the database of that name, which is there, cannot be opened."""
+        return (self._setting.unusable or {}).get(_name(path))
 
     def _find(self, signature: Signature) -> Target | None:
         return next((t for t in self.targets if t.signature == signature), None)
@@ -235,15 +243,9 @@ class Databases:
             return
         self._pages.flush(dbid)
         self._pages.drop(dbid, 0, _LAST_PAGE)
-        header, now = target.header, self._setting.now()
+        header = target.header
         header.dbtime, header.objid_last = self._core.counters(dbid)
-        header.state = DbState.CLEAN_SHUTDOWN
-        header.consistent = header.detach = position
-        header.consistent_time = header.detach_time = now
-        header.gen_min_required = header.gen_max_required = header.gen_max_committed = 0
-        header.gen_min_consistent = header.gen_recovering = 0
-        header.pre_redo_min_consistent = header.pre_redo_min_required = 0
-        header.gen_max_required_time = header.gen_max_create_time = LogTime()
+        header.set_clean(position, self._setting.now())
         _note_resize(header, position)
         self._end_backup(header)
         target.store.write_header(header)
