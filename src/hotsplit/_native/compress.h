@@ -122,7 +122,7 @@ static int xpress_decode_c(const uint8_t *s, size_t n, uint8_t *out, size_t size
  * with a distance, is at most one byte and one flag bit a byte of input. */
 static size_t xpress_room(size_t n)
 {
-    return n + n / 8 + 16;
+    return n + n / 8 + 20;
 }
 
 /* `latest` has 1 << XP_HASH_BITS entries, all -1. Returns the length of the stream. */
@@ -187,6 +187,10 @@ static size_t xpress_encode_c(const uint8_t *d, size_t n, uint8_t *out, int32_t 
             out[to++] = (uint8_t)(length - XP_MIN_MATCH);
             out[to++] = (uint8_t)((length - XP_MIN_MATCH) >> 8);
         }
+    }
+    if (flag_count == 32) {                  /* the engine's decoder reads the next flags */
+        memset(out + to, 0xFF, 4);           /* before it looks for the end */
+        to += 4;
     }
     rest = 32 - flag_count;
     flags = rest == 32 ? 0xFFFFFFFFu : flags << rest | ((1u << rest) - 1);

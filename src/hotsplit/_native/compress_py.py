@@ -148,6 +148,8 @@ def xpress_encode(data: bytes) -> bytes:
         flags = flags << 1 | 1
         half = _put_match(out, at - candidate, length, half)
         at += length
+    if flag_count == 32:  # the engine's decoder reads the next flags before it looks for the end
+        out += b"\xff" * 4
     rest = 32 - flag_count
     flags = flags << rest | (1 << rest) - 1
     out[flags_at : flags_at + 4] = flags.to_bytes(4, "little")
