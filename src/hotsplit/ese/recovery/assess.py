@@ -24,14 +24,12 @@ from hotsplit.ese.format.header import DatabaseHeader, DbState
 from hotsplit.ese.recovery import evidence
 from hotsplit.ese.recovery.databases import Target
 from hotsplit.ese.recovery.events import NoWatch
-from hotsplit.ese.recovery.hard import complete_header
 from hotsplit.ese.recovery.inputs import Candidate, Inputs
 from hotsplit.ese.recovery.options import Options
-from hotsplit.ese.recovery.overlay import OverlayStore
 from hotsplit.ese.recovery.plan import Plan
 from hotsplit.ese.recovery.recover import prepare, setting_for
+from hotsplit.ese.recovery.replayed import overlays
 from hotsplit.ese.recovery.run import Run
-from hotsplit.ese.recovery.store import Store
 from hotsplit.report import Finding, Reporter, Severity
 
 
@@ -263,20 +261,12 @@ def _first_damage(verdict: Verdict) -> None:
 
 def _try(env: Env, inputs: Inputs, verdict: Verdict, options: Options, scratch: str) -> None:
     """Recover onto overlays and note what happens."""
-    targets: list[Target] = []
-
-    def create(path: str, header: DatabaseHeader) -> Store:
-        return OverlayStore(env, None, header, path, scratch)
-
     plan = verdict.plan
-    setting = setting_for(env, inputs, plan, options, None if inputs.explicit else create)
+    targets: list[Target] = []
     trial = None
     try:
-        for candidate in inputs.databases:
-            store = OverlayStore.over(env, candidate.path, scratch)
-            targets.append(Target(store.header.db_signature, store))
-            if candidate.trailer is not None:
-                complete_header(store, candidate.trailer)
+        targets, create = overlays(env, inputs, scratch)
+        setting = setting_for(env, inputs, plan, options, create)
         trial = Run(env, plan, targets, options, setting, NoWatch())
         trial.replay.pages.touched = set()
         if plan.logs:
