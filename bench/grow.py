@@ -20,7 +20,7 @@ from pathlib import Path
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.checksum import stamp
 from hotsplit.ese.format.columns import Coltyp, ColumnDef
-from hotsplit.ese.format.longvalue import LongValueRoot, pack_lid, parse_lid, root_key
+from hotsplit.ese.format.longvalue import pack_lid, parse_lid, root_key
 from hotsplit.ese.format.page import Node, Page, PageFlag, common_prefix
 from hotsplit.ese.format.taggedcolumns import (
     Instance,
@@ -93,9 +93,7 @@ class TreeWriter:
         self._write(root)
         self._file.close()
 
-    def _level(
-        self, children: list[tuple[bytes, int]], below: int
-    ) -> Iterator[tuple[bytes, int]]:
+    def _level(self, children: list[tuple[bytes, int]], below: int) -> Iterator[tuple[bytes, int]]:
         fanout = (self._size - 200) // 60
         for start in range(0, len(children), fanout):
             part = children[start : start + fanout + 1]
@@ -108,7 +106,10 @@ class TreeWriter:
     def _pointers(part: list[tuple[bytes, int]], *, last: bool) -> list[Node]:
         """Return nodes whose keys are the first keys to the right of each child."""
         keys = [key for key, _ in part[1:]] + ([b""] if last else [])
-        return [Node(key, pgno.to_bytes(4, "little")) for key, (_, pgno) in zip(keys, part)]
+        return [
+            Node(key, pgno.to_bytes(4, "little"))
+            for key, (_, pgno) in zip(keys, part, strict=False)
+        ]
 
 
 def grow(source: Path, name: str, rows: int, target: Path) -> None:

@@ -3,12 +3,13 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 cdef extern from "batch.h" nogil:
     enum: HB_BIT, HB_NUMBER, HB_BINARY, HB_GUID, HB_NO_MEMORY, HB_SCRATCH, HB_STAYS_NULL
+    enum: HG_FOUND, HG_HARD
     ctypedef struct hb_buffer:
         uint8_t *data
         size_t used
@@ -54,24 +55,39 @@ cdef extern from "batch.h" nogil:
         hb_buffer trail
         uint32_t pgno, line, wanted, label
         uint8_t *scratch
-    ctypedef struct hb_run:
+    ctypedef struct hs_run:
         const uint8_t *data
         const uint8_t *states
-        uint8_t *visited
         uint32_t page_size, first, count, good, objid
-        int reverse, again
+    ctypedef struct hg_value:
+        uint64_t lid
+        size_t start
+        uint32_t size
+        int state
+    ctypedef struct hg_gather:
+        hg_value *values
+        uint32_t count, at, chunk
+        int inside
+        uint8_t *arena
+        size_t used, budget
+    int hg_walk(hg_gather *, const hs_run *, uint32_t *)
+    uint32_t hg_wanted_key(const hg_gather *, uint8_t *)
+    void hg_leave(hg_gather *, int)
+    int hb_gather(const hb_builder *, hg_gather *)
+    uint32_t hb_fitting(const hb_builder *, const hg_gather *, int64_t *)
+    int hb_take_gathered(hb_builder *, const hg_gather *)
     int hb_has_ends(const hb_column *)
     int hb_pad(hb_column *, uint32_t)
     int hb_complete(hb_column *)
     void hb_free(hb_column *)
-    int hb_walk(hb_builder *, const hb_run *, uint32_t *, uint32_t *)
+    int hb_walk(hb_builder *, const hs_run *, uint8_t *, int, int, uint32_t *, uint32_t *)
     int hb_take_record(hb_builder *, const uint8_t *, uint32_t, int, int)
     int hb_add_place(hb_builder *, uint32_t)
     hb_pending hb_get_pending(const hb_builder *, size_t)
     hb_place hb_get_place(const hb_builder *, uint32_t)
     void hb_truncate(hb_builder *, uint8_t *, uint32_t)
     void hb_restart(hb_builder *)
-    int hb_fill(hb_column *, const uint32_t *, const uint32_t *, size_t, const uint8_t *, size_t)
+    int hb_fill(hb_column *, const uint32_t *, const uint32_t *, size_t, const uint8_t *)
     int hs_is_page_size(size_t)
 
 cdef extern from "times.h" nogil:
@@ -82,9 +98,10 @@ RAW, BIT, NUMBER, ANSI, UTF16, BINARY, GUID = range(7)
 (LONG, COMPRESSED, TEXT, ENCRYPTED, BAD_RECORD, BAD_PLACE, BAD_SIZE, BAD_VALUES, BAD_NODE) = range(
     1, 10
 )
-END, OUTSIDE, REFUSED, MET, FULL = range(5)
+END, OUTSIDE, REFUSED, MET, FULL, SEEK = range(6)
 NO_ELEMENT = 0xFFFFFFFF
 OLE, FILETIME = range(2)
+FOUND, HARD, TOO_LARGE = 1, 2, 3
 
 
 cdef int _ok(int status) except -1:
@@ -128,9 +145,9 @@ cdef object _validity(hb_buffer *bits, uint32_t count):
 
 cdef object _column(hb_column *c, uint32_t rows):
     """Return the buffers of a column, or None where all rows are null."""
+    _ok(hb_pad(c, rows))
     if not c.listed and _is_empty(&c.validity) and rows:
         return None
-    _ok(hb_pad(c, rows))
     _ok(hb_complete(c))
     return (
         c.elements,
@@ -140,6 +157,92 @@ cdef object _column(hb_column *c, uint32_t rows):
         _validity(&c.row_validity, c.rows) if c.listed else None,
         _offsets(&c.row_ends) if c.listed else None,
     )
+
+
+cdef int _open_run(
+    hs_run *run,
+    const uint8_t[::1] data,
+    const uint8_t[::1] states,
+    uint32_t good,
+    uint32_t first,
+    uint32_t page_size,
+    uint32_t objid,
+) except -1:
+    run.count = <uint32_t>states.shape[0]
+    run.first, run.good, run.objid, run.page_size = first, good, objid, page_size
+    if run.count == 0 or data.shape[0] != run.count * <Py_ssize_t>page_size:
+        raise ValueError(f"{data.shape[0]} bytes are not {run.count} pages")
+    run.data, run.states = &data[0], &states[0]
+    return 0
+
+
+cdef class Gather:
+    cdef hg_gather g
+
+    def __cinit__(self, lids, chunk, budget):
+        cdef uint32_t i
+        self.g.values = <hg_value *>calloc(len(lids) + 1, sizeof(hg_value))
+        if self.g.values == NULL:
+            raise MemoryError
+        self.g.count = <uint32_t>len(lids)
+        self.g.chunk, self.g.budget = chunk, budget
+        if self.g.chunk == 0:
+            raise ValueError("chunks of 0 bytes")
+        for i, lid in enumerate(lids):
+            self.g.values[i].lid = lid
+
+    def __dealloc__(self):
+        free(self.g.values)
+        free(self.g.arena)
+
+    @property
+    def wanted(self):
+        cdef uint8_t key[12]
+        if self.g.at >= self.g.count:
+            return None
+        return PyBytes_FromStringAndSize(<char *>key, hg_wanted_key(&self.g, key))
+
+    @property
+    def is_inside(self):
+        return self.g.inside != 0
+
+    def walk(
+        self,
+        const uint8_t[::1] data not None,
+        const uint8_t[::1] states not None,
+        good,
+        first,
+        page_size,
+        objid,
+        pgno,
+    ):
+        cdef hs_run run
+        cdef uint32_t page = pgno
+        cdef int reason
+        if not hs_is_page_size(page_size):
+            raise ValueError(f"a page of {page_size} bytes")
+        _open_run(&run, data, states, good, first, page_size, objid)
+        with nogil:
+            reason = hg_walk(&self.g, &run, &page)
+        return _ok(reason), page
+
+    def miss(self):
+        if self.g.at < self.g.count:
+            if not self.g.inside:
+                self.g.values[self.g.at].start = self.g.used
+            hg_leave(&self.g, HG_HARD)
+
+    def results(self):
+        cdef uint32_t i
+        cdef hg_value *v
+        cdef list out = []
+        for i in range(self.g.at):
+            v = &self.g.values[i]
+            data = None
+            if v.state == HG_FOUND:
+                data = PyBytes_FromStringAndSize(<char *>self.g.arena + v.start, v.size)
+            out.append((v.state, 0 if v.state == HG_HARD else v.size, data))
+        return out
 
 
 cdef class Builder:
@@ -287,21 +390,15 @@ cdef class Builder:
         again=False,
         label=0,
     ):
-        cdef hb_run run
+        cdef hs_run run
         cdef uint32_t at = skip, page = pgno
-        cdef int reason
-        run.count = <uint32_t>states.shape[0]
-        run.first, run.good, run.objid = first, good, objid
-        if run.count == 0 or data.shape[0] != run.count * <Py_ssize_t>self.page_size:
-            raise ValueError(f"{data.shape[0]} bytes are not {run.count} pages")
+        cdef int reason, backwards = reverse, revisit = again
+        _open_run(&run, data, states, good, first, self.page_size, objid)
         if visited.shape[0] * 8 < <Py_ssize_t>run.first + run.count:
             raise ValueError("there are more pages than bits")
-        run.data, run.states, run.visited = &data[0], &states[0], &visited[0]
-        run.page_size = self.page_size
-        run.reverse, run.again = reverse, again
         self.b.label = label
         with nogil:
-            reason = hb_walk(&self.b, &run, &page, &at)
+            reason = hb_walk(&self.b, &run, &visited[0], backwards, revisit, &page, &at)
         return _ok(reason), page, at
 
     def add_record(self, const uint8_t[::1] record not None, pgno, line, label, *, old=False):
@@ -347,6 +444,20 @@ cdef class Builder:
             raise IndexError(row)
         hb_truncate(&self.b, &visited[0], row)
 
+    def gather(self, chunk, budget):
+        cdef Gather out = Gather([], chunk, budget)
+        free(out.g.values)
+        _ok(hb_gather(&self.b, &out.g))
+        return out
+
+    def fitting(self, Gather gather not None, left):
+        cdef int64_t rest = left
+        row = hb_fitting(&self.b, &gather.g, &rest)
+        return row, rest
+
+    def take_gathered(self, Gather gather not None):
+        _ok(hb_take_gathered(&self.b, &gather.g))
+
     def fill(self, column, list elements not None, list values not None):
         cdef size_t count = <size_t>len(elements), i, size = 0
         cdef uint32_t *numbers
@@ -377,7 +488,7 @@ cdef class Builder:
             if size + c.data.used > 0x7FFFFFFF:
                 raise OverflowError("a column of more than 2 GB")
             filling = b"".join([value for value in values if value is not None])
-            _ok(hb_fill(c, numbers, lengths, count, filling, size))
+            _ok(hb_fill(c, numbers, lengths, count, filling))
         finally:
             PyMem_Free(numbers)
 

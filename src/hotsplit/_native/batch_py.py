@@ -20,13 +20,21 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from hotsplit._native import compress_py
+from hotsplit._native.gather_py import FOUND, HARD, TOO_LARGE, Gather
 from hotsplit._native.record_py import (
+    END,
     FIRST_TAGGED,
     FIRST_VARIABLE,
+    FULL,
+    MET,
+    OUTSIDE,
+    REFUSED,
+    SEEK,
     SMALL_MOST,
     DamagedError,
     OpenPage,
     Record,
+    Run,
     find_column,
     tag_order,
 )
@@ -44,18 +52,16 @@ damaged; the payload as stored. TEXT: bytes that are no text, or of a rare code 
 have no payload: the value stays null; of BAD_NODE there is no row.
 """
 
-END, OUTSIDE, REFUSED, MET, FULL = range(5)
-"""Why a walk stops: no more leaves; the next one is not in the run; it is damaged or of another
-tree; it was visited before; the batch is full."""
-
 NO_ELEMENT = 0xFFFFFFFF
 
 OLE, FILETIME = range(2)
 """Forms of times: microseconds since 1970 (from an OLE date), nanoseconds (from a FILETIME)."""
 
+__all__ = ["FOUND", "HARD", "SEEK", "TOO_LARGE", "Builder", "Gather"]
+
 _SIZES = {BIT: (1,), NUMBER: (1, 2, 4, 8), GUID: (16,)}
 _INTRINSIC_MOST = 0x7FFF
-_LEAF, _ROOT = 2, 1
+_ROOT = 1
 _PLACE = struct.Struct("<IHH")
 
 Pending = tuple[int, int, int, int, bytes, int, int]
@@ -96,6 +102,7 @@ class _Column:
 
     def clear(self) -> None:
         self.elements: list[bytes | None] = []
+        self.waiting: set[int] = set()  # elements that someone else must fill
         self.lists: list[int | None] = []  # end of each row in elements; None for null
         self.ends: list[int] = []
 
@@ -107,7 +114,8 @@ class _Column:
         if not self.listed:
             self.ends = list(range(1, len(self.elements) + 1))
             self.lists = [
-                None if element is None else i + 1 for i, element in enumerate(self.elements)
+                None if element is None and i not in self.waiting else i + 1
+                for i, element in enumerate(self.elements)
             ]
             self.listed = True
 
@@ -138,6 +146,7 @@ class _Column:
             del self.elements[self.ends[row - 1] if row else 0 :], self.ends[row:], self.lists[row:]
         else:
             del self.elements[row:]
+        self.waiting = {i for i in self.waiting if i < len(self.elements)}
 
     def convert(self, data: bytes) -> bytes:
         """Return stored bytes in final form."""
@@ -155,9 +164,9 @@ class _Column:
             raise _NoTextError from None
 
     def buffers(self, rows: int) -> Buffers | None:
+        self.pad(rows)
         if not self.listed and rows and all(element is None for element in self.elements):
             return None
-        self.pad(rows)
         return (
             len(self.elements),
             _validity(self.elements),
@@ -292,21 +301,18 @@ class Builder:
 
         Returns why it stopped, and the page and number of nodes to go on with.
         """
-        size = self._page_size
-        if not states or len(data) != len(states) * size:
-            raise ValueError(f"{len(data)} bytes are not {len(states)} pages")
+        run = Run(data, states, good, first, self._page_size, objid)
         if len(visited) * 8 < first + len(states):
             raise ValueError("there are more pages than bits")
         while True:
             if not pgno:
                 return END, pgno, skip
-            i = pgno - first
-            if not 0 <= i < len(states):
+            if pgno not in run:
                 return OUTSIDE, pgno, skip
             if not again and visited[pgno >> 3] >> (pgno & 7) & 1:
                 return MET, pgno, skip
-            page = self._leaf(data[i * size : (i + 1) * size], objid)
-            if states[i] != good or page is None:
+            page = run.leaf(pgno)
+            if page is None:
                 return REFUSED, pgno, skip
             visited[pgno >> 3] |= 1 << (pgno & 7)
             self._trail.append(pgno)
@@ -316,14 +322,6 @@ class Builder:
                 return FULL, pgno, skip
             skip, again = 0, False
             pgno = 0 if page.flags & _ROOT else page.previous if reverse else page.next
-
-    @staticmethod
-    def _leaf(data: bytes, objid: int) -> OpenPage | None:
-        try:
-            page = OpenPage(data)
-        except ValueError:
-            return None
-        return page if page.flags & _LEAF and page.objid == objid else None
 
     def _must_stop(self) -> bool:
         return self.is_full or len(self._pending) >= self._most[2]
@@ -466,6 +464,7 @@ class Builder:
         """Add an element that someone else must fill."""
         column = self._columns[number]
         self._note(number, len(column.elements), code, payload)
+        column.waiting.add(len(column.elements))
         column.elements.append(None)
 
     def _note(self, number: int, element: int, code: int, payload: bytes = b"") -> None:
@@ -487,6 +486,41 @@ class Builder:
             visited[last >> 3] &= ~(1 << (last & 7))
         del self._places[row:]
         self.rows = row
+
+    def gather(self, chunk: int, budget: int) -> Gather:
+        """Return what gathers all long values that are pending; see `Gather`."""
+        lids = {_lid(note) for note in self._pending} - {0}
+        return Gather(sorted(lids), chunk, budget)
+
+    def fitting(self, gather: Gather, left: int) -> tuple[int, int]:
+        """Return (how many rows have all their long values within `left` bytes, what is left).
+
+        The first row counts whatever its values have.
+        """
+        rest = left
+        for note in self._pending:
+            state, size, _ = gather.find(_lid(note))
+            if state == HARD:
+                continue
+            rest -= size
+            if note[0] and rest < 0:
+                return note[0], left
+        return self.rows, rest
+
+    def take_gathered(self, gather: Gather) -> None:
+        """Fill in the long values that were found; what they do not settle stays pending."""
+        self._pending = [note for note in self._pending if not self._take_long(note, gather)]
+
+    def _take_long(self, note: Pending, gather: Gather) -> bool:
+        state, _, data = gather.find(_lid(note))
+        column = self._columns[note[1]]
+        if state != FOUND or data is None or column.is_sized:
+            return False
+        try:
+            column.elements[note[2]] = column.convert(data)
+        except _NoTextError:
+            return False
+        return True
 
     def fill(self, column: int, elements: list[int], values: list[bytes | None]) -> None:
         """Give elements of a column, in ascending order, their values in final form.
@@ -519,6 +553,14 @@ class Builder:
             column.clear()
         self._restart()
         return rows, columns, keys, places
+
+
+def _lid(note: Pending) -> int:
+    """Return the long-value id of a note, 0 where it is none."""
+    code, payload = note[3:5]
+    lid = int.from_bytes(payload, "little")
+    valid = code == LONG and len(payload) in (4, 8) and (len(payload) == 8) == bool(lid >> 63)
+    return lid if valid else 0
 
 
 def _is_trusted(record: Record, column: _Column) -> bool:
@@ -650,7 +692,7 @@ def _from_ole(days: float) -> int | None:
 
 
 def count_filetimes(data: bytes) -> tuple[int, int]:
-    """Return how many of the stored times of 8 bytes are FILETIMEs, and how many others are not 0."""
+    """Return how many stored times of 8 bytes are FILETIMEs, and how many others are not 0."""
     values = struct.unpack(f"<{len(data) // 8}q", data[: len(data) // 8 * 8])
     found = sum(_LEAST_FILETIME <= value < _END_FILETIME for value in values)
     return found, sum(value != 0 for value in values) - found

@@ -27,7 +27,7 @@ typedef struct {
     uint32_t twin;             /* 1 + number of another column of the same id, 0 without one */
     uint32_t rows, elements;   /* the same unless several values a row are possible */
     hb_buffer validity, ends, data; /* of elements */
-    hb_buffer row_validity, row_ends;
+    hb_buffer row_validity, row_ends; /* while rows are no lists: validity of those that wait */
 } hb_column;
 
 static int hb_has_ends(const hb_column *c)
@@ -284,10 +284,10 @@ static int hb_make_lists(hb_column *c)
     if (c->listed)
         return HB_TAKEN;
     c->listed = 1;
-    if (hb_reserve(&c->row_validity, c->validity.used))
+    if (hb_reserve_bits(&c->row_validity, 8 * c->validity.used))
         return HB_NO_MEMORY;
-    memcpy(c->row_validity.data, c->validity.data, c->validity.used);
-    c->row_validity.used = c->validity.used;
+    for (i = 0; i < c->validity.used; i++)
+        c->row_validity.data[i] |= c->validity.data[i];
     for (i = 1; i <= c->rows; i++)
         if (hb_add_end(&c->row_ends, i))
             return HB_NO_MEMORY;
@@ -337,10 +337,9 @@ static void hb_cut_rows(hb_column *c, uint32_t rows)
         return;
     c->elements = c->listed ? hb_end(&c->row_ends, rows) : rows;
     c->rows = rows;
-    if (c->listed) {
+    if (c->listed)
         hb_cut(&c->row_ends, 4 * (size_t)rows);
-        hb_cut_bits(&c->row_validity, rows);
-    }
+    hb_cut_bits(&c->row_validity, rows);
     hb_cut_bits(&c->validity, c->elements);
     if (c->kind == HB_BIT)
         hb_cut_bits(&c->data, c->elements);

@@ -1,13 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Searching pages of trees, gathering long values. See lookup_py.py for the readable reference."""
+"""Searching pages of trees. See lookup_py.py for the readable reference."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdint cimport uint8_t, uint32_t
 
 cdef extern from "lookup.h" nogil:
-    enum: HT_DAMAGED, HT_NO_CHILDREN, HT_BAD_CHILD, HT_NO_MEMORY
-    enum: HT_FOUND, HT_HARD
+    enum: HT_DAMAGED, HT_NO_CHILDREN, HT_BAD_CHILD
     ctypedef struct hs_page:
         const uint8_t *data
         uint32_t first
@@ -17,17 +15,6 @@ cdef extern from "lookup.h" nogil:
         uint32_t data
         uint32_t length
         uint32_t flags
-    ctypedef struct ht_value:
-        uint64_t lid
-        size_t start
-        uint32_t size
-        int state
-    ctypedef struct ht_gather:
-        ht_value *values
-        uint32_t count, at, chunk
-        int inside
-        uint8_t *arena
-        size_t used, budget
     int hs_is_page_size(size_t)
     int hs_open_page(hs_page *, const uint8_t *, uint32_t)
     int hs_find_node(const hs_page *, uint32_t, hs_node *)
@@ -36,11 +23,6 @@ cdef extern from "lookup.h" nogil:
     int ht_lower_bound(const hs_page *, const uint8_t *, uint32_t)
     int ht_child_for(const hs_page *, const uint8_t *, uint32_t)
     int ht_child(const hs_page *, uint32_t, uint32_t *)
-    uint32_t ht_wanted_key(const ht_gather *, uint8_t *)
-    void ht_leave(ht_gather *, int)
-    int ht_take(ht_gather *, const hs_page *)
-
-FOUND, HARD, TOO_LARGE = 1, 2, 3
 
 cdef dict _WHY = {
     HT_DAMAGED: "a node does not fit its line",
@@ -58,8 +40,6 @@ cdef int _open(hs_page *page, const uint8_t[::1] data) except -1:
 
 
 cdef int _ok(int result) except -1:
-    if result == HT_NO_MEMORY:
-        raise MemoryError
     if result < 0:
         raise ValueError(_WHY[result])
     return result
@@ -107,57 +87,3 @@ def nodes(const uint8_t[::1] page not None, uint32_t start=0):
         data = PyBytes_FromStringAndSize(<const char *>p.data + node.data, node.length)
         out.append((key, data, node.flags))
     return out
-
-
-cdef class Gather:
-    cdef ht_gather g
-
-    def __cinit__(self, lids, chunk, budget):
-        cdef uint32_t i
-        self.g.values = <ht_value *>calloc(len(lids) + 1, sizeof(ht_value))
-        if self.g.values == NULL:
-            raise MemoryError
-        self.g.count = <uint32_t>len(lids)
-        self.g.chunk, self.g.budget = chunk, budget
-        if self.g.chunk == 0:
-            raise ValueError("chunks of 0 bytes")
-        for i, lid in enumerate(lids):
-            self.g.values[i].lid = lid
-
-    def __dealloc__(self):
-        free(self.g.values)
-        free(self.g.arena)
-
-    @property
-    def wanted(self):
-        cdef uint8_t key[12]
-        if self.g.at >= self.g.count:
-            return None
-        return PyBytes_FromStringAndSize(<char *>key, ht_wanted_key(&self.g, key))
-
-    @property
-    def is_inside(self):
-        return self.g.inside != 0
-
-    def take(self, const uint8_t[::1] page not None):
-        cdef hs_page p
-        _open(&p, page)
-        _ok(ht_take(&self.g, &p))
-
-    def miss(self):
-        if self.g.at < self.g.count:
-            if not self.g.inside:
-                self.g.values[self.g.at].start = self.g.used
-            ht_leave(&self.g, HT_HARD)
-
-    def results(self):
-        cdef uint32_t i
-        cdef ht_value *v
-        cdef list out = []
-        for i in range(self.g.at):
-            v = &self.g.values[i]
-            data = None
-            if v.state == HT_FOUND:
-                data = PyBytes_FromStringAndSize(<char *>self.g.arena + v.start, v.size)
-            out.append((v.state, 0 if v.state == HT_HARD else v.size, data))
-        return out

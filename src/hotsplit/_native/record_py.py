@@ -22,6 +22,10 @@ RAW, BIT, NUMBER, ASCII, UTF16, BINARY = 0, 1, 2, 3, 4, 5
 KINDS = RAW, BIT, NUMBER, ASCII, UTF16, BINARY
 FIRST_VARIABLE, FIRST_TAGGED = 128, 256
 
+END, OUTSIDE, REFUSED, MET, FULL, SEEK = range(6)
+"""Why a walk over leaves stops: there are no more; the next one is not in the run; it is damaged or
+of another tree; it was visited before; there is enough; another leaf must be looked for."""
+
 _PLAIN_HEADERS = (0x00, 0x01)  # single value that lies in the record, not compressed
 SMALL_MOST = 8192
 
@@ -315,3 +319,35 @@ class OpenPage:
             self.data[key_end:end],
             flags,
         )
+
+
+class Run:
+    """Adjacent pages that were read and verified together; see `hotsplit._native.batch_py`."""
+
+    def __init__(
+        self,
+        data: bytes,
+        states: bytes | bytearray,
+        good: int,
+        first: int,
+        page_size: int,
+        objid: int,
+    ) -> None:
+        if not states or len(data) != len(states) * page_size:
+            raise ValueError(f"{len(data)} bytes are not {len(states)} pages")
+        self.data, self.states, self.good, self.first = bytes(data), states, good, first
+        self.page_size, self.objid = page_size, objid
+
+    def __contains__(self, pgno: int) -> bool:
+        return 0 <= pgno - self.first < len(self.states)
+
+    def leaf(self, pgno: int) -> OpenPage | None:
+        """Return a leaf of the tree; None if the page is damaged or another one."""
+        i = pgno - self.first
+        if self.states[i] != self.good:
+            return None
+        try:
+            page = OpenPage(self.data[i * self.page_size : (i + 1) * self.page_size])
+        except ValueError:
+            return None
+        return page if page.flags & 2 and page.objid == self.objid else None

@@ -7,6 +7,7 @@ have so many bytes, long values included. Only a single row that is larger makes
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from hotsplit import _native
 from hotsplit.ese.format.columns import ColumnDef
@@ -22,6 +23,7 @@ _kernel = _native.load("batch")
 BATCH_ROWS = 65536
 _VALUE_BYTES = 1 << 24
 _FIXED_BYTES = 1 << 25
+_PENDING = 4096
 
 
 def row_limit(columns: Sequence[ColumnDef], size: int) -> int:
@@ -53,20 +55,25 @@ def read_batches(
         deleted=deleted,
         most_rows=row_limit(columns, size),
         most_bytes=_VALUE_BYTES,
+        most_pending=_PENDING,
     )
     sweep = Sweep(tree, builder, reverse=reverse)
     resolver = Resolver(columns, tree.name, long_values, reporter, _VALUE_BYTES)
     more = True
     while more:
         more = sweep.advance()
-        if builder.pending_count:
-            fit = resolver.resolve(builder)
-            if fit < builder.rows:
-                sweep.go_back(fit)
-                resolver.resolve(builder)
-                more = True
-                yield Batch.finish(builder, columns)
-                continue
-        if builder.rows and (builder.is_full or resolver.is_full or not more):
-            resolver.restart()
+        is_cut = builder.pending_count and not _complete(builder, resolver, sweep)
+        if builder.rows and (is_cut or builder.is_full or resolver.is_full or not more):
             yield Batch.finish(builder, columns)
+            resolver.restart()
+        more = more or bool(is_cut)
+
+
+def _complete(builder: Any, resolver: Resolver, sweep: Sweep) -> bool:
+    """Fill in what is pending. False: the batch was cut where its long values became too many."""
+    fit = resolver.resolve(builder)
+    if fit == builder.rows:
+        return True
+    sweep.go_back(fit)
+    resolver.resolve(builder)
+    return False

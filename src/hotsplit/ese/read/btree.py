@@ -212,9 +212,17 @@ class BTree:
     def _live_to(self, page: Page, end: int) -> Iterator[Node]:
         return filter(None, (self._alive(page, node) for node in _nodes(page, 0)[:end]))
 
-    def find_leaf(self, key: bytes) -> Page:
-        """Return the leaf where `key` belongs. Raises PageDamaged as `nodes_from` does."""
-        return self._descend(self.root, [], key, PageSet())
+    def leaf_for(self, key: bytes) -> int:
+        """Return the number of the leaf where `key` belongs, unread. Raises as `nodes_from`."""
+        pgno = self.root
+        for _ in range(_DEEPEST):
+            page = self.page(pgno)
+            if page.is_leaf:
+                return pgno
+            _, pgno = _child_for(page, key)
+            if page.flags & PageFlag.PARENT_OF_LEAF:
+                return pgno
+        raise PageDamaged(f"{self.name} is too deep", jet=Jet.errBadParentPageLink)
 
     def _descend(
         self, pgno: int, path: list[tuple[Page, int]], key: bytes | None, seen: PageSet

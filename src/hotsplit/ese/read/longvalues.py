@@ -5,11 +5,13 @@ Source: format specification 8.1 (tree), 8.2 (chunks), 8.3 (reader).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hotsplit import _native
 from hotsplit.errors import DataDamaged, HotsplitError, Jet
+from hotsplit.ese.format.checksum import RUN_GOOD
 from hotsplit.ese.format.compression import decompress
 from hotsplit.ese.format.longvalue import (
     BEING_DELETED,
@@ -19,8 +21,9 @@ from hotsplit.ese.format.longvalue import (
     split_key,
 )
 from hotsplit.ese.read.btree import BTree
+from hotsplit.ese.read.pages import PageRun, RunReader
 
-_kernel = _native.load("lookup")
+_kernel = _native.load("batch")
 _BUDGET = 1 << 24
 
 
@@ -30,6 +33,8 @@ class LongValues:
     def __init__(self, tree: BTree, chunk: int) -> None:
         self.tree = tree
         self.chunk = chunk
+        self._reader = RunReader(tree.pages.source)
+        self._run = PageRun(0, b"", b"")
 
     def read(self, lid: int) -> bytes:
         """Return a long value. Raises HotsplitError."""
@@ -44,33 +49,43 @@ class LongValues:
         """
         wanted = sorted(set(lids), key=root_key)
         gather = _kernel.Gather(wanted, self.chunk, budget)
-        while (key := gather.wanted) is not None:
-            try:
-                self._take_from(gather, key)
-            except HotsplitError:
-                gather.miss()
+        self.collect(gather)
         return {
             lid: size if state == _kernel.TOO_LARGE else data
             for lid, (state, size, data) in zip(wanted, gather.results(), strict=True)
             if state != _kernel.HARD
         }
 
-    def _take_from(self, gather: Any, key: bytes) -> None:
-        """Take leaves from where `key` belongs on, as long as a value goes on behind them."""
-        page = self.tree.find_leaf(key)
-        while key is not None:
-            try:
-                gather.take(page.data if page.is_leaf else b"")
-            except ValueError:
-                gather.miss()
-                return
-            following = gather.wanted
-            if following == key or not page.next or page.is_root:
+    def collect(self, gather: Any) -> None:
+        """Let a kernel's gather have all leaves that it wants.
+
+        What cannot be had is given up: the gather says so, `read` says why.
+        """
+        while (key := gather.wanted) is not None:
+            with contextlib.suppress(HotsplitError):
+                self._follow(gather, self.tree.leaf_for(key))
+            if gather.wanted == key:
                 gather.miss()  # it is not where it belongs
+
+    def _follow(self, gather: Any, pgno: int) -> None:
+        """Take leaves from `pgno` on, as long as a value goes on behind them."""
+        reason = _kernel.OUTSIDE
+        while reason in (_kernel.OUTSIDE, _kernel.REFUSED):
+            if reason == _kernel.REFUSED:
+                page = self.tree.leaf(pgno)
+                self._run = PageRun.single(pgno, bytes(page.data))
+            elif pgno not in self._run:
+                self._run = self._reader.read(pgno)
+            refused = reason == _kernel.REFUSED
+            reason, pgno = self._walk(gather, pgno)
+            if refused and reason == _kernel.REFUSED:
                 return
-            if not gather.is_inside:
-                return
-            key, page = following, self.tree.page(page.next)
+
+    def _walk(self, gather: Any, pgno: int) -> tuple[int, int]:
+        run = self._run
+        how = run.first, self.tree.pages.page_size, self.tree.objid, pgno
+        result: tuple[int, int] = gather.walk(run.data, run.states, RUN_GOOD, *how)
+        return result
 
     def stream(self, lid: int) -> Iterator[bytes]:
         """Yield a long value chunk by chunk; memory stays bounded by one chunk.

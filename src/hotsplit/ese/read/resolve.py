@@ -8,7 +8,7 @@ Source: format specification 7.5 (tagged columns), 8 (long values), 9 (compressi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from hotsplit import _native
@@ -80,15 +80,16 @@ class Resolver:
         When that is less than there are, nothing was filled in: cut the batch there and call
         again. The first row is completed whatever it takes.
         """
-        notes = [Note(*note) for note in builder.pending()]
-        lids = self._lids(notes)
-        found = self._read(lids.values()) if lids else {}
-        fit = self._fit(notes, lids, found)
-        if fit is not None:
-            return fit
+        long_values = self._gather(builder)
+        if long_values is not None:
+            fit, left = builder.fitting(long_values, self._left)
+            if fit < builder.rows:
+                return int(fit)
+            builder.take_gathered(long_values)
+            self._left = left
         filling: dict[int, list[tuple[int, bytes | None]]] = {}
-        for i, note in enumerate(notes):
-            value = self._value(note, lids.get(i), found)
+        for note in map(Note._make, builder.pending()):
+            value = self._value(note)
             if note.element != _kernel.NO_ELEMENT:
                 filling.setdefault(note.column, []).append((note.element, value))
         for column, pairs in filling.items():
@@ -96,37 +97,17 @@ class Resolver:
         builder.clear_pending()
         return int(builder.rows)
 
-    def _lids(self, notes: Iterable[Note]) -> dict[int, int]:
-        """Return the valid long-value ids by number of the note."""
-        lids = {}
-        for i, note in enumerate(notes):
-            if note.code == _kernel.LONG:
-                try:
-                    lids[i] = parse_lid(note.payload)
-                except ValueError:
-                    continue
-        return lids
-
-    def _read(self, lids: Iterable[int]) -> dict[int, bytes | int]:
+    def _gather(self, builder: Any) -> Any:
+        """Return the long values that are pending, None if the table has no tree of them."""
         try:
-            return self._long_values().read_many(lids, max(0, self._left))
+            values = self._long_values()
         except HotsplitError:
-            return {}
+            return None
+        gather = builder.gather(values.chunk, max(0, self._left))
+        values.collect(gather)
+        return gather
 
-    def _fit(
-        self, notes: Sequence[Note], lids: dict[int, int], found: dict[int, bytes | int]
-    ) -> int | None:
-        """Return the first row whose long values go beyond the budget; None if all are inside."""
-        left = self._left
-        for i, lid in lids.items():
-            value = found.get(lid, b"")
-            left -= value if isinstance(value, int) else len(value)
-            if left < 0 and notes[i].row:
-                return notes[i].row
-        self._left = left
-        return None
-
-    def _value(self, note: Note, lid: int | None, found: dict[int, bytes | int]) -> bytes | None:
+    def _value(self, note: Note) -> bytes | None:
         """Return the final form of an element, None with a finding if it cannot be had."""
         if note.code == _kernel.BAD_NODE:
             self._report_node(note)
@@ -135,19 +116,16 @@ class Resolver:
             self._report(note, *_WHY[note.code])
             return None
         try:
-            return self._element(note, self._stored(note, lid, found))
+            return self._element(note, self._stored(note))
         except HotsplitError as error:
             self._report(note, error.message, error.jet)
         except ValueError as error:
             self._report(note, str(error), Jet.errDatabaseCorrupted)
         return None
 
-    def _stored(self, note: Note, lid: int | None, found: dict[int, bytes | int]) -> bytes:
+    def _stored(self, note: Note) -> bytes:
         if note.code == _kernel.LONG:
-            if lid is None:
-                lid = parse_lid(note.payload)
-            value = found.get(lid)
-            return value if isinstance(value, bytes) else self._long_values().read(lid)
+            return self._long_values().read(parse_lid(note.payload))
         if note.code == _kernel.COMPRESSED:
             return plain_instance(Instance(note.payload, compressed=True))
         return note.payload
@@ -155,17 +133,25 @@ class Resolver:
     def _element(self, note: Note, data: bytes) -> bytes | None:
         value, exact = element(self._columns[note.column], data)
         if not exact:
-            why = "bytes that are not text are shown as U+FFFD"
-            self._report(note, why, Jet.errDatabaseCorrupted, Severity.WARNING)
+            self._reporter.report(
+                Finding(
+                    "text",
+                    Severity.WARNING,
+                    f"{self._where(note)}: bytes that are not text are shown as U+FFFD",
+                    position=f"page {note.page}, node {note.node}",
+                )
+            )
         return value
 
-    def _report(self, note: Note, why: str, jet: Jet, severity: Severity = Severity.ERROR) -> None:
-        column = self._columns[note.column].name
+    def _where(self, note: Note) -> str:
+        return f"{self._name}, column {self._columns[note.column].name}"
+
+    def _report(self, note: Note, why: str, jet: Jet) -> None:
         self._reporter.report(
             Finding(
                 "value",
-                severity,
-                f"{self._name}, column {column}: {why}",
+                Severity.ERROR,
+                f"{self._where(note)}: {why}",
                 position=f"page {note.page}, node {note.node}",
                 jet=jet,
             )
