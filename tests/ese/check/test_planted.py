@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -570,7 +571,8 @@ def tagged_part(record: bytes) -> int:
     """Where the tagged columns of a record begin."""
     last, end = record[1], struct.unpack_from("<H", record, 2)[0]
     start: int = end + 2 * (last - 127)
-    return start + (struct.unpack_from("<H", record, start - 2)[0] & 0x7FFF) * (last > 127)
+    used: int = struct.unpack_from("<H", record, start - 2)[0] & 0x7FFF
+    return start + used if last > 127 else start
 
 
 @breaks("R49a")
@@ -686,7 +688,7 @@ def long_value_missing(db: Planter) -> None:
         page = db.page(pgno)
         nodes = page.nodes()
         starts = [i for i, node in enumerate(nodes) if len(node.key) == 8]
-        for start, end in zip(starts, starts[1:], strict=False):
+        for start, end in pairwise(starts):
             root = LongValueRoot.unpack(nodes[start].data)
             if root.references == 1 and start and not any(n.is_deleted for n in nodes[start:end]):
                 for _ in range(start, end):
