@@ -112,8 +112,8 @@ def scan_stream(data: bytes, header: LogHeader) -> LegacyScan:
 def read_stream(scan: LegacyScan, header: LogHeader) -> Iterator[tuple[LogPosition, bytes]]:
     """Yield (position, record) up to the end of the data; NOPs are left out.
 
-    A record cut short by a patched crash is skipped: its CHECKSUM record begins anew.
-    Raises LogDamaged (-501).
+    A record cut short by a patched crash is skipped: its CHECKSUM record begins anew. One that is
+    cut short by a torn end of the data is left out. Raises LogDamaged (-501).
     """
     size = header.sector_size
     restarts = [at for at in scan.checks if at % size and not _check_at(scan.data, at).backwards]
@@ -128,6 +128,8 @@ def read_stream(scan: LegacyScan, header: LogHeader) -> Iterator[tuple[LogPositi
         try:
             step = record_size(scan.data, at, scan.end)
         except LogDamaged as error:
+            if not restarts and scan.damage is not None and scan.damage.torn:
+                return  # the rest of this record was never written
             if not restarts:
                 raise error.at(position=str(position)) from None
             at = restarts[0]

@@ -98,7 +98,9 @@ class Run:
             return True
         is_last = info is self._plan.logs[-1]
         position = str(damage.position)
-        if self._options.cut_torn_tail and damage.torn and is_last:
+        # Format v7 cannot end a write but torn: the engine cuts it by itself there (3.7).
+        may_cut = self._options.cut_torn_tail or not log.header.has_segments
+        if may_cut and damage.torn and is_last:
             text = f"CUT: what follows {position} in the last log is torn and is not replayed"
             self.done.warn("torn-tail-cut", text, info.path, position, damage.jet)
             self._watch.event(EventId.TORN_TAIL_CUT, text, info.path, position)
