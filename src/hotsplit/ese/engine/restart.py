@@ -68,8 +68,8 @@ def restart(env: Env, settings: Settings) -> Restarted | None:
     if not interrupted and _is_closed(env, sequence):
         return None
     paths = [path for path in _logged_paths(env, sequence, settings) if env.exists(path)]
-    inputs = find_inputs(env, [*paths, settings.folder], [settings.folder], settings.base)
-    inputs.databases = [c for c in inputs.databases if c.path in paths]
+    folder = [settings.folder]  # where the databases lie if the paths are of another machine
+    inputs = find_inputs(env, paths or folder, folder, settings.base)
     plan = make_plan(env, inputs, Options(budget=settings.cache_size))
     if plan.error is not None:
         raise plan.error

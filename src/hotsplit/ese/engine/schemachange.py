@@ -129,6 +129,5 @@ def create_long_values(session: Session, state: TableState) -> LongValueTree:
     database.catalog.add(session, catalog.long_value_row(table.objid, objid, root))
     database.catalog.add_objid(session, objid, table.objid, RowType.LONG_VALUE)
     table.long_value_root, table.long_value_objid = root, objid
-    state.load()
-    assert state.long_values is not None
+    state.long_values = LongValueTree(database.tree(root, objid, PageFlag.LONG_VALUE))
     return state.long_values

@@ -157,9 +157,9 @@ class Table:
         if counter is not None:
             given = values.get(counter.name)
             if given is None:
-                pieces.set(counter, self.state.next_autoincrement())
+                pieces.set(counter, self.state.next_autoincrement(self.session))
             elif isinstance(given, int):
-                self.state.note_autoincrement(given)
+                self.state.note_autoincrement(self.session, given)
         self._count_version(pieces)
         for column in self.state.rows.columns:
             if column.flags & ColumnFlag.ESCROW and column.id not in pieces.fixed:
@@ -250,9 +250,9 @@ class Table:
         new_mark: bytes,
     ) -> None:
         """Make the indexes follow a change of a row."""
-        wanted = {id(index): keys for index, keys in after}
+        wanted = {index.tree: keys for index, keys in after}
         for index, keys in before:
-            new_keys = wanted.get(id(index), [])
+            new_keys = wanted.get(index.tree, [])
             same = old_mark == new_mark
             for key in keys:
                 if not (same and key in new_keys):

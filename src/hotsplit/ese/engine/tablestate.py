@@ -18,8 +18,11 @@ from hotsplit.ese.format.page import PageFlag
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.database import OpenDatabase
+    from hotsplit.ese.engine.session import Session
 
 _HIDDEN_KEY = 4
+_RESERVED = 64
+_NO_MARK = 1 << 64
 _KEY_MOST = 255
 _NODE_OVERHEAD = 8
 
@@ -49,6 +52,7 @@ class TableState:
         self.outdated = False
         self._hidden = 0
         self._autoincrement: int | None = None
+        self._mark = 0
         page_size = database.context.settings.page_size
         header = 40 if page_size <= 8192 else 80
         self.most = page_size - header - _NODE_OVERHEAD - 2 - _KEY_MOST
@@ -109,23 +113,38 @@ class TableState:
         self._hidden += 1
         return self._hidden.to_bytes(_HIDDEN_KEY, "big")
 
-    def next_autoincrement(self) -> int:
+    def next_autoincrement(self, session: Session) -> int:
         """Return the next value of the autoincrement column."""
         if self._autoincrement is None:
             self._autoincrement = self._highest()
+        self._reserve(session, self._autoincrement + 1)
         self._autoincrement += 1
         return self._autoincrement
 
-    def note_autoincrement(self, value: int) -> None:
+    def note_autoincrement(self, session: Session, value: int) -> None:
         """A row has this value."""
         if self._autoincrement is None:
             self._autoincrement = self._highest()
+        self._reserve(session, value)
         self._autoincrement = max(self._autoincrement, value)
 
+    def _reserve(self, session: Session, value: int) -> None:
+        """Raise the mark that later engines keep in the root page, where it is (format 5.2)."""
+        if value <= self._mark:
+            return
+        header = self.tree.space.header
+        if header.autoincrement is None:
+            self._mark = _NO_MARK
+        elif value > header.autoincrement:
+            self._mark = value + _RESERVED
+            self.tree.set_external(session, header._replace(autoincrement=self._mark).pack())
+
     def _highest(self) -> int:
-        """Look through all rows once."""
+        """Return the highest value so far: from the root page, or by a look at all rows."""
         assert self.counter is not None
-        highest = 0
+        highest = self.tree.space.header.autoincrement or 0
+        if highest:
+            return highest
         for node in self.tree.scan():
             found = self.rows.split(node.data).stored(self.counter)
             if found:
