@@ -267,7 +267,7 @@ class OpenPage:
     """A page taken apart. Raises ValueError if its tag array overlaps its header."""
 
     def __init__(self, page: bytes) -> None:
-        self.data = page
+        self.data = page = bytes(page)
         self.head = 80 if len(page) > SMALL_MOST else 40
         self.previous, self.next, self.objid = struct.unpack_from("<III", page, 16)
         state, self.flags = struct.unpack_from("<HI", page, 34)

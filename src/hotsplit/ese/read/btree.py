@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from hotsplit import _native
 from hotsplit.errors import HotsplitError, Jet, PageDamaged
-from hotsplit.ese.format.page import Node, Page, PageFlag
+from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
 from hotsplit.ese.read.pages import CachedPages, PageSet
 from hotsplit.report import Finding, Reporter, Severity
 
@@ -170,8 +170,11 @@ class BTree:
         if node is None:
             self.report(_damaged(page, "a node does not fit its line"), "node")
             return None
-        found = Node(*node)
-        return None if found.is_deleted else found
+        return None if node[2] & NodeFlag.DELETED.value else Node(*node)
+
+    def report_node(self, page: Page, node: int) -> None:
+        """Take down that a node of a page cannot be read."""
+        self.report(_damaged(page, f"node {node} does not fit its page"), "node")
 
     # Seek
 
@@ -181,16 +184,21 @@ class BTree:
         The way goes over internal pages only, so links between leaves need not be right. Raises
         PageDamaged where a page on the way is damaged: unlike a scan, a seek has one right answer.
         """
+        start: int | None = None
+        for page in self.leaves_from(key):
+            start = _lower_bound(page, key) if start is None else 0
+            yield from self._live(page, start)
+
+    def leaves_from(self, key: bytes) -> Iterator[Page]:
+        """Yield leaves in key order from the one where `key` belongs on; see `nodes_from`."""
         seen = PageSet()
         path: list[tuple[Page, int]] = []
-        page = self._descend(self.root, path, key, seen)
-        yield from self._live(page, _lower_bound(page, key))
+        yield self._descend(self.root, path, key, seen)
         while path:
             parent, child = path.pop()
             if child + 1 < parent.node_count:
                 path.append((parent, child + 1))
-                page = self._descend(_child(parent, child + 1), path, b"", seen)
-                yield from self._live(page, 0)
+                yield self._descend(_child(parent, child + 1), path, b"", seen)
 
     def nodes_before(self, key: bytes | None) -> Iterator[Node]:
         """Yield live nodes against key order from the last with a key < `key` on, or from the end.

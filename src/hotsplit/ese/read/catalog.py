@@ -8,7 +8,7 @@ Source: format specification 6.1 to 6.6, 6.8 (derived tables).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -35,6 +35,8 @@ _LARGE_PAGE = 16384
 _KEY_SIZE = 13  # 7f objid, 7f type, 7f id
 _CATALOG_OBJID, _SHADOW_OBJID = 2, 3
 _LAST_OBJID = 0x7FFFFFFF
+_COLUMN_FIELDS = ("Id", "ColtypOrPgnoFDP", "SpaceUsage", "Flags", "PagesOrLocale", "RecordOffset",
+                  "Name", "DefaultValue")  # fmt: skip
 _CATALOG_OBJIDS = (_CATALOG_OBJID, _SHADOW_OBJID)
 
 
@@ -54,6 +56,8 @@ class Catalog:
         self._pages = pages
         self._reporter = reporter
         self._plan = RecordPlan(CATALOG_COLUMNS)
+        by_name = {column.name: column for column in CATALOG_COLUMNS}
+        self._column_plan = RecordPlan([by_name[name] for name in _COLUMN_FIELDS])
         self._places = {column.name: i for i, column in enumerate(CATALOG_COLUMNS)}
         self._large = pages.page_size >= _LARGE_PAGE
         self._tree = self._open(CATALOG_ROOT, _CATALOG_OBJID)
@@ -111,40 +115,69 @@ class Catalog:
 
     def _read_table(self, entry: TableEntry) -> TableDef:
         table = TableDef(entry.name, entry.objid, entry.root, entry.flags)
-        prefix = catalog_key(entry.objid)
-        for node in self._tree.nodes_from(prefix):
-            if not node.key.startswith(prefix):
-                break
-            row = self._row(node.data)
-            try:
-                self._apply(table, row)
-            except (ValueError, TypeError) as error:
-                self._report(table, row, str(error))
+        for kind in (RowType.TABLE, RowType.INDEX, RowType.LONG_VALUE):
+            prefix = catalog_key(entry.objid, kind)
+            for node in self._tree.nodes_from(prefix):
+                if not node.key.startswith(prefix):
+                    break
+                row = self._row(node.data)
+                try:
+                    self._apply(table, row)
+                except (ValueError, TypeError) as error:
+                    self._report(table, row["Type"], row["Id"], str(error))
+        table.columns = list(self._columns(table))
         _place_fixed(table)
         return table
+
+    def _columns(self, table: TableDef) -> Iterator[ColumnDef]:
+        """Yield the columns of a table, page by page: there can be tens of thousands."""
+        of_catalog = table.objid in _CATALOG_OBJIDS
+        for values in self._column_rows(catalog_key(table.objid, RowType.COLUMN)):
+            try:
+                column = _column(values, of_catalog)
+            except (ValueError, TypeError) as error:
+                self._report(table, RowType.COLUMN, values[0], str(error))
+                continue
+            if column is not None:
+                yield column
+
+    def _column_rows(self, prefix: bytes) -> Iterator[list[Any]]:
+        default = _COLUMN_FIELDS.index("DefaultValue")
+        for page in self._tree.leaves_from(prefix):
+            for node, key, values, pending in self._column_plan.decode_page(page.data, keys=True):
+                if key is None or values is None:
+                    self._tree.report_node(page, node)
+                elif key.startswith(prefix):
+                    for place in pending:
+                        values[place] = self._intrinsic(self._column_plan, place, values[place])
+                    if isinstance(values[default], bytes | None):
+                        yield values
+                elif key > prefix:
+                    return
 
     def _row(self, record: bytes) -> dict[str, Any]:
         """Decode one catalog record; a damaged value becomes None."""
         values, pending = self._plan.decode(record, self._large, self._old)
         for place in pending:
-            values[place] = self._intrinsic(place, values[place])
+            values[place] = self._intrinsic(self._plan, place, values[place])
         return {name: values[place] for name, place in self._places.items()}
 
-    def _intrinsic(self, place: int, piece: tuple[int, bytes]) -> bytes | str | None:
+    @staticmethod
+    def _intrinsic(plan: RecordPlan, place: int, piece: tuple[int, bytes]) -> bytes | None:
         try:
-            found = self._plan.instances(place, piece)
+            found = plan.instances(place, piece)
         except ValueError:
             return None
         if not found or found[0].separated:
             return None
         return found[0].data
 
-    def _report(self, table: TableDef, row: dict[str, Any], why: str) -> None:
+    def _report(self, table: TableDef, kind: int, number: Any, why: str) -> None:
         self._reporter.report(
             Finding(
                 "catalog-row",
                 Severity.ERROR,
-                f"table {table.name}: catalog row ({row['Type']}, {row['Id']}): {why}",
+                f"table {table.name}: catalog row ({int(kind)}, {number}): {why}",
                 jet=Jet.errCatalogCorrupted,
             )
         )
@@ -155,10 +188,6 @@ class Catalog:
             table.template = _text(row["TemplateTable"])
             table.chunk_size = row["LVChunkMax"] or 0
             table.separate_lv = int.from_bytes(row["SeparateLV"] or b"", "little")
-        elif kind == RowType.COLUMN:
-            column = _column(row, table.objid in _CATALOG_OBJIDS)
-            if column is not None:
-                table.columns.append(column)
         elif kind == RowType.INDEX:
             table.indexes.append(_index(row))
         elif kind == RowType.LONG_VALUE:
@@ -181,18 +210,17 @@ def _text(value: str | bytes | None) -> str:
     return value or ""
 
 
-def _column(row: dict[str, Any], of_catalog: bool) -> ColumnDef | None:
-    """Return the column of a catalog row, or None for a deleted one."""
-    fid, coltyp = row["Id"], row["ColtypOrPgnoFDP"]
+def _column(values: list[Any], of_catalog: bool) -> ColumnDef | None:
+    """Return the column of a catalog row (`_COLUMN_FIELDS`), or None for a deleted one."""
+    fid, coltyp, size, flags, code_page, offset, name, default = values
     if not coltyp:
         return None
     if not 1 <= fid <= 0xFFFF:
         raise ValueError(f"column id {fid}")
-    name = _text(row["Name"])
-    offset = row["RecordOffset"] or 0
+    name = _text(name)
     if of_catalog:
         offset = catalog_offset(name) or offset
-    size = _unsigned(row["SpaceUsage"])
+    size = _unsigned(size)
     if fid < FIRST_VARIABLE and not type_size(coltyp) and size > 0x7FFF:
         raise ValueError(f"fixed column {name} of {size} bytes")
     return ColumnDef(
@@ -200,10 +228,10 @@ def _column(row: dict[str, Any], of_catalog: bool) -> ColumnDef | None:
         fid,
         coltyp,
         size,
-        _unsigned(row["Flags"]),
-        (row["PagesOrLocale"] or 0) & 0xFFFF,
-        offset & 0xFFFF,
-        default_data=row["DefaultValue"],
+        (flags or 0) & 0xFFFFFFFF,
+        (code_page or 0) & 0xFFFF,
+        (offset or 0) & 0xFFFF,
+        default_data=default,
     )
 
 
@@ -237,8 +265,9 @@ def _index(row: dict[str, Any]) -> IndexDef:
 def _place_fixed(table: TableDef) -> None:
     """Give fixed columns whose row has no offset the place behind the column before."""
     end = 4
-    for i, column in sorted(enumerate(table.columns), key=lambda item: item[1].id):
-        if column.is_fixed:
-            if not column.offset:
-                table.columns[i] = column = replace(column, offset=end)
-            end = column.offset + column.stored_size
+    fixed = [(column.id, i) for i, column in enumerate(table.columns) if column.is_fixed]
+    for _, i in sorted(fixed):
+        column = table.columns[i]
+        if not column.offset:
+            table.columns[i] = column = replace(column, offset=end)
+        end = column.offset + column.stored_size
