@@ -2,53 +2,69 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
+import os
+import shlex
 import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from hotsplit.cli.output import Output
 from hotsplit.errors import HotsplitError
-from hotsplit.ese.files.env import OsEnv
-from hotsplit.ese.read.database import Database
-from hotsplit.ese.recovery.recover import recover
+
+_REQUIRED = "E0000000002.log"
 
 
 @click.command("demo")
-def command() -> None:
-    """Recover a database that was captured while it was running, then take a log away."""
-    out, env = Output(json=False), OsEnv()
-    with tempfile.TemporaryDirectory() as scratch:
-        split = Path(scratch) / "split"
-        _unpack(split)
-        out.line("A hot split clone, captured while the engine was running:", bold=True)
-        out.line("  " + "  ".join(sorted(p.name for p in split.iterdir())))
-        database = str(split / "test.edb")
-        with Database.open(env, database) as db:
-            required = db.header.gen_min_required, db.header.gen_max_required
-            out.line(f"  State {db.state}; logs required {required[0]}-{required[1]}")
-        out.line("\nRecover it into a new folder:", bold=True)
-        result = recover(env, [database], [str(split)], str(Path(scratch) / "recovered"))
-        out.line(
-            f"  Logs {result.first}-{result.last}: {result.records} records replayed, "
-            f"{result.undone} operations of open transactions undone"
-        )
-        with Database.open(env, result.databases[0][0]) as db:
-            out.line(f"  State {db.state}\n")
-            rows = [(t.name, sum(1 for _ in t.records())) for t in db]
-            out.table(("Table", "Rows"), [row for row in rows if row[1]])
-        out.line("\nTake one required log away and try again:", bold=True)
-        (split / "E0000000002.log").unlink()
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Assess, recover, verify and read a hot split clone; then take a required log away."""
+    with _work_folder() as split:
+        _say("A hot split clone: these files were captured in one instant, the engine running.")
+        click.echo("  " + "  ".join(sorted(path.name for path in split.iterdir())))
+        _say("What is the database like?")
+        _run(ctx, "inspect split/test.edb")
+        _say("Can it be recovered?")
+        _run(ctx, "assess split")
+        _say("Recover a copy: replay the logs, take back what was not committed.")
+        _run(ctx, "recover split --into recovered")
+        _say("Is every page of the result sound?")
+        _run(ctx, "verify recovered/test.edb")
+        _say("What is in it?")
+        _run(ctx, "tables recovered/test.edb")
+        _run(ctx, "rows recovered/test.edb Counters --limit 3")
+        _say("Now one required log gets lost.")
+        click.secho(f"$ rm split/{_REQUIRED}", bold=True)
+        (split / _REQUIRED).unlink()
+        _run(ctx, "assess split")
+
+
+def _say(text: str) -> None:
+    click.secho(f"\n{text}", fg="cyan")
+
+
+def _run(ctx: click.Context, line: str) -> None:
+    """Show a command and run it, as the user would."""
+    click.secho(f"$ hotsplit {line}", bold=True)
+    assert ctx.parent is not None
+    with contextlib.suppress(HotsplitError):
+        ctx.parent.command.main(shlex.split(line), prog_name="hotsplit", standalone_mode=False)
+
+
+@contextlib.contextmanager
+def _work_folder() -> Iterator[Path]:
+    """Unpack the example as ``split`` in a temporary folder and go there."""
+    before = os.getcwd()  # noqa: PTH109
+    with tempfile.TemporaryDirectory(prefix="hotsplit-demo-") as folder:
+        split = Path(folder) / "split"
+        archive = importlib.resources.files("hotsplit") / "example" / "hotsplit.tar.xz"
+        with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:xz") as tar:
+            tar.extractall(split, filter="data")
+        os.chdir(folder)
         try:
-            recover(env, [database], [str(split)], str(Path(scratch) / "again"))
-        except HotsplitError as error:
-            out.line(f"  {error.jet.title} ({int(error.jet)}): {error.message}", fg="red")
-            out.line(f"  Next: {error.hint}")
-
-
-def _unpack(target: Path) -> None:
-    archive = importlib.resources.files("hotsplit") / "example" / "hotsplit.tar.xz"
-    with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:xz") as tar:
-        tar.extractall(target, filter="data")
+            yield split
+        finally:
+            os.chdir(before)
