@@ -28,7 +28,7 @@ from pathlib import Path
 from tests.conftest import manifest, unpack_vector
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
-_COMMENT = re.compile(r"<!-- (set|not run): (.*?) -->\s*\Z", re.S)
+_COMMENT = re.compile(r"<!-- (set|not run): ((?:(?!-->).)*?) -->\s*\Z", re.S)
 _TIMES = [
     (re.compile(r"\b[\d.,]+ (s|ms|MB/s|GB/s|min)\b"), r"# \1"),
     (re.compile(r'("(?:seconds|mb_per_second)": )[\d.]+'), r"\1#"),
