@@ -2,7 +2,7 @@
 
 One table of rows of about 110 bytes with a primary key, three secondary indexes and long values on
 every twentieth row; the catalog describes it and itself. Every rule of ``hotsplit check`` holds.
-Run: ``python bench/bigdb.py FILE MEGABYTES [PAGE_SIZE]``.
+Run: ``python -m bench.bigdb FILE MEGABYTES [PAGE_SIZE]``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hotsplit.ese.format.longvalue import LongValueRoot, chunk_key, chunk_size, 
 from hotsplit.ese.format.page import Node, Page, PageFlag
 from hotsplit.ese.format.record import encode_record
 from hotsplit.ese.format.space import Extent, SpaceHeader
-from hotsplit.ese.format.taggedcolumns import TagHeader
+from hotsplit.ese.format.taggedcolumns import TaggedField, TagHeader, build_fields
 
 TABLE = 8
 FIRST_FREE = 40
@@ -60,6 +60,7 @@ class Writer:
         self._file = file
         self.size = page_size
         self.next = FIRST_FREE
+        self.reserved: Iterator[int] | None = None
 
     def put(self, page: Page) -> None:
         """Write one page with its checksum."""
@@ -73,11 +74,15 @@ class Writer:
         return Page.new(self.size, pgno, objid, _DBTIME, _FLAGS | flags)
 
     def allocate(self) -> int:
-        """Return the next free page."""
+        """Return the next free page, from the reserved ones if there are any."""
+        if self.reserved is not None:
+            return next(self.reserved)
         self.next += 1
         return self.next - 1
 
-    def tree(self, root: int, objid: int, kind: int, external: bytes, nodes: Iterator[Node]) -> None:
+    def tree(
+        self, root: int, objid: int, kind: int, external: bytes, nodes: Iterator[Node]
+    ) -> None:
         """Write a tree; its pages but the root are allocated one after the other."""
         level = self._leaves(root, objid, kind, external, nodes)
         above = PageFlag.PARENT_OF_LEAF
@@ -161,8 +166,8 @@ class Writer:
         self.put(page)
 
 
-def rows(count: int, lids: bool) -> Iterator[Node]:
-    """Yield the records of the table."""
+def rows(count: int, large: bool) -> Iterator[Node]:
+    """Yield the records of the table. large: for pages of 16 KB or more."""
     for i in range(1, count + 1):
         values: dict[str, Value] = {
             "Id": i,
@@ -172,11 +177,11 @@ def rows(count: int, lids: bool) -> Iterator[Node]:
             "Name": f"message number {i:09d} in folder {i // 50:07d}",
             "Hash": struct.pack("<QQ", i * 0x9E3779B97F4A7C15 % 2**64, i),
         }
-        record = encode_record(COLUMNS, values, large=False)
-        if lids and i % LONG_EVERY == 0:
+        record = encode_record(COLUMNS, values, large)
+        if i % LONG_EVERY == 0:
             lid = (i // LONG_EVERY).to_bytes(4, "little")
-            head = TagHeader.LONG | TagHeader.SEPARATED
-            record += struct.pack("<HHB", 256, 4 | 0x4000, head) + lid
+            field = TaggedField(256, False, TagHeader.LONG | TagHeader.SEPARATED, lid)
+            record += build_fields([field], large)
         yield Node(number(i), record)
 
 
@@ -256,7 +261,7 @@ def write_catalog(writer: Writer, rows_: list[dict[str, Value]]) -> None:
         return key(row)[:8] + text(str(row["Name"]))
 
     records = sorted(
-        Node(key(row), encode_record(CATALOG_COLUMNS, row, large=False)) for row in rows_
+        Node(key(row), encode_record(CATALOG_COLUMNS, row, writer.size > 8192)) for row in rows_
     )
     names = sorted(Node(name_key(row), key(row)) for row in rows_)
     roots = sorted(
@@ -264,20 +269,14 @@ def write_catalog(writer: Writer, rows_: list[dict[str, Value]]) -> None:
     )
     free = {objid: iter(range(a, b)) for objid, (a, b) in
             {2: (13, 20), 4: (20, 22), 5: (22, 24), 3: (27, 33)}.items()}  # fmt: skip
-    used: dict[int, list[int]] = {objid: [] for objid in free}
     for root, objid, kind, nodes, pages, parent in (
         (4, 2, 0, records, 20, 1), (7, 4, PageFlag.INDEX, names, 3, 4),
         (10, 5, PageFlag.INDEX, roots, 3, 4), (24, 3, 0, records, 9, 1),
     ):  # fmt: skip
-        def allocate(objid: int = objid) -> int:
-            page = next(free[objid])
-            used[objid].append(page)
-            return page
-
-        writer.allocate, saved = allocate, writer.allocate  # type: ignore[method-assign]
+        writer.reserved = free[objid]
         header = SpaceHeader(pages, parent, 1, root + 1)
         writer.tree(root, objid, kind, header.pack(), iter(nodes))
-        writer.allocate = saved  # type: ignore[method-assign]
+    writer.reserved = None
     owned = {2: [Extent(23, 20)], 4: [Extent(9, 3), Extent(21, 2)],
              5: [Extent(12, 3), Extent(23, 2)], 3: [Extent(32, 9)]}  # fmt: skip
     for root, objid, kind in ((4, 2, 0), (7, 4, PageFlag.INDEX), (10, 5, PageFlag.INDEX),
@@ -292,9 +291,10 @@ def build(path: Path, megabytes: float, page_size: int = 8192) -> int:
     count = max(100, int(megabytes * 1e6 / (350 + (chunk + 1100) / LONG_EVERY)))
     with path.open("w+b") as file:
         writer = Writer(file, page_size)
-        objects, extents = {}, {}
+        objects: dict[str, int] = {}
+        extents: dict[str, Extent] = {}
         jobs: list[tuple[str, int, int, Iterator[Node]]] = [
-            ("table", TABLE, 0, rows(count, lids=True)),
+            ("table", TABLE, 0, rows(count, page_size > 8192)),
             *(
                 (name, objid, PageFlag.INDEX | (0 if flags & _UNIQUE else PageFlag.NON_UNIQUE),
                  entries(make, count))
