@@ -9,6 +9,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from hotsplit.ese.format.catalogschema import (
@@ -37,6 +38,7 @@ _LENGTH = 2  # of a key, of its shared part
 _SMALL_KEY, _CHECK_KEY = 255, 4  # what the engine's own check leaves for the key of a record
 _INFO = struct.Struct("<H")
 _EXISTS, _LONG, _NOT_NULL = 0x20, 0x40, 0x80
+_MANDATORY = int(ColumnFlag.NOT_NULL)  # plain: a table can have 65,000 columns
 _TUPLE_DEFAULTS = (1, 0)  # step and start where the definition is of the short form
 _KEY_MOST = 2000
 _NUMBER_SIZES = (4, 8)
@@ -98,11 +100,20 @@ class TableShape:
     template: TableDef | None = None
     template_last: LastIds = field(default_factory=LastIds)
 
+    @cached_property
+    def _own(self) -> dict[int, ColumnDef]:
+        return {column.id: column for column in self.table.columns}
+
+    @cached_property
+    def _given(self) -> dict[int, ColumnDef]:
+        columns = self.template.columns if self.template is not None else []
+        return {column.id: column for column in columns}
+
     def column(self, segment: Segment) -> tuple[ColumnDef, bool] | None:
         """Return the column of a key segment and whether it comes from the template."""
-        own = next((c for c in self.table.columns if c.id == segment.column_id), None)
+        own = self._own.get(segment.column_id)
         if self.template is not None and (segment.flags & KeySegment.TEMPLATE or own is None):
-            given = next((c for c in self.template.columns if c.id == segment.column_id), None)
+            given = self._given.get(segment.column_id)
             return None if given is None else (given, True)
         return None if own is None else (own, False)
 
@@ -123,7 +134,7 @@ def layout_of(shape: TableShape, page_size: int, increment_mark: int | None) -> 
     fixed = {c.id: c.offset + c.stored_size for c in columns if c.is_fixed}
     last = max(shape.last.fixed, shape.template_last.fixed)
     ends = [4, *(fixed.get(i, 0) for i in range(1, last + 1))]
-    must = [c.id for c in columns if c.flags & ColumnFlag.NOT_NULL]
+    must = [c.id for c in columns if c.flags & _MANDATORY]
     return (
         page_size >= _LARGE_PAGE,
         largest_record(page_size),
@@ -145,7 +156,7 @@ def _tagged(columns: Sequence[ColumnDef], last: int) -> bytes:
             continue
         info = _EXISTS | type_size(column.coltyp)
         info |= _LONG if column.is_long else 0
-        info |= _NOT_NULL if column.flags & ColumnFlag.NOT_NULL else 0
+        info |= _NOT_NULL if column.flags & _MANDATORY else 0
         _INFO.pack_into(infos, 2 * (column.id - FIRST_TAGGED), info)
     return bytes(infos)
 
