@@ -12,21 +12,17 @@ from enum import StrEnum
 from hotsplit.errors import (
     BackupNeedsRestore,
     DatabaseMismatch,
-    ForeignFile,
     HotsplitError,
     Jet,
-    LogSequenceBroken,
     LogsMissing,
 )
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.logsequence import LogInfo, LogSequence
 from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.recovery.inputs import Inputs
+from hotsplit.ese.recovery.logchain import BRING_LOGS, LOSSY, fault
 from hotsplit.ese.recovery.options import Options
 from hotsplit.report import Finding, Severity
-
-_BRING_LOGS = "Find the missing logs; name their folders with --logs."
-_LOSSY = f"{_BRING_LOGS} Without them the latest transactions are lost: --accept-lost-logs."
 
 
 class CheckpointUse(StrEnum):
@@ -39,6 +35,7 @@ class CheckpointUse(StrEnum):
     MATCHES = "as old as the database needs"
     NEWER = "newer than the database copy"
     ONLY_GUIDE = "the only guide to where replay begins"
+    NOT_NEEDED = "not needed: nothing has to be replayed"
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ def _without_logs(inputs: Inputs) -> Plan:
             f"The database needs logs {low}-{high} and there are no transaction logs",
             jet=Jet.errMissingLogFile,
             file=dirty.path,
-            hint=_BRING_LOGS,
+            hint=BRING_LOGS,
         )
     elif not inputs.databases and inputs.unusable:
         plan.error = next(iter(inputs.unusable.values()))
@@ -126,7 +123,9 @@ def _look_at_checkpoint(env: Env, inputs: Inputs, sequence: LogSequence) -> Chec
     position = found.checkpoint.position
     needed = inputs.lowest_required
     if not needed:
-        return CheckpointView(CheckpointUse.ONLY_GUIDE, path, position)
+        clean = inputs.databases and not any(c.needs_logs for c in inputs.databases)
+        use = CheckpointUse.NOT_NEEDED if clean else CheckpointUse.ONLY_GUIDE
+        return CheckpointView(use, path, position)
     use = CheckpointUse.MATCHES
     if position.generation != needed:
         newer = position.generation > needed
@@ -196,11 +195,12 @@ def _collect(plan: Plan, sequence: LogSequence, inputs: Inputs, options: Options
     generation = plan.start.generation
     until = options.until.generation if options.until else 0
     while not until or generation <= until:
-        info = sequence.logs.get(generation)
-        error = _fault(plan, sequence, inputs, generation, info)
+        before = plan.logs[-1] if plan.logs else None
+        error = fault(sequence, inputs, before, generation)
         if error is not None:
             _stop_at_fault(plan, inputs, generation, error, options)
             return
+        info = sequence.logs.get(generation)
         if info is None:
             return
         plan.logs.append(info)
@@ -237,115 +237,6 @@ def _stop_at_fault(
         error.file,
         Jet.wrnCommittedLogFilesLost,
     )
-
-
-def _fault(
-    plan: Plan, sequence: LogSequence, inputs: Inputs, generation: int, info: LogInfo | None
-) -> HotsplitError | None:
-    """Return what is wrong with the log of a generation; None also at the proper end."""
-    if info is None:
-        return _absence(plan, sequence, inputs, generation)
-    if info.error is not None:
-        return info.error
-    return _broken_link(plan, info) or _other_edition(info, inputs)
-
-
-def _absence(
-    plan: Plan, sequence: LogSequence, inputs: Inputs, generation: int
-) -> HotsplitError | None:
-    foreign = next(
-        (
-            i
-            for i in sequence.foreign
-            if generation == i.name_generation or (i.is_current and sequence.current is None)
-        ),
-        None,
-    )
-    if foreign is not None:
-        return ForeignFile(
-            f"The log belongs to another stream than {sequence.base}", file=foreign.path
-        )
-    if generation > sequence.highest:
-        # A current log that cannot be read would be the next one, whatever its generation.
-        return sequence.current.error if sequence.current else None
-    name, folder = sequence.name_of(generation), sequence.folders[0] if sequence.folders else ""
-    if any(c.trailer is not None for c in inputs.databases):
-        return LogsMissing(
-            f"Log {name} (generation {generation}) of the backup is missing",
-            jet=Jet.errFileNotFound,
-            file=f"{folder}/{name}",
-            hint=_BRING_LOGS,
-        )
-    if not plan.logs:
-        return LogsMissing(
-            f"Log {name} (generation {generation}) is needed first and is missing",
-            jet=Jet.errMissingLogFile,
-            file=f"{folder}/{name}",
-            hint=_BRING_LOGS,
-        )
-    return _gap(sequence, inputs, generation, f"{folder}/{name}")
-
-
-def _gap(sequence: LogSequence, inputs: Inputs, generation: int, path: str) -> HotsplitError:
-    """Later logs are there, this one is not (6.3): the engine takes the current log for it."""
-    if inputs.highest_required < generation <= inputs.highest_committed:
-        return LogsMissing(
-            f"Log {generation} is missing: it holds committed transactions",
-            jet=Jet.errCommittedLogFilesMissing,
-            file=path,
-            hint=_LOSSY,
-        )
-    if sequence.current is not None:
-        return LogSequenceBroken(
-            f"Log {generation} is missing, logs up to {sequence.highest} follow",
-            file=path,
-            hint=_BRING_LOGS + _stop_before(generation, inputs),
-        )
-    return LogsMissing(
-        f"Log {generation} is missing, logs up to {sequence.highest} follow",
-        jet=Jet.errMissingLogFile,
-        file=path,
-        hint=_BRING_LOGS,
-    )
-
-
-def _stop_before(generation: int, inputs: Inputs) -> str:
-    if generation <= inputs.highest_required:
-        return ""
-    return f" Or stop before the gap: --until {generation - 1}."
-
-
-def _broken_link(plan: Plan, info: LogInfo) -> HotsplitError | None:
-    before = plan.logs[-1].header if plan.logs else None
-    assert info.header is not None
-    if before is None or info.header.previous_created == before.created:
-        return None
-    return LogSequenceBroken(
-        f"The log follows one created {info.header.previous_created}, the one before it was"
-        f" created {before.created}",
-        file=info.path,
-        position="header",
-    )
-
-
-def _other_edition(info: LogInfo, inputs: Inputs) -> HotsplitError | None:
-    """The highest required log must be the very one that the database saw (6.3)."""
-    assert info.header is not None
-    for candidate in inputs.databases:
-        header = candidate.header
-        if not candidate.needs_logs or header.gen_max_required != info.generation:
-            continue
-        created = header.gen_max_required_time
-        if not created.is_set and header.gen_max_required == header.gen_max_committed:
-            created = header.gen_max_create_time
-        if created.is_set and created != info.header.created:
-            return LogsMissing(
-                f"Log {info.generation} was created {info.header.created}, the database"
-                f" needs the one created {created}",
-                file=info.path,
-                position="header",
-            )
-    return None
 
 
 # Databases
@@ -390,7 +281,7 @@ def _range_error(plan: Plan, inputs: Inputs, options: Options) -> HotsplitError 
             return LogsMissing(
                 f"The database needs logs {low}-{high}, they end at {plan.last}{stop}",
                 file=candidate.path,
-                hint=_BRING_LOGS,
+                hint=BRING_LOGS,
             )
         if committed > plan.last and not options.until:
             if options.accept_lost_logs:
@@ -401,7 +292,7 @@ def _range_error(plan: Plan, inputs: Inputs, options: Options) -> HotsplitError 
                 f"Logs up to {committed} hold committed transactions, they end at {plan.last}",
                 jet=Jet.errCommittedLogFilesMissing,
                 file=candidate.path,
-                hint=_LOSSY,
+                hint=LOSSY,
             )
     return None
 
