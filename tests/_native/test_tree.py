@@ -12,7 +12,7 @@ from hotsplit import _native
 from hotsplit._native import tree_py
 from hotsplit.ese.format.page import Node, Page, PageFlag
 
-FORMS = [pytest.param(m, id=m.__name__) for m in {tree_py, _native.load("tree")}]
+FORMS = [pytest.param(m, id=m.__name__) for m in dict.fromkeys((tree_py, _native.load("tree")))]
 KEYS = st.binary(min_size=1, max_size=12)
 
 
@@ -84,3 +84,32 @@ def test_a_prefix_is_shared_where_it_saves_bytes(
     shared = form.shared(page, key)
     assert key[:shared] == prefix[:shared]
     assert len(line) == len(key) + 3 + (2 - shared if shared else 0)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [4096, 32768])
+@pytest.mark.parametrize("flags", [PageFlag.LEAF, PageFlag.LEAF | PageFlag.ROOT])
+@given(
+    nodes=st.lists(st.tuples(KEYS, st.binary(min_size=1, max_size=900), st.integers(0, 3))),
+    prefix=st.binary(max_size=40),
+)
+def test_filling_a_page_gives_its_nodes_back(
+    form: ModuleType, size: int, flags: int, nodes: list[tuple[bytes, bytes, int]], prefix: bytes
+) -> None:
+    page = leaf([Node(b"key", b"old")], b"\0" * 16, size, flags)
+    before = bytes(page)
+    compress = not flags & PageFlag.ROOT
+    room = size - Page(page).header_size - 4 - len(prefix)
+    try:
+        form.fill(page, prefix, nodes, compress)
+    except ValueError:
+        assert sum(4 + 2 + len(k) + len(d) for k, d, _ in nodes) > room
+        assert bytes(page) == before
+        return
+    filled = Page(page)
+    assert filled.problem() is None or not nodes
+    assert filled.external == prefix
+    assert [(k, d, f & 3) for k, d, f in filled.nodes()] == nodes
+    plain = Page.new(size, 9, 5, 1, flags)
+    lines = [Page.encode(Node(*n), prefix if compress else b"") for n in nodes]
+    assert filled.free == plain.free + 0 - len(prefix) - sum(4 + len(line) for line, _ in lines)

@@ -6,6 +6,8 @@
 
 #include "page.h"
 
+static inline int hs_is_root(const uint8_t *p) { return p[36] & 1; }
+
 /* A node taken apart. */
 typedef struct {
     uint8_t *page;

@@ -8,9 +8,11 @@ Source: format specification 3.1, 3.2 (nodes), 4.2, 4.3 (seek).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from hotsplit._native import page_py as pages
 
-Buffer = bytearray
+Buffer = bytearray | memoryview
 _COMPRESSED = 4
 _LENGTH = 0x1FFF
 _WORTH = 2  # a shared prefix must be longer than its own length field
@@ -45,6 +47,28 @@ def node(page: bytearray, i: int) -> tuple[bytes, bytes, int]:
     if len(line) < at + 2 or end > length or shared_size > len(prefix):
         raise ValueError("a node does not fit its line")
     return prefix[:shared_size] + line[at + 2 : end], line[end:], flags
+
+
+def fill(
+    page: Buffer, external: bytes, nodes: Iterable[tuple[bytes, bytes, int]], compress: bool
+) -> None:
+    """Replace all lines of a page by an external header and nodes, packed together.
+
+    compress: keys share what they have in common with the page's prefix. A failed call leaves the
+    page as it was.
+    """
+    prefix = external if compress else b""
+    if page[36] & 1:
+        prefix = prefix[16:]
+    lines, flags = [external], [0]
+    for key, data, flag in nodes:
+        line, shared_size = b"", _shared(prefix, key)
+        if shared_size:
+            line = shared_size.to_bytes(2, "little")
+        line += (len(key) - shared_size).to_bytes(2, "little") + key[shared_size:] + data
+        lines.append(line)
+        flags.append(flag & 3 | (_COMPRESSED if shared_size else 0))
+    pages.fill(page, lines, flags)
 
 
 def nodes(page: bytearray, first: int, last: int) -> list[tuple[bytes, bytes, int]]:
@@ -90,7 +114,10 @@ def child(page: bytearray, mark: bytes) -> tuple[int, int]:
 
 def shared(page: bytearray, key: bytes) -> int:
     """Return how many bytes of `key` the page's prefix stands for: 0 where it is not worth it."""
-    prefix = _prefix(page)
+    return _shared(_prefix(page), key)
+
+
+def _shared(prefix: bytes, key: bytes) -> int:
     limit = min(len(key), len(prefix))
     same = next((i for i in range(limit) if key[i] != prefix[i]), limit)
     return same if same > _WORTH else 0

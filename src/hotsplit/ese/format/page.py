@@ -15,6 +15,7 @@ from hotsplit import _native
 from hotsplit.errors import Jet, PageDamaged
 
 _kernel = _native.load("page")
+_tree = _native.load("tree")
 
 _U16, _U32, _U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
 _PREFIX_WORTH = 2  # a shared prefix must be longer than its own length field
@@ -38,6 +39,9 @@ class PageFlag(IntFlag):
     FLUSH_TYPE = 0x18000
     PRE_INIT = 0x20000
     FDP_DELETE = 0x40000
+
+
+_ROOT, _ROOT_OR_SPACE = int(PageFlag.ROOT), int(PageFlag.ROOT | PageFlag.SPACE_TREE)
 
 
 class NodeFlag(IntFlag):
@@ -186,8 +190,10 @@ class Page:
 
     def nodes(self) -> list[Node]:
         """Return all nodes in order."""
-        prefix, first = self.prefix, self.reserved_tags
-        return [self._decode(*self.line(t), prefix) for t in range(first, self.tag_count)]
+        try:
+            return [Node._make(node) for node in _tree.nodes(self.data, 0, self.node_count)]
+        except ValueError as error:
+            raise self._damaged(str(error), Jet.errNodeCorrupted) from error
 
     def _decode(self, line: bytes, flags: int, prefix: bytes) -> Node:
         at = shared = 0
@@ -261,12 +267,11 @@ class Page:
 
     def fill(self, external: bytes, nodes: Iterable[Node]) -> None:
         """Write all content anew: external header and nodes, keys compressed against it."""
-        prefix = external
-        if self.flags & PageFlag.ROOT:
-            prefix = external[16:] if self.flags & PageFlag.SPACE_TREE else b""
-        encoded = [self.encode(node, prefix) for node in nodes]
-        lines = [external, *(line for line, _ in encoded)]
-        self._change("fill", lines, [0, *(flags for _, flags in encoded)])
+        has_prefix = self.flags & _ROOT_OR_SPACE != _ROOT
+        try:
+            _tree.fill(self.data, external, nodes, has_prefix)
+        except ValueError as error:
+            raise self._damaged(str(error)) from error
 
     @staticmethod
     def encode(node: Node, prefix: bytes, shared: int = -1) -> tuple[bytes, int]:
