@@ -17,23 +17,32 @@ _TEXT_MOST = 256
 
 
 class KeyMaker:
-    """The keys of one index."""
+    """The keys of one index.
+
+    segments: columns of the key, and whether they descend. most: bytes of a key; var_most: of a
+    segment of variable size.
+    """
 
     def __init__(self, index: IndexDef, rows: RowFormat) -> None:
         self.index = index
         by_id = {column.id: column for column in rows.columns}
-        self._segments = [(by_id[s.column_id], s.is_descending) for s in index.key]
+        self.segments = [(by_id[s.column_id], s.is_descending) for s in index.key]
         self._conditions = [
             (by_id[s.column_id], bool(s.flags & KeySegment.MUST_BE_NULL)) for s in index.conditions
         ]
-        self._most = index.key_most or _KEY_MOST
-        self._var_most = index.var_segment_most or _NO_LIMIT
-        self._several = next((c for c, _ in self._segments if c.is_multi_valued), None)
+        self.most = index.key_most or _KEY_MOST
+        self.var_most = index.var_segment_most or _NO_LIMIT
+        self._several = next((c for c, _ in self.segments if c.is_multi_valued), None)
+
+    @property
+    def has_conditions(self) -> bool:
+        """True if not every row has entries."""
+        return bool(self._conditions)
 
     @property
     def columns(self) -> list[ColumnDef]:
         """The columns that the keys depend on."""
-        return [c for c, _ in (*self._segments, *self._conditions)]
+        return [c for c, _ in (*self.segments, *self._conditions)]
 
     def keys(self, row: Pieces, read: LongReader) -> list[bytes]:
         """Return the keys of a row, none twice. Raises InvalidUse (-1053, -346)."""
@@ -49,7 +58,7 @@ class KeyMaker:
     def _key(self, row: Pieces, number: int, read: LongReader) -> bytes | None:
         """Return the key with value `number` of the multi-valued column, None for no entry."""
         values = []
-        for column, _ in self._segments:
+        for column, _ in self.segments:
             found = row.stored(column) or ()
             at = number if column is self._several else 0
             values.append(plain(found[at], read, _TEXT_MOST * 8) if at < len(found) else None)
@@ -74,20 +83,20 @@ class KeyMaker:
     def build(self, values: list[bytes | None]) -> bytes:
         """Return the key of stored values; fewer values than segments make the start of a key."""
         key = b""
-        for (column, descending), value in zip(self._segments, values, strict=False):
-            room = self._most - len(key)
+        for (column, descending), value in zip(self.segments, values, strict=False):
+            room = self.most - len(key)
             if room <= 0:
                 break
-            part = keys.segment(column, value, self.index.flags, room, self._var_most)[:room]
+            part = keys.segment(column, value, self.index.flags, room, self.var_most)[:room]
             key += keys.descending(part) if descending else part
         return key
 
     def search_key(self, values: tuple[Value, ...]) -> bytes:
         """Return the key of Python values, for a search. Raises InvalidUse (-1003)."""
-        if len(values) > len(self._segments):
-            raise InvalidUse(f"Index {self.index.name} has {len(self._segments)} columns")
+        if len(values) > len(self.segments):
+            raise InvalidUse(f"Index {self.index.name} has {len(self.segments)} columns")
         stored: list[bytes | None] = []
-        for (column, _), value in zip(self._segments, values, strict=False):
+        for (column, _), value in zip(self.segments, values, strict=False):
             if isinstance(value, list):
                 raise InvalidUse("A key has one value a column")
             try:

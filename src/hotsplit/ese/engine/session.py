@@ -84,12 +84,18 @@ class Session:
 
         lazy: do not wait: a crash may undo the commit, in whole and in order with later ones.
         """
+        position = self.commit_without_wait()
+        if position is not None and not lazy:
+            self.context.log.flush(position)
+
+    def commit_without_wait(self) -> int | None:
+        """Commit; return the log position that must be durable for the commit to be so."""
         with self.context.lock:
             self.context.check()
             transaction = self.current
             if self.level > 1:
                 self._commit_nested()
-                return
+                return None
             position = None
             if self._logged:
                 record = _BEGIN0.pack(T.COMMIT0, self.procid, 0, self.context.next_trx())
@@ -98,8 +104,7 @@ class Session:
                 version.tree.open_versions -= 1
             self.context.versions.commit(transaction)
             self._over()
-        if position is not None and not lazy:
-            self.context.log.flush(position)
+            return position
 
     def _commit_nested(self) -> None:
         self.level -= 1
@@ -115,18 +120,12 @@ class Session:
         """Undo the innermost transaction."""
         with self.context.lock:
             self.context.check()
-            versions = self.current.versions
-            self.changes += 1
             target = self.level - 1
-            if self.begun_at is not None:
-                self.context.cache.position = self.begun_at
-            while versions and versions[-1].level > target:
-                version = versions.pop()
-                version.tree.undo(self, version)
-                version.tree.open_versions -= 1
-                self.context.versions.drop(version)
-                if version.operation == INSERT:
-                    self.context.versions.deleted.append((version.tree, version.bookmark))
+            versions = self.current.versions
+            count = len(versions)
+            while count and versions[count - 1].level > target:
+                count -= 1
+            self.undo_to(count)
             if self._logged > target:
                 self._logged = target
                 self.context.journal.session(_BEGIN.pack(T.ROLLBACK, self.procid, 1))
@@ -136,6 +135,24 @@ class Session:
             if not target:
                 self.context.versions.end(self.current)
                 self._over()
+
+    def undo_to(self, count: int) -> None:
+        """Take changes back until the transaction has `count` of them."""
+        versions = self.current.versions
+        self.changes += 1
+        if self.begun_at is not None:
+            self.context.cache.position = self.begun_at
+        while len(versions) > count:
+            version = versions.pop()
+            version.tree.undo(self, version)
+            version.tree.open_versions -= 1
+            self.context.versions.drop(version)
+            if version.operation == INSERT:
+                self.context.versions.deleted.append((version.tree, version.bookmark))
+
+    def savepoint(self) -> Savepoint:
+        """Return a context in which all changes happen or none, holding the instance's lock."""
+        return Savepoint(self)
 
     def _over(self) -> None:
         self.level = self._logged = 0
@@ -257,3 +274,45 @@ class Session:
         tree.versions.setdefault(bookmark, []).append(version)
         tree.open_versions += 1
         return version
+
+
+class Savepoint:
+    """Some changes that belong together: a part of the open transaction, or one of their own."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._count = -1
+
+    def __enter__(self) -> None:
+        session = self._session
+        session.context.lock.acquire()
+        try:
+            if session.level:
+                session.context.check()
+                self._count = len(session.current.versions)
+            else:
+                session.begin()
+        except BaseException:
+            session.context.lock.release()
+            raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        session = self._session
+        position = None
+        try:
+            if kind is None:
+                position = session.commit_without_wait() if self._count < 0 else None
+            elif session.context.failure is None:
+                if self._count < 0:
+                    session.rollback()
+                else:
+                    session.undo_to(self._count)
+        finally:
+            session.context.lock.release()
+        if position is not None:
+            session.context.log.flush(position)

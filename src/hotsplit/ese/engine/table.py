@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 from hotsplit.errors import InvalidUse, Jet, ObjectNotFound, RecordNotFound
 from hotsplit.ese.engine.cursor import Cursor
 from hotsplit.ese.engine.longvalues import SessionReader
+from hotsplit.ese.engine.rowmaker import PlainRow
 from hotsplit.ese.engine.rows import LongReader, Pieces, lids
 from hotsplit.ese.format.columns import ColumnFlag, Value
 from hotsplit.ese.format.taggedcolumns import Instance
 
 if TYPE_CHECKING:
-    from hotsplit.ese.engine.session import Session
+    from hotsplit.ese.engine.session import Savepoint, Session
     from hotsplit.ese.engine.tablestate import SecondaryIndex, TableState
 
 Row = dict[str, Value]
@@ -53,11 +54,9 @@ class Table:
             self._state = found
         return self._state
 
-    @contextlib.contextmanager
-    def _changing(self) -> Iterator[None]:
+    def _changing(self) -> Savepoint:
         """Hold the lock for a change; all of it happens or nothing."""
-        with self.session.context.lock, self.session.transaction():
-            yield
+        return self.session.savepoint()
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -80,18 +79,32 @@ class Table:
         WriteConflict.
         """
         with self._changing():
-            pieces = Pieces()
-            for name, value in values.items():
-                self._set(pieces, name, value)
-            self._count(pieces, values)
-            self._check_not_null(pieces)
-            record = self._fit(pieces)
-            key = self._primary_key(pieces)
-            self.state.tree.insert(self.session, key, record)
-            for index in self.state.secondary:
-                for entry in index.keys.keys(pieces, self.reader):
-                    index.tree.insert(self.session, entry, key)
-            return key
+            maker = self.state.row_maker
+            row = maker.make(values) if maker is not None else None
+            if row is not None and len(row.record) <= self.state.most:
+                return self._insert_plain(row)
+            return self._insert(values)
+
+    def _insert_plain(self, row: PlainRow) -> bytes:
+        key, *entries = row.keys
+        self.state.tree.insert(self.session, key, row.record)
+        for index, entry in zip(self.state.secondary, entries, strict=True):
+            index.tree.insert(self.session, entry, key)
+        return key
+
+    def _insert(self, values: Mapping[str, Value]) -> bytes:
+        pieces = Pieces()
+        for name, value in values.items():
+            self._set(pieces, name, value)
+        self._count(pieces, values)
+        self._check_not_null(pieces)
+        record = self._fit(pieces)
+        key = self._primary_key(pieces)
+        self.state.tree.insert(self.session, key, record)
+        for index in self.state.secondary:
+            for entry in index.keys.keys(pieces, self.reader):
+                index.tree.insert(self.session, entry, key)
+        return key
 
     def update(self, bookmark: bytes, values: Mapping[str, Value]) -> bytes:
         """Change columns of a row; return its bookmark, which a change of the key changes.
@@ -161,9 +174,8 @@ class Table:
             elif isinstance(given, int):
                 self.state.note_autoincrement(self.session, given)
         self._count_version(pieces)
-        for column in self.state.rows.columns:
-            if column.flags & ColumnFlag.ESCROW and column.id not in pieces.fixed:
-                pieces.fixed[column.id] = column.default_data
+        for column in self.state.escrow:
+            pieces.fixed.setdefault(column.id, column.default_data)
 
     def _count_version(self, pieces: Pieces) -> None:
         column = self.state.version_column
@@ -173,8 +185,8 @@ class Table:
             pieces.set(column, before + 1)
 
     def _check_not_null(self, pieces: Pieces) -> None:
-        for column in self.state.rows.columns:
-            if column.flags & ColumnFlag.NOT_NULL and pieces.stored(column) is None:
+        for column in self.state.not_null:
+            if pieces.stored(column) is None:
                 raise InvalidUse(f"{column.name} must not be NULL", jet=Jet.errNullInvalid)
 
     def _primary_key(self, pieces: Pieces) -> bytes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hotsplit.errors import InvalidUse, Jet
 from hotsplit.ese.engine.indexing import KeyMaker
 from hotsplit.ese.engine.longvalues import LongValueTree
+from hotsplit.ese.engine.rowmaker import RowMaker
 from hotsplit.ese.engine.rows import RowFormat
 from hotsplit.ese.engine.tree import Tree
 from hotsplit.ese.format.catalogschema import IndexDef, TableDef
@@ -71,9 +72,19 @@ class TableState:
             self.long_values = LongValueTree(database.tree(root, objid, kind))
         flagged = [c for c in definition.columns if c.flags & ColumnFlag.AUTOINCREMENT]
         self.counter = flagged[0] if flagged else None
+        self.escrow = [c for c in definition.columns if c.flags & ColumnFlag.ESCROW]
+        self.not_null = [c for c in definition.columns if c.flags & ColumnFlag.NOT_NULL]
         self.version_column = next(
             (c for c in definition.columns if c.flags & ColumnFlag.VERSION), None
         )
+        self.row_maker = self._row_maker()
+
+    def _row_maker(self) -> RowMaker | None:
+        """Return what makes plain rows fast, where nothing else has to be done for a new row."""
+        if self.primary is None or self.counter or self.version_column or self.escrow:
+            return None
+        maker = RowMaker(self.rows, [self.primary, *(i.keys for i in self.secondary)])
+        return maker if maker.usable else None
 
     def _open(self, index: IndexDef) -> SecondaryIndex:
         kind = PageFlag.INDEX | (0 if index.is_unique else PageFlag.NON_UNIQUE)

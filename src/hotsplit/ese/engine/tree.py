@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from hotsplit.ese.engine.space import Space
 
 _kernel = _native.load("tree")
-_LEAF = PageFlag.LEAF
-_DELETED = NodeFlag.DELETED
+_LEAF = int(PageFlag.LEAF)
+_DELETED, _VERSION = int(NodeFlag.DELETED), int(NodeFlag.VERSION)
+_NOT_COMPRESSED = ~int(NodeFlag.COMPRESSED)
 _MOST_TAGS = 0xFF0
 _LARGE_PAGE = 8192
 _DIFF_WORTH = 16  # a diff must save at least so many bytes
@@ -74,6 +75,7 @@ class Tree:
         flags = (UNIQUE if unique else 0) | (SPACE_TREE if self.is_space else 0)
         self.place = Place(database.dbid, root, objid, flags)
         self.versioned = Place(database.dbid, root, objid, flags | VERSIONED)
+        self._resident, self._dbid = database.context.core.page, database.dbid
         self.versions: dict[Bookmark, list[Version]] = {}
         self.open_versions = 0
         self.dropped = False
@@ -89,9 +91,8 @@ class Tree:
 
     def page(self, pgno: int) -> bytearray:
         """Return a page. Raises PageDamaged, FileTruncated."""
-        database = self.database
-        found = database.context.core.page(database.dbid, pgno)
-        return found if found is not None else database.context.cache.load(database.dbid, pgno)
+        found = self._resident(self._dbid, pgno)
+        return found if found is not None else self.database.context.cache.load(self._dbid, pgno)
 
     def find(self, key: bytes, data: bytes = b"") -> Found:
         """Find the node of a bookmark, or where it would be inserted."""
@@ -215,7 +216,7 @@ class Tree:
         entries = []
         for key, data, flags in nodes:
             deleted = bool(flags & _DELETED)
-            if flags & NodeFlag.VERSION:
+            if flags & _VERSION:
                 chain = self.versions.get((key, b"") if self.unique else (key, data))
                 if chain:
                     data, deleted = seen(transaction, chain, data, deleted)
@@ -391,7 +392,7 @@ class Tree:
                 session, place, pgno, times, line, rceid, sizes, diff, large=large
             )
 
-        flags = old.flags & ~NodeFlag.COMPRESSED | place.flags & VERSIONED
+        flags = old.flags & _NOT_COMPRESSED | place.flags & VERSIONED
         self._change(session, Node(key, data, flags), old, build)
         if not self.is_space:
             self._remember_replace(session, (key, b""), rceid, old.data, len(data))

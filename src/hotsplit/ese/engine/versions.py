@@ -105,11 +105,14 @@ class VersionStore:
 
     def drop(self, version: Version) -> None:
         """Take a version out of its chain."""
-        chain = version.tree.versions.get(version.bookmark)
-        if chain is not None and version in chain:
+        versions, bookmark = version.tree.versions, version.bookmark
+        chain = versions.get(bookmark)
+        if chain is None or version not in chain:
+            return
+        if len(chain) == 1:
+            del versions[bookmark]
+        else:
             chain.remove(version)
-            if not chain:
-                del version.tree.versions[version.bookmark]
 
     @property
     def open_transactions(self) -> list[Transaction]:

@@ -77,6 +77,15 @@ class SegmentBuffer:
         following = whole if begun else whole - 1
         return first + following * (_ROOM - _FRAGMENT.size) >= size and following >= 0
 
+    def append_here(self, record: bytes) -> int:
+        """Place a record in the open segment if it fits with a byte to spare, else return 0."""
+        used = len(self._open)
+        if used + len(record) >= _ROOM or self._sector > self._last:
+            return 0
+        self._open += record
+        byte = used + SEGMENT_HEADER if used else 0
+        return self.generation << 32 | self._sector << 16 | byte
+
     def append(self, record: bytes) -> int:
         """Place a record that `fits`; return its position number."""
         room = _ROOM - len(self._open)

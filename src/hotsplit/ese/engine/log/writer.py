@@ -86,6 +86,10 @@ class LogWriter:
 
         Raises DiskFull, and InvalidUse (-517) for a record that no log file can hold.
         """
+        with self._mutex:
+            position = self._buffer.append_here(record)
+        if position:
+            return position
         self._make_room(len(record))
         with self._mutex:
             return self._buffer.append(record)
