@@ -24,7 +24,7 @@ from bench.common import Row, example
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.read.database import Database
-from hotsplit.ese.read.export import RowWriter
+from hotsplit.ese.export.text import RowWriter
 
 _ROUNDS, _SECONDS = 5, 0.5
 

@@ -341,7 +341,7 @@ static int hb_take_page(hb_builder *b, const hs_page *p, uint32_t *at, int rever
             continue;
         if (hb_take_record(b, p->data + node.data, node.length, p->size > 8192,
                            !(p->flags & 0x800)) ||
-            hb_add_place(b, b->label ? b->label : deleted) ||
+            hb_add_place(b, b->label + deleted) ||
             (b->keys && hb_take_key(b, p, &node)))
             return HB_NO_MEMORY;
         b->rows++;

@@ -296,8 +296,8 @@ class Builder:
         data: the pages of the run, `first` being the number of the first. states: one byte a page;
         only pages in state `good` are taken. visited: one bit a page number; pages taken are
         entered. pgno, skip: the leaf to begin with, and how many of its nodes to leave out.
-        again: that leaf may have been visited. label: what rows are labelled as; 0 labels live
-        rows 0 and deleted ones 1.
+        again: that leaf may have been visited. label: what rows are labelled as, those flagged as
+        deleted with a number more.
 
         Returns why it stopped, and the page and number of nodes to go on with.
         """
@@ -341,7 +341,7 @@ class Builder:
             if not self._wanted[deleted]:
                 continue
             self._take_record(data, page.is_old)
-            self._places.append((self._page, self._node, label or deleted))
+            self._places.append((self._page, self._node, label + deleted))
             if self._keys is not None:
                 self.value_bytes += len(key)
                 self._keys.elements.append(key)

@@ -18,7 +18,7 @@ from hotsplit.errors import HotsplitError
 from hotsplit.ese.files.env import Env, OsEnv
 from hotsplit.ese.format.columns import Value
 from hotsplit.ese.read.database import Database
-from hotsplit.ese.read.export import FORMATS, Format, RowWriter
+from hotsplit.ese.export.text import FORMATS, Format, RowWriter
 from hotsplit.ese.read.table import Table
 
 _ROWS_A_WRITE = 500

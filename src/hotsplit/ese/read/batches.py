@@ -6,14 +6,17 @@ have so many bytes, long values included. Only a single row that is larger makes
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol
 
 from hotsplit import _native
 from hotsplit.ese.format.columns import ColumnDef
 from hotsplit.ese.read.batch import Batch, kernel_column
 from hotsplit.ese.read.btree import BTree
 from hotsplit.ese.read.longvalues import LongValues
+from hotsplit.ese.read.pages import PageSet
+from hotsplit.ese.read.remains import Remnant
 from hotsplit.ese.read.resolve import Resolver
 from hotsplit.ese.read.sweep import Sweep
 from hotsplit.report import Reporter
@@ -32,48 +35,108 @@ def row_limit(columns: Sequence[ColumnDef], size: int) -> int:
     return max(1, min(size, _FIXED_BYTES // footprint))
 
 
-def read_batches(
-    tree: BTree,
-    columns: list[ColumnDef],
-    *,
-    long_values: Callable[[], LongValues],
-    reporter: Reporter,
-    size: int = BATCH_ROWS,
-    keys: bool = False,
-    deleted: bool = False,
-    reverse: bool = False,
-) -> Iterator[Batch]:
-    """Yield the rows of a tree in batches of at most `size` rows.
+class _Feed(Protocol):
+    """What rows are taken from."""
 
-    keys: bookmarks too. deleted: rows flagged as deleted too. Damage is reported and left out.
-    Raises a HotsplitError if the tree's root cannot be read.
+    def advance(self) -> bool:
+        """Give the builder rows until it must stop; False when there are no more."""
+        ...
+
+    def go_back(self, row: int) -> None:
+        """Forget row `row` of the builder and all after it; `advance` gives them again."""
+        ...
+
+
+class BatchReader:
+    """Makes batches of the rows of one table.
+
+    columns: those wanted. size: most rows of a batch. keys: bookmarks too. deleted: rows flagged
+    as deleted too. Damage is reported and left out.
     """
-    builder = _kernel.Builder(
-        list(map(kernel_column, columns)),
-        tree.pages.page_size,
-        keys=keys,
-        deleted=deleted,
-        most_rows=row_limit(columns, size),
-        most_bytes=_VALUE_BYTES,
-        most_pending=_PENDING,
-    )
-    sweep = Sweep(tree, builder, reverse=reverse)
-    resolver = Resolver(columns, tree.name, long_values, reporter, _VALUE_BYTES)
-    more = True
-    while more:
-        more = sweep.advance()
-        is_cut = builder.pending_count and not _complete(builder, resolver, sweep)
-        if builder.rows and (is_cut or builder.is_full or resolver.is_full or not more):
-            yield Batch.finish(builder, columns)
-            resolver.restart()
-        more = more or bool(is_cut)
+
+    def __init__(
+        self,
+        tree: BTree,
+        columns: list[ColumnDef],
+        *,
+        long_values: Callable[[], LongValues],
+        reporter: Reporter,
+        size: int = BATCH_ROWS,
+        keys: bool = False,
+        deleted: bool = False,
+    ) -> None:
+        self.visited = PageSet()
+        self._tree, self._columns = tree, columns
+        self._builder = _kernel.Builder(
+            list(map(kernel_column, columns)),
+            tree.pages.page_size,
+            keys=keys,
+            deleted=deleted,
+            most_rows=row_limit(columns, size),
+            most_bytes=_VALUE_BYTES,
+            most_pending=_PENDING,
+        )
+        self._resolver = Resolver(columns, tree.name, long_values, reporter, _VALUE_BYTES)
+
+    def sweep(self, *, reverse: bool = False) -> Iterator[Batch]:
+        """Yield the rows of the tree, in key order or against it.
+
+        Raises a HotsplitError if the tree's root cannot be read.
+        """
+        sweep = Sweep(self._tree, self._builder, reverse=reverse)
+        self.visited = sweep.visited
+        yield from self._batches(sweep)
+
+    def remains(self, found: Iterable[Remnant]) -> Iterator[Batch]:
+        """Yield records that were found outside the tree; they have no bookmarks."""
+        yield from self._batches(_Handing(found, self._builder))
+
+    def _batches(self, feed: _Feed) -> Iterator[Batch]:
+        builder, more = self._builder, True
+        while more:
+            more = feed.advance()
+            is_cut = builder.pending_count and not self._complete(feed)
+            full = builder.is_full or self._resolver.is_full
+            if builder.rows and (is_cut or full or not more):
+                yield Batch.finish(builder, self._columns)
+                self._resolver.restart()
+            more = more or bool(is_cut)
+
+    def _complete(self, feed: _Feed) -> bool:
+        """Fill in what is pending. False: the batch was cut as its long values became too many."""
+        fit = self._resolver.resolve(self._builder)
+        if fit == self._builder.rows:
+            return True
+        feed.go_back(fit)
+        self._resolver.resolve(self._builder)
+        return False
 
 
-def _complete(builder: Any, resolver: Resolver, sweep: Sweep) -> bool:
-    """Fill in what is pending. False: the batch was cut where its long values became too many."""
-    fit = resolver.resolve(builder)
-    if fit == builder.rows:
+class _Handing:
+    """Hands records to a builder one by one."""
+
+    def __init__(self, found: Iterable[Remnant], builder: Any) -> None:
+        self._found, self._builder = iter(found), builder
+        self._given: list[Remnant] = []  # those in the builder
+
+    def advance(self) -> bool:
+        """See `_Feed`."""
+        builder = self._builder
+        if not builder.rows:
+            self._given = []
+        while not builder.is_full and builder.pending_count < _PENDING:
+            found = next(self._found, None)
+            if found is None:
+                return False
+            builder.add_record(
+                found.record, found.page, found.node, int(found.label), old=found.old
+            )
+            self._given.append(found)
         return True
-    sweep.go_back(fit)
-    resolver.resolve(builder)
-    return False
+
+    def go_back(self, row: int) -> None:
+        """See `_Feed`."""
+        again = self._given[row:]
+        del self._given[row:]
+        self._builder.truncate(row, bytearray(1))
+        self._found = itertools.chain(again, self._found)

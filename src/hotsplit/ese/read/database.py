@@ -23,6 +23,7 @@ from hotsplit.ese.format.catalogschema import TableFlag
 from hotsplit.ese.format.header import DbState
 from hotsplit.ese.read.catalog import Catalog, TableEntry
 from hotsplit.ese.read.pages import CachedPages, PageSource
+from hotsplit.ese.read.remains import PageMap
 from hotsplit.ese.read.table import Table, find_name
 from hotsplit.report import Reporter
 
@@ -50,6 +51,7 @@ class Database:
         self.source = source
         self._close = close
         self._pages = CachedPages(source)
+        self._page_map = PageMap(source)
         self._catalog: Catalog | None = None
         self._tables: dict[str, Table] = {}
 
@@ -145,7 +147,7 @@ class Database:
         if table.template and table.template != table.name:
             base = self.catalog.entries().get(table.template)
             template = self.catalog.table(base) if base else None
-        return Table(self._pages, table, template, self.reporter)
+        return Table(self._pages, table, template, self.reporter, self._page_map)
 
     def __iter__(self) -> Iterator[Table]:
         """Iterate over the tables that are not the engine's own."""

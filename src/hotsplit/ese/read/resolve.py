@@ -18,6 +18,7 @@ from hotsplit.ese.format.longvalue import parse_lid
 from hotsplit.ese.format.record import plain_instance
 from hotsplit.ese.format.taggedcolumns import Instance
 from hotsplit.ese.read.batch import element
+from hotsplit.ese.read.labels import Label
 from hotsplit.ese.read.longvalues import LongValues
 from hotsplit.report import Finding, Reporter, Severity
 
@@ -64,6 +65,7 @@ class Resolver:
         self._columns, self._name = columns, name
         self._long_values, self._reporter = long_values, reporter
         self._budget = self._left = budget
+        self._quiet = False  # for remains of rows, which are not expected to be whole
 
     @property
     def is_full(self) -> bool:
@@ -89,6 +91,8 @@ class Resolver:
             self._left = left
         filling: dict[int, list[tuple[int, bytes | None]]] = {}
         for note in map(Note._make, builder.pending()):
+            is_row = note.code != _kernel.BAD_NODE
+            self._quiet = is_row and builder.place(note.row)[2] != Label.LIVE
             value = self._value(note)
             if note.element != _kernel.NO_ELEMENT:
                 filling.setdefault(note.column, []).append((note.element, value))
@@ -132,7 +136,7 @@ class Resolver:
 
     def _element(self, note: Note, data: bytes) -> bytes | None:
         value, exact = element(self._columns[note.column], data)
-        if not exact:
+        if not exact and not self._quiet:
             self._reporter.report(
                 Finding(
                     "text",
@@ -147,6 +151,8 @@ class Resolver:
         return f"{self._name}, column {self._columns[note.column].name}"
 
     def _report(self, note: Note, why: str, jet: Jet) -> None:
+        if self._quiet:
+            return
         self._reporter.report(
             Finding(
                 "value",

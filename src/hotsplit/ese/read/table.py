@@ -1,30 +1,35 @@
-"""Reading the rows and indexes of one table.
+"""One table: its definition, its rows, its indexes.
 
-Source: format specification 7 (records), 8 (long values), 10.5 and 10.6 (index entries).
+Source: format specification 6.8 (derived tables), 7 (records), 8 (long values), 10.5 and 10.6
+(index entries).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hotsplit.errors import HotsplitError, Jet, ObjectNotFound, PageDamaged
-from hotsplit.ese.format.catalogschema import IndexDef, TableDef
-from hotsplit.ese.format.columns import ColumnDef, Scalar, Value, decode_value
-from hotsplit.ese.format.longvalue import chunk_size, parse_lid
-from hotsplit.ese.format.page import Page
-from hotsplit.ese.format.record import RecordPlan, plain_instance
-from hotsplit.ese.format.taggedcolumns import Instance, TagHeader
+from hotsplit.errors import ObjectNotFound
+from hotsplit.ese.format.catalogschema import IndexDef, KeySegment, TableDef
+from hotsplit.ese.format.columns import ColumnDef, Value, encode_value
+from hotsplit.ese.format.keys import build_key
+from hotsplit.ese.format.longvalue import chunk_size
+from hotsplit.ese.format.record import RecordPlan
 from hotsplit.ese.read.batch import Batch
-from hotsplit.ese.read.batches import BATCH_ROWS, read_batches
+from hotsplit.ese.read.batches import BATCH_ROWS, BatchReader
 from hotsplit.ese.read.btree import BTree
+from hotsplit.ese.read.labels import State
 from hotsplit.ese.read.longvalues import LongValues
-from hotsplit.ese.read.pages import CachedPages
-from hotsplit.report import Finding, Reporter, Severity
+from hotsplit.ese.read.pages import CachedPages, PageSet
+from hotsplit.ese.read.remains import Carver, PageMap, Remnant, orphans
+from hotsplit.ese.read.rows import LabelledRow, RowReader
+from hotsplit.report import Reporter
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_LARGE_PAGE = 16384
 
 
 class Row(NamedTuple):
@@ -41,15 +46,6 @@ class IndexEntry(NamedTuple):
     bookmark: bytes
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a value is, for findings."""
-
-    page: int
-    node: int
-    column: ColumnDef
-
-
 class Table:
     """One table: its definition and its rows.
 
@@ -57,7 +53,12 @@ class Table:
     """
 
     def __init__(
-        self, pages: CachedPages, table: TableDef, template: TableDef | None, reporter: Reporter
+        self,
+        pages: CachedPages,
+        table: TableDef,
+        template: TableDef | None,
+        reporter: Reporter,
+        page_map: PageMap | None = None,
     ) -> None:
         self.definition = table
         self.name = table.name
@@ -66,6 +67,7 @@ class Table:
         self.indexes = table.indexes
         self._pages = pages
         self._reporter = reporter
+        self._page_map = page_map or PageMap(pages.source)
         self._long_values: LongValues | None = None
         self._chunk = table.chunk_size or chunk_size(pages.page_size)
 
@@ -84,6 +86,23 @@ class Table:
         found: IndexDef = find_name(self.indexes, name, f"index of table {self.name}")
         return found
 
+    def select(self, names: Sequence[str] | None) -> list[ColumnDef]:
+        """Return columns by name, all for None. Raises ObjectNotFound."""
+        return self.columns if names is None else [self.column(name) for name in names]
+
+    def key_columns(self, index: IndexDef) -> list[ColumnDef]:
+        """Return the columns of the segments of an index. Raises ObjectNotFound."""
+        by_id = {(column.derived, column.id): column for column in self.columns}
+        found = []
+        for segment in index.key:
+            inherited = bool(segment.flags & KeySegment.TEMPLATE)
+            derived = inherited and not self.definition.is_template
+            column = by_id.get((derived, segment.column_id))
+            if column is None:
+                raise ObjectNotFound(f"index {index.name} has a column that does not exist")
+            found.append(column)
+        return found
+
     # Rows
 
     def rows(self, columns: Sequence[str] | None = None) -> Iterator[dict[str, Value]]:
@@ -93,19 +112,66 @@ class Table:
         decoded is None too and there is a finding; a damaged page is reported and left out.
         Raises HotsplitError if the tree's root cannot be read.
         """
-        names = [c.name for c in self._select(columns)]
+        names = [c.name for c in self.select(columns)]
         for values in self.values(columns):
             yield dict(zip(names, values, strict=True))
 
     def values(self, columns: Sequence[str] | None = None) -> Iterator[list[Value]]:
         """Yield each live row as a list of values; else like `rows`."""
-        for _, _, values in self._scan(self._select(columns), keys=False):
+        for _, values in self._reader(columns).live(self.tree(), keys=False):
             yield values
 
     def records(self, columns: Sequence[str] | None = None) -> Iterator[Row]:
         """Yield each live row with its bookmark; else like `rows`."""
-        for _, key, values in self._scan(self._select(columns), keys=True):
+        for key, values in self._reader(columns).live(self.tree(), keys=True):
             yield Row(key or b"", values)
+
+    def labelled(
+        self, columns: Sequence[str] | None = None, *, include: Collection[State] = ()
+    ) -> Iterator[LabelledRow]:
+        """Yield live rows and, as far as included, remains of rows, each with its label.
+
+        Live and deleted rows come in primary order, then orphaned, then carved ones. Orphans and
+        carved rows need the pages of the whole file; a source that cannot give them has none.
+        """
+        reader, tree = self._reader(columns), self.tree()
+        visited = PageSet()
+        for row in reader.labelled(tree, deleted=State.DELETED in include):
+            visited.add(row.origin.page)
+            yield row
+        for found in self.remains(visited, include):
+            yield reader.row(found, self._pages.page_size)
+
+    def remains(self, visited: PageSet, include: Collection[State]) -> Iterator[Remnant]:
+        """Yield the orphaned and carved records; `visited` are the leaves of the tree."""
+        if not {State.ORPHANED, State.CARVED} & set(include):
+            return
+        pages = self._page_map.leaves(self.definition.objid)
+        if State.ORPHANED in include:
+            yield from orphans(self._pages.source, pages, visited)
+        if State.CARVED in include:
+            yield from Carver(self.columns, self._key_maker()).carve(self._pages.source, pages)
+
+    def _key_maker(self) -> Callable[[bytes], bytes | None]:
+        """Return what makes the primary key of a record, None where that is not possible."""
+        index = next((index for index in self.indexes if index.is_primary), None)
+        if index is None:
+            return lambda _: None
+        columns = self.key_columns(index)
+        plan, large = RecordPlan(columns), self._pages.page_size >= _LARGE_PAGE
+
+        def make(record: bytes) -> bytes | None:
+            values, pending = plan.decode(record, large)
+            if pending:
+                return None
+            pairs = zip(columns, values, strict=True)
+            try:
+                stored = [None if v is None else encode_value(c, _single(v)) for c, v in pairs]
+                return build_key(columns, index, stored)
+            except ValueError:
+                return None
+
+        return make
 
     def batches(
         self,
@@ -114,41 +180,48 @@ class Table:
         size: int = BATCH_ROWS,
         keys: bool = False,
         reverse: bool = False,
+        include: Collection[State] = (),
     ) -> Iterator[Batch]:
-        """Yield the live rows in batches of columns, in primary order or against it.
+        """Yield the rows in batches of columns, in primary order or against it.
 
         columns: names of those wanted; all by default. size: most rows of a batch. keys: with
-        bookmarks. Damage is dealt with as in `rows`. Raises HotsplitError if the tree's root
-        cannot be read.
+        bookmarks. include: remains of rows too, as in `labelled`; `Batch.places` tells them apart.
+        Damage is dealt with as in `rows`. Raises HotsplitError if the root cannot be read.
         """
-        return read_batches(
+        reader = BatchReader(
             self.tree(),
-            self._select(columns),
+            self.select(columns),
             long_values=self.long_values,
             reporter=self._reporter,
             size=size,
             keys=keys,
-            reverse=reverse,
+            deleted=State.DELETED in include,
         )
+        yield from reader.sweep(reverse=reverse)
+        yield from reader.remains(self.remains(reader.visited, include))
 
-    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return the live rows as one Arrow table, in primary order; `columns` as in `rows`.
+    def to_arrow(
+        self, columns: Sequence[str] | None = None, *, include: Collection[State] = ()
+    ) -> pa.Table:
+        """Return the rows as one Arrow table, in primary order; arguments as in `batches`.
 
         The types are those of `hotsplit.ese.read.arrow`. Raises FeatureMissing without pyarrow.
         """
         from hotsplit.ese.read.arrow import ArrowForm, load_pyarrow
 
         pyarrow = load_pyarrow()
-        batches = list(self.batches(columns))
-        form = ArrowForm.of(batches, self._select(columns))
+        batches = list(self.batches(columns, include=include))
+        form = ArrowForm.of(batches, self.select(columns))
         return pyarrow.Table.from_batches(map(form.record_batch, batches), schema=form.schema)
 
     def count(self) -> int:
         """Return the number of live rows."""
         return sum(batch.rows for batch in self.batches([]))
 
-    def _select(self, names: Sequence[str] | None) -> list[ColumnDef]:
-        return self.columns if names is None else [self.column(name) for name in names]
+    def _reader(self, columns: Sequence[str] | None) -> RowReader:
+        return RowReader(self.name, self.select(columns), self.long_values, self._reporter)
+
+    # Trees
 
     def tree(self) -> BTree:
         """Return the tree of the records."""
@@ -156,82 +229,6 @@ class Table:
 
     def _tree(self, root: int, name: str, objid: int) -> BTree:
         return BTree(self._pages, root, name=name, reporter=self._reporter, objid=objid)
-
-    def _scan(
-        self, columns: list[ColumnDef], *, keys: bool
-    ) -> Iterator[tuple[int, bytes | None, list[Value]]]:
-        plan = RecordPlan(columns)
-        tree = self.tree()
-        for page in tree.leaves():
-            try:
-                decoded = plan.decode_page(bytes(page.data), keys)
-            except ValueError as error:
-                tree.report(PageDamaged(str(error), position=f"page {page.number}"))
-                continue
-            for node, key, values, pending in decoded:
-                if values is None:
-                    self._report_node(page, node)
-                    continue
-                for place in pending:
-                    where = _Place(page.number, node, columns[place])
-                    values[place] = self._resolve(plan, place, values[place], where)
-                yield node, key, values
-
-    def _report_node(self, page: Page, node: int) -> None:
-        self._reporter.report(
-            Finding(
-                "node",
-                Severity.ERROR,
-                f"table {self.name}: node {node} does not fit its page",
-                position=f"page {page.number}",
-                jet=Jet.errNodeCorrupted,
-            )
-        )
-
-    # Values that need more than the record
-
-    def _resolve(
-        self, plan: RecordPlan, place: int, piece: tuple[int, bytes], where: _Place
-    ) -> Value:
-        column = where.column
-        if piece[0] > 0 and piece[0] & TagHeader.ENCRYPTED:
-            self._report_value(where, "the value is encrypted", Jet.errColumnNoEncryptionKey)
-            return None
-        try:
-            instances = plan.instances(place, piece)
-        except ValueError as error:
-            self._report_value(where, str(error), Jet.errDatabaseCorrupted)
-            return None
-        if instances is None:
-            return None
-        if not instances:
-            return plan.defaults[place]
-        values = [self._instance(i, where) for i in instances]
-        return values if column.is_multi_valued or len(values) > 1 else values[0]
-
-    def _instance(self, instance: Instance, where: _Place) -> Scalar:
-        try:
-            if instance.separated:
-                data = self.long_values().read(parse_lid(instance.data))
-            else:
-                data = plain_instance(instance)
-            return decode_value(where.column, data)
-        except HotsplitError as error:
-            self._report_value(where, error.message, error.jet)
-        except ValueError as error:
-            self._report_value(where, str(error), Jet.errDatabaseCorrupted)
-        return None
-
-    def _report_value(self, where: _Place, why: str, jet: Jet) -> None:
-        self._reporter.report(
-            Finding(
-                "value",
-                Severity.ERROR,
-                f"table {self.name}, column {where.column.name}: {why}",
-                position=f"page {where.page}, node {where.node}",
-                jet=jet,
-            )
-        )
 
     def long_values(self) -> LongValues:
         """Return the long values of this table. Raises ObjectNotFound if it has none."""
@@ -244,7 +241,11 @@ class Table:
             self._long_values = LongValues(tree, self._chunk)
         return self._long_values
 
-    # Indexes
+    def index_tree(self, index: IndexDef) -> BTree:
+        """Return the tree of an index; that of the records for the primary one."""
+        if index.is_primary:
+            return self.tree()
+        return self._tree(index.root, f"index {index.name} of table {self.name}", index.objid)
 
     def entries(self, index: IndexDef) -> Iterator[IndexEntry]:
         """Yield the live entries of an index in key order.
@@ -255,9 +256,12 @@ class Table:
             for row in self.records([]):
                 yield IndexEntry(row.key, row.key)
             return
-        tree = self._tree(index.root, f"index {index.name} of table {self.name}", index.objid)
-        for node in tree.nodes():
+        for node in self.index_tree(index).nodes():
             yield IndexEntry(node.key, node.data)
+
+
+def _single(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and value else value
 
 
 def find_name(things: Sequence[Any], name: str, what: str) -> Any:

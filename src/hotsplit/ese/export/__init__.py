@@ -1,0 +1,1 @@
+"""Whole databases as Parquet, Arrow, CSV, JSON lines or SQLite."""

@@ -1,0 +1,183 @@
+"""Decoders: what the values of a column mean to the application that wrote them.
+
+A profile names a decoder for a column. Each takes a value as rows have it and returns one of the
+same kinds; a value that it does not understand stays as it is, so nothing is lost or invented.
+
+| name | stored | becomes |
+|---|---|---|
+| filetime | a number, or 8 bytes, of 100 ns since 1601 | time in UTC |
+| ole | DateTime (days since 1899-12-30) in UTC | time in UTC |
+| seconds1601, unix | seconds since 1601, since 1970 | time in UTC |
+| sid, sid-be | a security identifier; -be with the last part big-endian | S-1-5-... |
+| guid | 16 bytes | GUID |
+| utf16, utf8 | bytes of text | text |
+| ip, ip-int | 4 or 16 bytes; a number | IP address |
+| mac, hex | bytes | xx:xx:xx:xx:xx:xx; 0x and digits of a number |
+| flags, enum | a number | names from the profile |
+| secret | what only a key can open | the bytes as stored, marked as encrypted |
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hotsplit.ese.export.times import from_filetime, from_seconds_since_1601, from_unix
+from hotsplit.ese.format.columns import DateTime, Scalar, Value
+
+_Function = Callable[[Any], Any]
+TIMES = ("filetime", "ole", "seconds1601", "unix")
+
+
+def _filetime(value: Any) -> Any:
+    if isinstance(value, DateTime):
+        value = value.bits
+    elif isinstance(value, bytes) and len(value) == 8:
+        value = int.from_bytes(value, "little")
+    return from_filetime(value) if isinstance(value, int) else value
+
+
+def _ole(value: Any) -> Any:
+    if not isinstance(value, DateTime):
+        return value
+    exact = value.exact()
+    return exact + "Z" if isinstance(exact, str) else exact
+
+
+def _seconds_1601(value: Any) -> Any:
+    return from_seconds_since_1601(value) if isinstance(value, int) else value
+
+
+def _unix(value: Any) -> Any:
+    return from_unix(value) if isinstance(value, int) else value
+
+
+def sid_text(data: bytes, *, big: bool = False) -> str | None:
+    """Return the text of a security identifier, None if the bytes are none.
+
+    big: the last part is big-endian, as Active Directory stores it.
+
+    Source: [MS-DTYP] 2.4.2.
+    """
+    if len(data) < 8 or data[0] != 1 or len(data) != 8 + 4 * data[1] or data[1] > 15:
+        return None
+    parts = [int.from_bytes(data[at : at + 4], "little") for at in range(8, len(data), 4)]
+    if big and parts:
+        parts[-1] = int.from_bytes(data[-4:], "big")
+    authority = int.from_bytes(data[2:8], "big")
+    return "-".join(["S", "1", str(authority), *map(str, parts)])
+
+
+def _sid(value: Any) -> Any:
+    return (sid_text(value) or value) if isinstance(value, bytes) else value
+
+
+def _sid_big(value: Any) -> Any:
+    return (sid_text(value, big=True) or value) if isinstance(value, bytes) else value
+
+
+def _guid(value: Any) -> Any:
+    fits = isinstance(value, bytes) and len(value) == 16
+    return uuid.UUID(bytes_le=value) if fits else value
+
+
+def _text_in(codec: str) -> _Function:
+    def decode(value: Any) -> Any:
+        if not isinstance(value, bytes):
+            return value
+        try:
+            return value.decode(codec).rstrip("\0")
+        except UnicodeDecodeError:
+            return value
+
+    return decode
+
+
+def _ip(value: Any) -> Any:
+    if isinstance(value, bytes) and len(value) >= 4 and not any(value[4:]):
+        value = value[:4]
+    fits = isinstance(value, bytes) and len(value) in (4, 16)
+    return str(ipaddress.ip_address(value)) if fits else value
+
+
+def _ip_number(value: Any) -> Any:
+    if not isinstance(value, int):
+        return value
+    return str(ipaddress.IPv4Address(value & 0xFFFFFFFF))
+
+
+def _mac(value: Any) -> Any:
+    return value.hex(":") if isinstance(value, bytes) and value else value
+
+
+def _hex(value: Any) -> Any:
+    return hex(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_SIMPLE: dict[str, _Function] = {
+    "filetime": _filetime,
+    "ole": _ole,
+    "seconds1601": _seconds_1601,
+    "unix": _unix,
+    "sid": _sid,
+    "sid-be": _sid_big,
+    "guid": _guid,
+    "utf16": _text_in("utf-16-le"),
+    "utf8": _text_in("utf-8"),
+    "ip": _ip,
+    "ip-int": _ip_number,
+    "mac": _mac,
+    "hex": _hex,
+    "secret": _same,
+}
+NAMES = (*_SIMPLE, "flags", "enum")
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """A decoder by name. values: what numbers mean, for flags and enum."""
+
+    name: str
+    values: Mapping[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.name not in NAMES:
+            raise ValueError(f"no decoder is named {self.name!r}; there are {', '.join(NAMES)}")
+
+    @property
+    def is_time(self) -> bool:
+        """True if values become times in UTC."""
+        return self.name in TIMES
+
+    def __call__(self, value: Value) -> Value:
+        """Return what a value means; of several values, what each does."""
+        if isinstance(value, list):
+            return [self._one(one) for one in value]
+        return self._one(value)
+
+    def _one(self, value: Scalar) -> Scalar:
+        if value is None:
+            return None
+        if self.name == "enum":
+            return self.values.get(value, value) if isinstance(value, int) else value
+        if self.name == "flags":
+            return self._flags(value) if isinstance(value, int) else value
+        decoded: Scalar = _SIMPLE[self.name](value)
+        return decoded
+
+    def _flags(self, number: int) -> str:
+        """Return the names of the bits that are set; what has no name as a hexadecimal number."""
+        named = [name for bit, name in self.values.items() if bit and number & bit == bit]
+        rest = number
+        for bit in self.values:
+            rest &= ~bit
+        if rest or not (named or number):
+            named.append(hex(rest & 0xFFFFFFFFFFFFFFFF) if rest else self.values.get(0, "0"))
+        return "|".join(named)

@@ -1,0 +1,164 @@
+"""Reading records one by one as Python values, exactly as stored.
+
+Source: format specification 7 (records), 8 (long values).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from hotsplit import _native
+from hotsplit.errors import HotsplitError, Jet, PageDamaged
+from hotsplit.ese.format.columns import ColumnDef, Scalar, Value, decode_value
+from hotsplit.ese.format.longvalue import parse_lid
+from hotsplit.ese.format.page import NodeFlag, Page, PageFlag
+from hotsplit.ese.format.record import RecordPlan, plain_instance
+from hotsplit.ese.format.taggedcolumns import Instance, TagHeader
+from hotsplit.ese.read.btree import BTree
+from hotsplit.ese.read.labels import Label, Origin
+from hotsplit.ese.read.longvalues import LongValues
+from hotsplit.ese.read.remains import Remnant
+from hotsplit.report import Finding, Reporter, Severity
+
+_kernel = _native.load("lookup")
+_LARGE_PAGE = 16384
+_Decoded = tuple[int, bytes | None, list[Any] | None, list[int]]
+
+
+class LabelledRow(NamedTuple):
+    """A row with what it is and where it was found. key: its bookmark, None where not known."""
+
+    origin: Origin
+    key: bytes | None
+    values: list[Value]
+
+
+class RowReader:
+    """Decodes records of one table. Values that cannot be decoded are None, with a finding."""
+
+    def __init__(
+        self,
+        name: str,
+        columns: list[ColumnDef],
+        long_values: Callable[[], LongValues],
+        reporter: Reporter,
+    ) -> None:
+        self._name, self._columns = name, columns
+        self._plan = RecordPlan(columns)
+        self._long_values, self._reporter = long_values, reporter
+        self._quiet = False
+
+    def live(self, tree: BTree, *, keys: bool) -> Iterator[tuple[bytes | None, list[Value]]]:
+        """Yield (bookmark if `keys`, values) of each live row in key order."""
+        for page in tree.leaves():
+            for _, key, values in self._page(tree, page, keys=keys):
+                yield key, values
+
+    def _page(
+        self, tree: BTree, page: Page, *, keys: bool
+    ) -> Iterator[tuple[int, bytes | None, list[Value]]]:
+        try:
+            decoded = self._plan.decode_page(page.data, keys)
+        except ValueError as error:
+            tree.report(PageDamaged(str(error), position=f"page {page.number}"))
+            return
+        found = self._read_long(decoded)
+        for node, key, values, pending in decoded:
+            if values is None:
+                tree.report_node(page, node)
+                continue
+            for place in pending:
+                where = f"page {page.number}, node {node}"
+                values[place] = self._resolve(place, values[place], where, found)
+            yield node, key, values
+
+    def labelled(self, tree: BTree, *, deleted: bool) -> Iterator[LabelledRow]:
+        """Yield the live rows, and those flagged as deleted if wanted, in key order."""
+        for page in tree.leaves():
+            old = not page.flags & PageFlag.NEW_RECORD
+            try:
+                nodes = _kernel.nodes(page.data)
+            except ValueError as error:
+                tree.report(PageDamaged(str(error), position=f"page {page.number}"))
+                continue
+            for i, node in enumerate(nodes):
+                if node is None:
+                    tree.report_node(page, i)
+                    continue
+                key, record, flags = node
+                gone = flags & NodeFlag.DELETED.value
+                if gone and not deleted:
+                    continue
+                label = Label.DELETED if gone else Label.LIVE
+                yield self.row(Remnant(label, page.number, i, key, record, old), page.size)
+
+    def row(self, found: Remnant, page_size: int) -> LabelledRow:
+        """Decode one record."""
+        values, pending = self._plan.decode(found.record, page_size >= _LARGE_PAGE, found.old)
+        where = f"page {found.page}, node {found.node}"
+        self._quiet = found.label != Label.LIVE  # remains are not expected to be whole
+        for place in pending:
+            values[place] = self._resolve(place, values[place], where, {})
+        self._quiet = False
+        return LabelledRow(Origin(found.page, found.node, found.label), found.key, values)
+
+    # Values that need more than the record
+
+    def _read_long(self, rows: Iterable[_Decoded]) -> dict[int, bytes | int]:
+        """Read the separated long values of single-valued columns, all of a page at once."""
+        lids = set()
+        for _, _, values, pending in rows:
+            for place in pending if values is not None else ():
+                header, data = values[place] if values is not None else (0, b"")
+                if header > 0 and header & TagHeader.SEPARATED.value and len(data) in (4, 8):
+                    lids.add(int.from_bytes(data, "little"))
+        if len(lids) < 2:
+            return {}
+        try:
+            return self._long_values().read_many(lids)
+        except HotsplitError:
+            return {}
+
+    def _resolve(
+        self, place: int, piece: tuple[int, bytes], where: str, found: dict[int, bytes | int]
+    ) -> Value:
+        column = self._columns[place]
+        if piece[0] > 0 and piece[0] & TagHeader.ENCRYPTED.value:
+            self._report(column, where, "the value is encrypted", Jet.errColumnNoEncryptionKey)
+            return None
+        try:
+            instances = self._plan.instances(place, piece)
+        except ValueError as error:
+            self._report(column, where, str(error), Jet.errDatabaseCorrupted)
+            return None
+        if instances is None:
+            return None
+        if not instances:
+            return self._plan.defaults[place]
+        values = [self._instance(column, i, where, found) for i in instances]
+        return values if column.is_multi_valued or len(values) > 1 else values[0]
+
+    def _instance(
+        self, column: ColumnDef, instance: Instance, where: str, found: dict[int, bytes | int]
+    ) -> Scalar:
+        try:
+            return decode_value(column, self._plain(instance, found))
+        except HotsplitError as error:
+            self._report(column, where, error.message, error.jet)
+        except ValueError as error:
+            self._report(column, where, str(error), Jet.errDatabaseCorrupted)
+        return None
+
+    def _plain(self, instance: Instance, found: dict[int, bytes | int]) -> bytes:
+        if not instance.separated:
+            return plain_instance(instance)
+        lid = parse_lid(instance.data)
+        data = found.get(lid)
+        return data if isinstance(data, bytes) else self._long_values().read(lid)
+
+    def _report(self, column: ColumnDef, where: str, why: str, jet: Jet) -> None:
+        if self._quiet:
+            return
+        message = f"table {self._name}, column {column.name}: {why}"
+        self._reporter.report(Finding("value", Severity.ERROR, message, position=where, jet=jet))
