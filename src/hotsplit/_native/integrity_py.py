@@ -182,14 +182,11 @@ class LongValues:
         references, self._size = struct.unpack_from("<II", data)
         self._encrypted = len(data) == 9 and bool(data[8] & 1)
         self._loose = references in (0, _HALF_DELETED)
-        if not references:
-            self._report(Code.LV_ORPHAN, place, lid)
-        if references == _HALF_DELETED:
-            self._report(Code.LV_HALF, place, lid)
-            references = 0
+        if self._loose:
+            self._report(Code.LV_HALF if references else Code.LV_ORPHAN, place, lid)
         hash_ = hash_number(lid)
         if not self._ledger.is_watching:
-            self._ledger.enter(ENTRIES, hash_, references)
+            self._ledger.enter(ENTRIES, hash_, 0 if references == _HALF_DELETED else references)
         elif self._ledger.is_watched(hash_):
             self._ledger.take(ENTRIES, lid.to_bytes(8, "little"), b"", references, place)
         return True

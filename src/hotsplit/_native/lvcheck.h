@@ -10,6 +10,8 @@ enum {
     HS_C_LV_CHUNK, HS_C_LV_ORPHAN, HS_C_LV_HALF, HS_C_LV_EXPAND, HS_C_LV_WIDE
 };
 
+#define HS_HALF_DELETED 0xFFFFFFFFu
+
 typedef struct {
     uint32_t chunk;              /* bytes of a full chunk */
     int wide_allowed, wide_seen;
@@ -46,7 +48,7 @@ static void hs_lv_count(hs_ledger *l, uint64_t lid, uint32_t references, hs_plac
 {
     uint64_t hash = hs_hash_number(lid);
     if (!l->watched)
-        hs_enter(l, HS_ENTRIES, hash, references);
+        hs_enter(l, HS_ENTRIES, hash, references == HS_HALF_DELETED ? 0 : references);
     else if (hs_is_watched(l, hash))
         l->found(l->to, HS_ENTRIES, (const uint8_t *)&lid, 8, (const uint8_t *)&lid, 0, references,
                  place);
@@ -67,13 +69,9 @@ static int hs_lv_root(hs_long_values *v, uint64_t lid, const uint8_t *data, uint
     references = hs_get32(data);
     v->size = hs_get32(data + 4);
     v->encrypted = length == 9 && data[8] & 1;
-    v->loose = !references || references == 0xFFFFFFFFu;
-    if (!references)
-        hs_lv_report(v, HS_C_LV_ORPHAN, place, lid, 0);
-    if (references == 0xFFFFFFFFu) {
-        hs_lv_report(v, HS_C_LV_HALF, place, lid, 0);
-        references = 0;
-    }
+    v->loose = !references || references == HS_HALF_DELETED;
+    if (v->loose)
+        hs_lv_report(v, references ? HS_C_LV_HALF : HS_C_LV_ORPHAN, place, lid, 0);
     hs_lv_count(v->references, lid, references, place);
     return 0;
 }

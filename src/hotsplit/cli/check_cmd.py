@@ -22,7 +22,8 @@ _COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "c
 _COUNTS = ("tables", "trees", "records", "long_values", "index_entries")
 _DIRTY = (
     "The database was not shut down cleanly, so its pages may be of different times: what does not "
-    "fit together is only a warning. Recover it first (hotsplit recover), then check the result."
+    "fit together is only a warning, counted below. Recover it (hotsplit recover), then check the "
+    "result."
 )
 
 
@@ -140,22 +141,23 @@ def _reservations(result: CheckResult) -> list[str]:
     texts = []
     if totals.by_bookmark:
         texts.append(
-            f"{totals.by_bookmark} indexes have keys that only Windows can make, or are not filled "
-            "yet: their entries were held against the rows by bookmark."
+            f"Indexes whose entries were held against the rows by bookmark only: "
+            f"{totals.by_bookmark} (their keys only Windows can make, or they are not filled yet)"
         )
     if totals.not_compared:
         texts.append(
-            f"{totals.not_compared} trees were not held against the rows: a part of them or of the "
-            "rows cannot be read."
+            f"Trees that were not held against the rows: {totals.not_compared} (a part of them or "
+            "of the rows cannot be read)"
         )
     return texts
 
 
 def _print_findings(out: Output, result: CheckResult) -> None:
-    """Print the first findings of each rule; notes are only counted."""
+    """Print the first findings of each rule; notes, and warnings of a dirty one, only count."""
     shown: Counter[str] = Counter()
+    hidden = {Severity.NOTE, Severity.WARNING} if result.dirty else {Severity.NOTE}
     for finding in result.reporter.findings:
-        if finding.severity == Severity.NOTE:
+        if finding.severity in hidden:
             continue
         shown[finding.rule] += 1
         if shown[finding.rule] <= _SHOWN:

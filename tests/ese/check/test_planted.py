@@ -362,6 +362,11 @@ def parent_is_another_page(db: Planter) -> None:
     set_space(db, index.root, parent=db.table("Var").definition.root)
 
 
+@breaks("S33a")
+def owned_extent_of_a_table_forgotten(db: Planter) -> None:
+    db.page(db.space(db.table("LV").definition.root).owned).delete(2)
+
+
 @breaks("S29")
 def no_owned_extents_where_the_header_says(db: Planter) -> None:
     root = db.table("Big").definition.root
@@ -585,6 +590,19 @@ def tagged_ids_out_of_order(db: Planter) -> None:
     change_record(db, "Wide", edit)
 
 
+@breaks("R49a")
+def offset_of_a_multi_value_wrong(db: Planter) -> None:
+    for page, i, node in db.nodes(db.table("Tagged").definition.root):
+        start = tagged_part(node.data)
+        for field in parse_fields(node.data[start:], large=False):
+            several = field.header & TagHeader.MULTI and not field.header & TagHeader.TWO
+            if several and field.data is not None and len(field.data) > 8:
+                damaged = struct.pack("<H", 3) + field.data[2:]
+                page.replace_data(i, node.data.replace(field.data, damaged), node.flags)
+                return
+    raise LookupError
+
+
 @breaks("R49b")
 def tagged_column_not_in_the_catalog(db: Planter) -> None:
     """Its catalog row goes; the highest id stays."""
@@ -635,6 +653,16 @@ def key_column_changed(db: Planter) -> None:
     change_record(db, "Wide", at(4, b"\x01\x02\x03\x04"))
 
 
+@breaks("R50", "R51")
+def key_column_null(db: Planter) -> None:
+    def edit(record: bytes) -> bytes:
+        end = struct.unpack_from("<H", record, 2)[0]
+        at_ = end - (record[0] + 7) // 8
+        return record[:at_] + bytes([record[at_] | 1]) + record[at_ + 1 :]
+
+    change_record(db, "Wide", edit)
+
+
 @breaks("R53a")
 def unused_bits_of_the_null_bitmap_cleared(db: Planter) -> None:
     def edit(record: bytes) -> bytes:
@@ -678,6 +706,21 @@ def chunk_missing(db: Planter) -> None:
 @breaks("L54")
 def long_value_shorter_than_its_chunks(db: Planter) -> None:
     set_long_root(db, size=10)
+
+
+@breaks("L54")
+def key_of_a_chunk_of_the_wrong_length(db: Planter) -> None:
+    page, i, _ = long_root(db)
+    node = page.node(i + 1)
+    page.replace_node(i + 1, Node(node.key + b"\0", node.data))
+
+
+@breaks("L57")
+def long_value_longer_than_its_chunks(db: Planter) -> None:
+    """By a byte: its last chunk then counts as compressed."""
+    page, i, node = long_root(db)
+    root = LongValueRoot.unpack(node.data)
+    page.replace_data(i, root._replace(size=root.size + 1).pack(), node.flags)
 
 
 @breaks("L55")
@@ -730,7 +773,7 @@ def too_many_references(db: Planter) -> None:
     set_long_root(db, references=3)
 
 
-@breaks("L56a", "L56c")
+@breaks("L56b", "L56c")
 def long_value_in_use_partly_deleted(db: Planter) -> None:
     set_long_root(db, references=0xFFFFFFFF)
 
@@ -774,11 +817,74 @@ def record_deleted_under_an_index(db: Planter) -> None:
     page.delete(next(i for i, n in enumerate(page.nodes()) if i and b"\x05" not in n.data[-9:]))
 
 
+@breaks()
+def records_in_the_format_of_old_engines(db: Planter) -> None:
+    """Of a table without tagged columns, for which both formats are the same."""
+    db.page(db.table("Auto64").definition.root).flags &= ~PageFlag.NEW_RECORD
+
+
+@breaks()
+def index_entry_versioned(db: Planter) -> None:
+    db.page(db.table("Fixed").index("i_date").root).set_node_flags(0, NodeFlag.VERSION)
+
+
 @pytest.mark.parametrize("name", DEFECTS)
 def test_a_planted_defect_breaks_exactly_its_rule(db: Planter, name: str) -> None:
     rules, defect = DEFECTS[name]
     defect(db)
     assert set(db.added()) == rules
+
+
+CORRUPTED = [
+    "three_bits_flipped",
+    "page_zeroed",
+    "page_of_another_tree",
+    "link_to_the_next_leaf_is_wrong",
+    "page_newer_than_the_header",
+    "two_nodes_swapped",
+    "tag_reaches_into_free_space",
+    "free_space_is_wrong",
+    "separator_too_low",
+    "two_pointers_to_one_page",
+    "pointer_beyond_the_file",
+    "root_with_a_neighbour",
+    "parent_does_not_say_that_leaves_follow",
+    "root_flag_on_a_leaf",
+    "parent_is_another_page",
+    "owned_extent_of_a_table_forgotten",
+    "last_fixed_column_unknown",
+    "end_of_the_fixed_columns_too_large",
+    "key_column_null",
+    "tagged_ids_out_of_order",
+    "offset_of_a_multi_value_wrong",
+    "too_few_references",
+    "root_node_of_a_long_value_missing",
+    "chunk_missing",
+    "long_value_longer_than_its_chunks",
+    "key_of_a_chunk_of_the_wrong_length",
+    "index_entry_missing",
+    "record_deleted_under_an_index",
+    "row_changed_in_the_shadow",
+    "file_cut_short",
+]
+SOUND = [
+    "one_bit_flipped",
+    "records_in_the_format_of_old_engines",
+    "page_in_use_flagged_as_freed",
+    "database_does_not_own_its_first_page",
+    "available_extent_forgotten",
+    "too_many_references",
+    "long_value_in_use_partly_deleted",
+    "header_knows_fewer_objects",
+]
+"""What the engine's own integrity check says of these defects (format specification 13.2)."""
+
+
+@pytest.mark.parametrize("name", [*CORRUPTED, *SOUND])
+def test_the_verdict_is_the_engines(db: Planter, name: str) -> None:
+    DEFECTS[name][1](db)
+    db.seal()
+    assert check(bytes(db.data)).is_damaged == (name in CORRUPTED)
 
 
 def test_nothing_is_wrong_without_a_defect(db: Planter) -> None:

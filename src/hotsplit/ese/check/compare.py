@@ -14,6 +14,7 @@ from hotsplit.ese.check.context import Context
 from hotsplit.ese.check.findings import Report
 from hotsplit.ese.check.rowplan import Compare
 from hotsplit.ese.check.treewalk import Trail, TreeSpec
+from hotsplit.ese.format.longvalue import BEING_DELETED
 
 _kernel = _native.load("integrity")
 
@@ -81,7 +82,8 @@ class Comparison:
         named = 0
         for (key, _), (references, counted, row, root) in sorted(side.ledger.found.items()):
             lid = int.from_bytes(key, "little")
-            if references == counted and root is not None:
+            deleted = counted == BEING_DELETED and not references
+            if root is not None and (references == counted or deleted):
                 continue
             named += 1
             if root is None:

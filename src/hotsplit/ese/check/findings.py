@@ -23,13 +23,13 @@ class Findings:
     def __init__(self, reporter: Reporter, path: str, *, dirty: bool) -> None:
         self.reporter = reporter
         self._path = path
-        self._dirty = dirty
+        self.dirty = dirty
 
     def add(self, rule_id: str, message: str, page: int = 0, node: int = -1) -> None:
         """Take one breach. page: 0 for none. node: number of the node on the page, -1 for none."""
         rule = RULES[rule_id]
         severity = rule.severity
-        if self._dirty and severity == Severity.ERROR and not rule_id.startswith(_HARD):
+        if self.dirty and severity == Severity.ERROR and not rule_id.startswith(_HARD):
             severity = Severity.WARNING
         place = f"page {page}" if page else ""
         if page and node >= 0:

@@ -126,15 +126,20 @@ class _Check:
         context = self._context
         context.space.claim_database()
         context.walk(DATABASE)
-        self._check_tables(self._check_catalogs())
-        self._rules.finish()
-        self._objects.compare(context)
-        self._report_leaks()
+        rows, complete = self._check_catalogs()
+        self._check_tables(rows)
+        if complete:
+            self._rules.finish()
+            self._objects.compare(context)
+            self._report_leaks()
 
     # The catalog and its shadow
 
-    def _check_catalogs(self) -> CatalogRows:
-        """Check both as tables and against each other; return the rows to go by."""
+    def _check_catalogs(self) -> tuple[CatalogRows, bool]:
+        """Check both as tables and against each other.
+
+        Return the rows to go by, and whether they are all that there are.
+        """
         copy = _kernel.Ledger(_BITS, False)
         sound = {}
         for objid, root in ((_CATALOG_OBJID, CATALOG_ROOT), (_SHADOW_OBJID, SHADOW_ROOT)):
@@ -146,9 +151,9 @@ class _Check:
         if all(sound.values()) and self._shadowed and copy.differing(False):
             compare_with_shadow(self._context, rows, shadow)
         if sound[CATALOG_ROOT] or not sound[SHADOW_ROOT]:
-            return rows
+            return rows, sound[CATALOG_ROOT]
         self._catalog = _ShadowCatalog(self._context)
-        return shadow
+        return shadow, True
 
     def _catalog_shape(self, objid: int, root: int) -> TableShape:
         """The catalog describes itself; its columns are fixed whatever it says."""

@@ -65,7 +65,8 @@ _TABLE: tuple[tuple[str, str, Severity, Jet | None, str], ...] = (
      "The header of a page, its tags, the account of its space and its nodes hold together."),
     ("P14a", "Owner of the page", _E, _CORRUPTED,
      "A page carries the object id of the tree that it is found in."),
-    ("P14b", "Last object id", _W, None, "No object id is above the last one in the header."),
+    ("P14b", "Last object id", _W, None,
+     "No object id is above the last one in the header of a clean database."),
     ("P15", "Page dbtime", _E, Jet.errDbTimeCorrupted,
      "No page is newer than the header: its dbtime is at most the header's."),
     ("P16", "Page met twice", _E, Jet.errBadParentPageLink, "Only one pointer leads to a page."),
@@ -172,3 +173,20 @@ _TABLE: tuple[tuple[str, str, Severity, Jet | None, str], ...] = (
 
 RULES: dict[str, Rule] = {row[0]: Rule(*row) for row in _TABLE}
 """All rules by id, in the order of the specification."""
+
+
+def markdown() -> str:
+    """Return the rules as tables for the documentation, one for each group."""
+    lines: list[str] = []
+    for letter, title in GROUPS.items():
+        lines += [f"### {title}", "", "| rule | what holds | if not | error |", "|---|---|---|---|"]
+        for rule in RULES.values():
+            if rule.id[0] == letter:
+                jet = "" if rule.jet is None else f"{int(rule.jet)} {rule.jet.title}"
+                lines.append(f"| {rule.id} | {rule.meaning} | {rule.severity} | {jet} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown())

@@ -6,6 +6,7 @@ parent's. Source: format specification 5, 13.1 S.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -229,19 +230,19 @@ class Space:
         count = min(extent.last, self._pages.last) - extent.first + 1
         if count < 1:
             return
-        for trouble in self._pages.claim(extent.first, count, parent.objid, spec.objid):
-            self._report_claim(spec, parent, trouble)
+        for trouble, run in _runs(self._pages.claim(extent.first, count, parent.objid, spec.objid)):
+            self._report_claim(spec, parent, trouble, run)
 
-    def _report_claim(self, spec: TreeSpec, parent: Parent, trouble: Trouble) -> None:
+    def _report_claim(self, spec: TreeSpec, parent: Parent, trouble: Trouble, run: str) -> None:
         page, owner, use = trouble
         if owner != parent.objid:
             rule = "S33b" if owner == NOBODY and parent == DATABASE_PARENT else "S33a"
-            whose = f"belongs to object {owner}" if owner else "belongs to nobody"
-            self._breach(rule, spec, f"the page {whose}, not to object {parent.objid}", page)
+            whose = f"of object {owner}" if owner else "of nobody"
+            self._breach(rule, spec, f"{run}: {whose}, not of object {parent.objid}", page)
         elif use == Use.AVAILABLE:
-            self._breach("S33a", spec, f"the page is available to object {owner}", page)
+            self._breach("S33a", spec, f"{run}: available to object {owner}", page)
         else:
-            self._breach("S33a", spec, f"the page is in use by object {owner}", page)
+            self._breach("S33a", spec, f"{run}: in use by object {owner}", page)
 
     def _offer(self, spec: TreeSpec, extent: Extent, use: Use) -> None:
         """Enter available pages, or those kept for splits."""
@@ -249,12 +250,12 @@ class Space:
         if count < 1:
             return
         rule = "S31" if use == Use.AVAILABLE else "S32"
-        for page, owner, old in self._pages.reserve(extent.first, count, spec.objid, use):
-            if owner != spec.objid:
-                message = f"the page belongs to object {owner}, not to object {spec.objid}"
+        for trouble, run in _runs(self._pages.reserve(extent.first, count, spec.objid, use)):
+            if trouble.owner != spec.objid:
+                message = f"{run}: of object {trouble.owner}, not of object {spec.objid}"
             else:
-                message = f"the page is already {_WORDS[old]}"
-            self._breach(rule, spec, message, page)
+                message = f"{run}: already {_WORDS[trouble.use]}"
+            self._breach(rule, spec, message, trouble.page)
 
     def _keep_for_splits(self, spec: TreeSpec) -> None:
         page = self.root_page(spec.root)
@@ -287,6 +288,18 @@ class Space:
         self._claim_run(spec, parent, Extent(spec.root + header.pages - 1, header.pages))
         for page in header.free_pages(spec.root):
             self._offer(spec, Extent(page, 1), Use.AVAILABLE)
+
+
+def _runs(troubles: list[Trouble]) -> Iterator[tuple[Trouble, str]]:
+    """Yield the first of adjacent pages with the same trouble, and words for all of them."""
+    start = 0
+    for i in range(1, len(troubles) + 1):
+        first, last = troubles[start], troubles[i - 1]
+        following = troubles[i] if i < len(troubles) else None
+        if following is None or following != (last.page + 1, first.owner, first.use):
+            several = first.page != last.page
+            yield first, f"pages {first.page} to {last.page}" if several else f"page {first.page}"
+            start = i
 
 
 _WORDS = {
