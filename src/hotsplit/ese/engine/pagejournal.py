@@ -90,6 +90,7 @@ class PageJournal:
             self._env.sync_dir(part.path.rpartition("/")[0])
         try:
             store.extend(part.page_count)
+            store.shrink(part.page_count)
             entry = _PAGE.size + len(part.header)
             for number in range(part.pages):
                 data = file.pread(entry, part.offset + number * entry)

@@ -21,6 +21,7 @@ from hotsplit.ese.engine.pagejournal import PageJournal
 from hotsplit.ese.engine.session import INTERNAL_SESSION, Session
 from hotsplit.ese.engine.settings import SEGMENT, Settings
 from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.flushmapfile import flush_map_path
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.logsequence import LogSequence
 from hotsplit.ese.format.attachments import Attachment
@@ -41,7 +42,7 @@ from hotsplit.ese.recovery.pages import position_number
 from hotsplit.ese.recovery.plan import Plan, make_plan
 from hotsplit.ese.recovery.recover import setting_for
 from hotsplit.ese.recovery.run import Run
-from hotsplit.ese.recovery.store import Store
+from hotsplit.ese.recovery.store import Store, fit_size
 from hotsplit.ese.recovery.undo import in_order
 
 
@@ -244,7 +245,9 @@ class Restart:
         Cleaner(context, Session(context, INTERNAL_SESSION)).run()
         mark = context.journal.note(encode(T.SHUTDOWN_MARK))
         context.log.flush()
-        for database in databases.values():
+        for dbid, database in databases.items():
+            context.cache.flush(dbid)
+            fit_size(database.store)
             database.mark_clean(mark)
         self._write_through()
         position = LogPosition.unpack(begun.to_bytes(8, "little"))
@@ -292,8 +295,12 @@ class Restart:
             if target.outcome == Outcome.NOW or self._run.replay.ended:
                 assert isinstance(target.store, OverlayStore)
                 header = target.store.header
-                # A flush map made for the file as it was does not fit any more.
+                # The flush map of the file as it was does not fit any more; the engine makes anew.
                 header.header_flush_signature = header.flush_map_signature = NO_SIGNATURE
                 written.append(target.store)
         self._journal.write(written)
         self._journal.carry_out()
+        for store in written:
+            path = flush_map_path(store.path)
+            if path != store.path and self._env.exists(path):
+                self._env.remove(path)

@@ -17,6 +17,7 @@ MAGIC = 0x89ABCDEF
 VERSION = 0x620
 PAGE_SIZES = (2048, 4096, 8192, 16384, 32768)
 _DEFAULT_PAGE_SIZE = 4096
+_KEEPS_RESIZES = 110, 240  # first revision whose header keeps the last resize
 _FILE_TYPES = (0, 1, 5)  # old files, databases, temporary databases
 _OLD_VERSIONS = {
     0x1: Jet.errDatabase200Format,
@@ -160,6 +161,12 @@ class DatabaseHeader(Layout):
         self.gen_min_consistent = self.gen_recovering = 0
         self.pre_redo_min_consistent = self.pre_redo_min_required = 0
         self.gen_max_required_time = self.gen_max_create_time = LogTime()
+        self.note_resize(position)
+
+    def note_resize(self, position: LogPosition) -> None:
+        """Keep where the file was resized, if the revision of the format has room for it."""
+        if (self.update_major, self.update_minor) >= _KEEPS_RESIZES:
+            self.last_resize = position
 
     def sealed(self) -> bytes:
         """Return the header page with a fresh checksum."""

@@ -18,10 +18,9 @@ from hotsplit.ese.format.recordtable import RecordType
 from hotsplit.ese.recovery.attach import Claim, Outcome, check_range, decide_attach, decide_create
 from hotsplit.ese.recovery.core import Core
 from hotsplit.ese.recovery.pages import PageAccess, position_number
-from hotsplit.ese.recovery.store import Store
+from hotsplit.ese.recovery.store import Store, fit_size
 
 _FIRST_UPDATE = 0x14  # update-major that a new database has until SetDbVersion
-_KEEPS_RESIZES = 110, 240  # first format revision whose header keeps the last resize
 _DATABASE_FILE = 1
 _LAST_PAGE = 0xFFFF_FFFF
 _BACKUP_UPDATE = 4
@@ -166,7 +165,7 @@ class Databases:
             target.store.extend(last)
             target.header.extend_count += 1
             target.header.extend_time = self._setting.now()
-            _note_resize(target.header, here)
+            target.header.note_resize(here)
 
     def shrink(self, record: LogRecord, here: LogPosition) -> None:
         """ShrinkDB: cut the file, unless it was resized after this record already (6.7).
@@ -189,7 +188,7 @@ class Databases:
             target.store.shrink(last)
             header.shrink_count += 1
             header.shrink_time = self._setting.now()
-            _note_resize(header, here)
+            header.note_resize(here)
 
     def trim(self, record: LogRecord, here: LogPosition) -> None:
         """TrimDB: pages become zero; in the required range they may have got a new use already."""
@@ -235,18 +234,22 @@ class Databases:
 
     # Closing
 
-    def close(self, dbid: int, position: LogPosition) -> None:
-        """Make a database clean as of `position`: pages written, then the header (6.8)."""
+    def close(self, dbid: int, position: LogPosition, *, at_end: bool = False) -> None:
+        """Make a database clean as of `position`: pages written, then the header (6.8).
+
+        at_end: recovery ends, so the file gets its proper length, too.
+        """
         target = self.attached.pop(dbid)
         self._core.detach(dbid)
         if target.outcome != Outcome.NOW:
             return
         self._pages.flush(dbid)
         self._pages.drop(dbid, 0, _LAST_PAGE)
+        if at_end:
+            fit_size(target.store)
         header = target.header
         header.dbtime, header.objid_last = self._core.counters(dbid)
         header.set_clean(position, self._setting.now())
-        _note_resize(header, position)
         self._end_backup(header)
         target.store.write_header(header)
         target.reason = "recovered"
@@ -299,11 +302,6 @@ class Databases:
             raise DatabaseMismatch(
                 f"The logs use a database that cannot be recovered with them: {reason}", file=path
             )
-
-
-def _note_resize(header: DatabaseHeader, here: LogPosition) -> None:
-    if (header.update_major, header.update_minor) >= _KEEPS_RESIZES:
-        header.last_resize = here
 
 
 def _name(path: str) -> str:

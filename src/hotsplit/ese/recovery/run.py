@@ -171,7 +171,7 @@ class Run:
             return
         self.done.undone = undo_all(self.replay.pages)
         for dbid in list(databases.attached):
-            databases.close(dbid, self.done.end)
+            databases.close(dbid, self.done.end, at_end=True)
         self._refuse_dirty()
 
     def _refuse_dirty(self) -> None:

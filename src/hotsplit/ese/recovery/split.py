@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+from hotsplit import _native
 from hotsplit.errors import Jet, RecoveryFailed
 from hotsplit.ese.format.beforeimage import before_image
 from hotsplit.ese.format.diff import new_data
@@ -19,6 +20,8 @@ from hotsplit.ese.format.recordparts import insert_key
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.core import INSERT, PENDING, REPLACE, Version
 from hotsplit.ese.recovery.pages import PageAccess
+
+_tree = _native.load("tree")
 
 _VERTICAL, _APPEND = 0, 2
 _NO_OPERATION, _INSERT = 0, 1
@@ -68,15 +71,14 @@ def _update_parent_page(pages: PageAccess, split: LogRecord, child: LogRecord | 
     page = pages.for_redo(split.dbid, split.pgno, split.dbtime, split.dbtime_before)
     if page is None or child is None:
         return
-    nodes = page.nodes()
-    i = _update_parent(nodes, child)
-    if i < 0:
+    i, pgno = _tree.child(page.data, child.parent_key)
+    if pgno != child.pgno:
         raise RecoveryFailed(
             f"Page {split.pgno} does not point to page {child.pgno}, which is split",
             jet=Jet.errBadParentPageLink,
         )
-    page.insert(i, *nodes[i][:2])
-    page.replace_data(i + 1, nodes[i + 1].data, nodes[i + 1].flags)
+    page.insert(i, child.parent_key, _child_pointer(child.pgno))
+    page.replace_data(i + 1, _child_pointer(child.pgno_new), page.node(i + 1).flags)
     pages.changed(split.dbid, page, split.dbtime)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from hotsplit.ese.check.owned import last_owned_page
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.checksum import stamp
@@ -72,6 +73,21 @@ def seal_page(data: bytearray, pgno: int, header: DatabaseHeader) -> None:
     if header.update_major >= _NEW_CHECKSUM_FROM:
         page.flags |= PageFlag.NEW_CHECKSUM
     stamp(data, pgno)
+
+
+def fit_size(store: Store) -> None:
+    """Give the file the length that the database owns, as the engine does when recovery ends.
+
+    What lies behind is nobody's; what is missing is empty. A damaged space tree changes nothing,
+    and none makes the file more than twice as long.
+    """
+    owned, count = last_owned_page(store), store.page_count
+    if owned is None or owned > 2 * count:
+        return
+    if owned < count:
+        store.shrink(owned)
+    elif owned > count:
+        store.extend(owned)
 
 
 class WorkStore(DatabaseFile):
