@@ -276,7 +276,8 @@ static int hs_undo(hs_core *c, hs_session *s, const uint8_t *r, const hs_head_fi
         else if (operation == HS_REPLACE)
             why = hs_node_data(c, n, bytes + v->key + v->data, v->image, n->flags);
         else
-            why = hs_node_add(n, -v->delta, v->offset, operation == HS_DELTA ? 4 : 8);
+            why = hs_node_add(n, (int64_t)(0 - (uint64_t)v->delta), v->offset,
+                              operation == HS_DELTA ? 4 : 8);
         if (why)
             return hs_damaged(c, why);
     }

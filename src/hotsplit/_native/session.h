@@ -1,7 +1,7 @@
 /* Sessions and the version store of replay. See redo_py.py; log specification 4.13 and 6.5.
  *
  * Bytes of versions lie in one arena a session, which empties when its transaction ends, so no
- * record costs an allocation.
+ * record costs an allocation. All sizes begin small: hostile logs can open 65536 sessions.
  */
 #ifndef HOTSPLIT_SESSION_H
 #define HOTSPLIT_SESSION_H
@@ -64,7 +64,7 @@ static inline void hs_map_put(hs_session *s, uint32_t number)
 /* Keep the map half empty. Returns 0 when memory is out. */
 static int hs_map_grow(hs_session *s)
 {
-    uint32_t room = s->map_room ? s->map_room * 2 : 64, n;
+    uint32_t room = s->map_room ? s->map_room * 2 : 16, n;
     uint32_t *map = calloc(room, 4);
     if (!map)
         return 0;
@@ -99,7 +99,7 @@ static hs_version *hs_new_version(hs_session *s, uint32_t rceid, size_t need, ui
         return v;
     }
     if (s->used + need > s->size) {
-        size_t size = (s->size ? s->size * 2 : 4096) + need;
+        size_t size = (s->size ? s->size * 2 : 256) + need;
         uint8_t *arena = realloc(s->arena, size);
         if (!arena)
             return NULL;
@@ -108,7 +108,7 @@ static hs_version *hs_new_version(hs_session *s, uint32_t rceid, size_t need, ui
     }
     if (!v) {
         if (s->count == s->room) {
-            uint32_t room = s->room ? s->room * 2 : 32;
+            uint32_t room = s->room ? s->room * 2 : 4;
             hs_version *versions = realloc(s->versions, room * sizeof *versions);
             if (!versions)
                 return NULL;
