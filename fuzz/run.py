@@ -149,13 +149,17 @@ def fuzz(
     totals = Totals(seed)
     kernels = ("native", "python") if compare else (None,)
     children = [Child(seed, n, jobs, which) for n in range(jobs) for which in kernels]
-    end = time.monotonic() + seconds
+    begun = told = time.monotonic()
+    end = begun + seconds
     while time.monotonic() < end and len(totals.first) < enough:
         for number, child in enumerate(children):
             finding = _watch(child, totals)
             if finding is not None:
                 totals.take(finding)
                 children[number] = Child(seed, child.case + jobs, jobs, child.kernels)
+        if time.monotonic() > told + 60:
+            told = time.monotonic()
+            print(f"{totals.cases} cases in {told - begun:.0f} s", flush=True)
     for child in children:
         child.end()
     return totals
