@@ -13,13 +13,13 @@ from pathlib import Path
 
 from hotsplit.cli import main
 from hotsplit.errors import HotsplitError, error_classes
+from hotsplit.ese.export.text import RowWriter
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.files.identify import FileKind, identify
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.logrecord import decode
 from hotsplit.ese.read.database import Database
-from hotsplit.ese.read.export import RowWriter
 from hotsplit.ese.read.table import Table
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.recover import recover
