@@ -61,8 +61,8 @@ class Level:
     """What happens to one page. kind: of split, None for a parent that only gets a separator.
 
     line: of the change, or of the child. kept: bytes to stay free for an undo of each line.
-    cut: first line that goes to the new page. key: separator of the two pages. new: number of the
-    new page.
+    lines: from line number `first` on. cut: first line of those that goes to the new page. key:
+    separator of the two pages. new: number of the new page.
     """
 
     page: Page
@@ -71,6 +71,7 @@ class Level:
     operation: int = _NO_OPERATION
     lines: list[Node] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)
+    first: int = 0
     cut: int = 0
     key: bytes = b""
     new: int = 0
@@ -101,16 +102,18 @@ def _plan(path: list[Step], change: Change, tree: Tree) -> tuple[list[Level], bo
     """Return what to do, root first, and whether that includes the change."""
     *parents, leaf = path
     page = Page(leaf.page, leaf.pgno)
-    lines = page.nodes()
-    if change.old is None:
-        lines.insert(leaf.line, change.node)
+    if _is_append(page, leaf.line, change):
+        level = _append(page, leaf.line, change, tree)
     else:
-        lines[leaf.line] = change.node
-    level = Level(page, leaf.line, operation=change.operation, lines=lines)
-    level.kept = kept_for_undo(tree, lines)
-    if page.is_root:
-        return [_vertical(level, tree)], level.operation != _NO_OPERATION
-    _horizontal(level, tree)
+        level = Level(page, leaf.line, operation=change.operation, lines=page.nodes())
+        if change.old is None:
+            level.lines.insert(leaf.line, change.node)
+        else:
+            level.lines[leaf.line] = change.node
+        level.kept = kept_for_undo(tree, level.lines)
+        if page.is_root:
+            return [_vertical(level, tree)], level.operation != _NO_OPERATION
+        _horizontal(level, tree)
     levels = [level]
     for parent in reversed(parents):
         above = Level(Page(parent.page, parent.pgno), parent.line)
@@ -130,6 +133,21 @@ def _plan(path: list[Step], change: Change, tree: Tree) -> tuple[list[Level], bo
     raise InvalidUse("A tree has no root", jet=Jet.errBadParentPageLink)
 
 
+def _is_append(page: Page, line: int, change: Change) -> bool:
+    """Tell whether the change is an insert at the very end of the tree."""
+    at_end = change.old is None and line == page.node_count > 0
+    return at_end and not page.next and not page.is_root
+
+
+def _append(page: Page, line: int, change: Change, tree: Tree) -> Level:
+    """The new node alone goes to the new page; the other lines do not matter."""
+    lines = [page.node(line - 1), change.node]
+    level = Level(page, line, _APPEND, _INSERT, lines, [page.uncommitted_free, 0])
+    level.first, level.cut = line - 1, 1
+    level.key = separator(*lines, unique=tree.unique)
+    return level
+
+
 def _vertical(level: Level, tree: Tree) -> Level:
     """All nodes of the root go to a new page below it; the change too, if it fits there."""
     level.kind, level.cut = _VERTICAL, 0
@@ -145,12 +163,8 @@ def _vertical(level: Level, tree: Tree) -> Level:
 def _horizontal(level: Level, tree: Tree) -> None:
     """Divide the lines between the page and a new one at its right."""
     page, lines = level.page, level.lines
-    last = len(lines) - 1
-    if page.is_leaf and not page.next and level.line == last and level.operation == _INSERT:
-        level.kind, level.cut = _APPEND, last
-    else:
-        level.kind = _RIGHT
-        level.cut = point(page.size, lines, level.kept, level.line)
+    level.kind = _RIGHT
+    level.cut = point(page.size, lines, level.kept, level.line)
     if not level.cut:
         lines = _without_change(level, tree)
     if page.is_leaf:
@@ -215,7 +229,8 @@ def _split_fields(tree: Tree, level: Level) -> dict[str, object]:
     page, lines = level.page, level.lines
     fields: dict[str, object] = {
         "pgno_new": level.new, "split_type": level.kind, "split_operation": level.operation,
-        "iline_split": level.cut, "line_count": len(lines), "parent_key": level.key,
+        "iline_split": level.first + level.cut, "line_count": level.first + len(lines),
+        "parent_key": level.key,
         "new_page_flags": tree.kind | page.flags & (PageFlag.LEAF | PageFlag.PARENT_OF_LEAF),
         "split_page_flags": tree.kind | _flags_after(page, vertical=level.kind == _VERTICAL),
         "iline_prefix_split": _NONE, "iline_prefix_new": _NONE,
@@ -231,7 +246,8 @@ def _split_fields(tree: Tree, level: Level) -> dict[str, object]:
     cut = 0 if level.kind == _VERTICAL else level.cut
     fields["uncommitted_free_source"] = sum(level.kept[:cut])
     fields["uncommitted_free_target"] = sum(level.kept[cut:])
-    moves_none = level.operation == _INSERT and level.cut == level.line == len(lines) - 1
+    moves_none = level.operation == _INSERT and level.line == level.first + len(lines) - 1
+    moves_none = moves_none and level.cut == len(lines) - 1
     if level.kind == _VERTICAL or not moves_none:
         fields["image_flags"], fields["image"] = image_of(page, tree.database.dbtime)
     return fields

@@ -467,7 +467,7 @@ class Tree:
         found = self.find(key, data)
         if not found.exact:
             raise InvalidUse("A change to be undone is not there", jet=Jet.errRollbackError)
-        if version.operation == REPLACE:
+        if version.operation in (REPLACE, FLAG_DELETE):
             # The page of the change may be newer on disk than the one of its undo (after a split).
             self.log_before_image(session, version, found)
         record = records.undo(
