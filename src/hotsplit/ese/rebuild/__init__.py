@@ -1,0 +1,1 @@
+"""Databases written anew from what is readable in others: compact, repair, scrub."""

@@ -1,0 +1,189 @@
+"""Offline defragmentation: a database written anew, tree by tree, live nodes only.
+
+Keys, records, long-value ids and object ids stay what they are; only root page numbers change. The
+source must be free of damage. Memory does not depend on the size of the database.
+
+Source: format specification 4 (trees), 5 (space), 6 (catalog), 14.2 (a database from nothing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from hotsplit.errors import BackupNeedsRestore, DataDamaged, DirtyDatabase, Jet
+from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.opened import located
+from hotsplit.ese.format.header import DatabaseHeader, DbState
+from hotsplit.ese.format.page import Node, Page, PageFlag
+from hotsplit.ese.format.space import SpaceHeader
+from hotsplit.ese.read.pages import PageSource
+from hotsplit.ese.rebuild.builder import OBJECT_LIST, Batch, DatabaseBuilder, TreeContent
+from hotsplit.ese.rebuild.objects import (
+    CATALOG,
+    NAME_INDEX,
+    ROOT_INDEX,
+    SHADOW,
+    CatalogRow,
+    RowReader,
+    TableTrees,
+    tables_of,
+)
+from hotsplit.ese.rebuild.space import FIRST_FREE_PAGE
+from hotsplit.ese.rebuild.target import NewDatabase
+from hotsplit.ese.rebuild.walk import TreeName, TreeWalk, linked_leaves, live_nodes, tree_kind
+
+EXTENT_CACHE = "MSysExtentPageCountCache"
+"""A table of how many pages other trees have: the engine fills it anew."""
+
+_SOUND_HINT = "Run `hotsplit check` on it; `hotsplit repair` salvages what is readable."
+_CLEAN_STATES = (0, DbState.CLEAN_SHUTDOWN)
+
+OnPage = Callable[[int], None]
+"""Called with the number of pages that were read."""
+
+
+@dataclass
+class Compacted:
+    """What compaction did. pages: of the result, pages_before: of the source.
+
+    nodes: live nodes of all trees; deleted: nodes flagged deleted, which are gone.
+    """
+
+    path: str
+    page_size: int
+    pages_before: int
+    pages: int = 0
+    tables: int = 0
+    trees: int = 0
+    nodes: int = 0
+    deleted: int = 0
+    signature: str = ""
+
+
+def check_source(header: DatabaseHeader, path: str) -> None:
+    """Raise DirtyDatabase or BackupNeedsRestore for a database that needs its logs first."""
+    if header.has_trailer:
+        raise BackupNeedsRestore("A streaming backup copy that is not restored", file=path)
+    if header.state not in _CLEAN_STATES:
+        raise DirtyDatabase(
+            "The database was not shut down cleanly",
+            file=path,
+            hint="Recover it first (hotsplit recover), or give --replay.",
+        )
+
+
+def compact(
+    env: Env, source: PageSource, path: str, into: str, on_page: OnPage | None = None
+) -> Compacted:
+    """Write a new database `into` with what is live in the one at `path`.
+
+    source: its pages, verified. Raises DirtyDatabase; TargetExists; and for damage the error of the
+    place where it is met, the result then does not appear.
+    """
+    check_source(source.header, path)
+    result = Compacted(path, source.page_size, getattr(source, "page_count", 0))
+    try:
+        with located(path), NewDatabase(env, into, source.header, FIRST_FREE_PAGE) as database:
+            _Compaction(source, database, result, on_page or (lambda _: None)).run()
+            header = database.header()
+            result.pages, result.signature = database.last, str(header.db_signature)
+            database.finish(header)
+    except DataDamaged as error:
+        error.hint = _SOUND_HINT
+        raise
+    return result
+
+
+class _Compaction:
+    def __init__(
+        self, source: PageSource, database: NewDatabase, result: Compacted, on_page: OnPage
+    ) -> None:
+        self._source, self._database = source, database
+        self._result, self._on_page = result, on_page
+        self._builder = DatabaseBuilder(database)
+        self._reader = RowReader(
+            source.page_size, new_format=bool(self._root(CATALOG).flags & PageFlag.NEW_RECORD)
+        )
+
+    def run(self) -> None:
+        builder = self._builder
+        later: list[TableTrees] = []
+        for table in tables_of(self._catalog_rows()):
+            if self._root(table.rows).flags & PageFlag.FDP_DELETE:
+                self._omit(table)
+            elif table.name == OBJECT_LIST:  # it lists what is omitted
+                later.append(table)
+            else:
+                builder.write_table(table, self._content)
+        for table in later:
+            builder.write_table(table, lambda tree: self._filtered(tree, builder.object_nodes))
+        self._write_catalogs()
+        self._result.tables, self._result.trees = builder.tables, builder.trees
+        self._result.nodes = builder.nodes
+
+    def _omit(self, table: TableTrees) -> None:
+        """Leave out a table that was deleted and only awaits its removal."""
+        trees = [*table.indexes, *([table.long_values] if table.long_values else [])]
+        self._builder.omitted.tables.add(table.objid)
+        self._builder.omitted.trees.update(tree.objid for tree in trees)
+
+    # Reading
+
+    def _root(self, tree: TreeName) -> Page:
+        page = next(TreeWalk(self._source, tree).pages())
+        if not page.is_root:
+            raise DataDamaged(f"{tree.text}: page {tree.root} is no root page")
+        return page
+
+    def _batches(self, tree: TreeName, kind: int) -> Iterator[Batch]:
+        for page in linked_leaves(TreeWalk(self._source, tree), tree):
+            nodes = live_nodes(page)
+            self._result.deleted += page.node_count - len(nodes)
+            new = tree_kind(page.flags) & PageFlag.NEW_RECORD
+            yield Batch(kind & ~PageFlag.NEW_RECORD | new, nodes)
+            self._on_page(1)
+
+    def _content(self, tree: TreeName) -> TreeContent:
+        root = self._root(tree)
+        kind = tree_kind(root.flags)
+        try:
+            mark = SpaceHeader.unpack(root.external).autoincrement
+        except ValueError as error:
+            raise DataDamaged(f"{tree.text}: {error}", position=f"page {tree.root}") from error
+        empty = tree.text == f"table {EXTENT_CACHE}"
+        return TreeContent(kind, [] if empty else self._batches(tree, kind), mark)
+
+    def _filtered(
+        self, tree: TreeName, keep: Callable[[Iterable[Node]], Iterator[Node]]
+    ) -> TreeContent:
+        content = self._content(tree)
+        content.batches = (Batch(kind, keep(nodes)) for kind, nodes in content.batches)
+        return content
+
+    def _catalog_rows(self) -> Iterator[CatalogRow]:
+        root = self._root(CATALOG)
+        for batch in self._batches(CATALOG, tree_kind(root.flags)):
+            for key, data, _ in batch.nodes:
+                yield self._reader.read(key, data)
+
+    # The catalogs
+
+    def _write_catalogs(self) -> None:
+        builder = self._builder
+
+        def rows(nodes: Iterable[Node]) -> Iterator[Node]:
+            return builder.catalog_nodes(nodes, self._reader)
+
+        found = {tree: self._filtered(tree, rows) for tree in (CATALOG, SHADOW)}
+        for tree in (NAME_INDEX, ROOT_INDEX):
+            found[tree] = self._filtered(self._index_of_catalog(tree), builder.entry_nodes)
+        builder.write_catalogs(found)
+
+    def _index_of_catalog(self, tree: TreeName) -> TreeName:
+        for row in self._catalog_rows():
+            if row.table == CATALOG.objid and row.has_tree and row.id == tree.objid:
+                return tree._replace(root=row.root)
+            if row.table > CATALOG.objid:
+                break
+        raise DataDamaged(f"{tree.text} is missing", jet=Jet.errCatalogCorrupted)
