@@ -89,10 +89,14 @@ class Planter:
             stamp(copy, pgno)
             page.data[:] = copy
 
-    def added(self) -> dict[str, int]:
-        """Check the database; return the findings that were not there before, by rule."""
+    def check(self) -> CheckResult:
+        """Check the database as it is now."""
         self.seal()
-        return dict(Counter(check(bytes(self.data)).reporter.counts) - self.before)
+        return check(bytes(self.data))
+
+    def added(self, result: CheckResult) -> set[str]:
+        """Return the rules that have more findings than before."""
+        return set(Counter(result.reporter.counts) - self.before)
 
     # Finding places
 

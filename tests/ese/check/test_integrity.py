@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from bench.bigdb import build
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,12 +19,13 @@ from hotsplit.ese.check.integrity import CheckResult, check_database
 from hotsplit.ese.check.rules import GROUPS, RULES
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.checksum import stamp
-from hotsplit.ese.format.page import Page
+from hotsplit.ese.format.page import Node, Page
+from hotsplit.ese.read.database import Database
 from hotsplit.ese.recovery.recover import recover
 from hotsplit.report import Reporter, Severity
 from tests.conftest import manifest, set_names, unpack_vector
 from tests.damage import apply_ops
-from tests.ese.check.planted import MemoryEnv, check
+from tests.ese.check.planted import MemoryEnv, Planter, check
 
 LEAKS = {"crash-p8192-ddl", "crash-p32768-ddl"}
 """Sets whose database has a leaked page after the engine's recovery, too."""
@@ -160,6 +162,50 @@ def test_all_findings_are_counted_and_a_limited_number_kept(shared: Path) -> Non
     assert few.counts == result.reporter.counts
 
 
+# Trees of three levels
+
+
+@pytest.mark.parametrize(("page_size", "megabytes"), [(4096, 2), (16384, 8), (32768, 16)])
+def test_a_database_written_page_by_page_is_sound(
+    tmp_path: Path, page_size: int, megabytes: int
+) -> None:
+    rows = build(tmp_path / "test.edb", megabytes, page_size)
+    result = check_file(tmp_path / "test.edb")
+    assert result.reporter.findings == []
+    assert result.totals.not_compared == 0
+    with Database.open(OsEnv(), str(tmp_path / "test.edb")) as db:
+        assert db.table("Big").count() == rows
+        assert result.totals.records == rows + 2 * db.table("MSysObjects").count()
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with a tree of three levels."""
+    path = tmp_path_factory.mktemp("deep") / "test.edb"
+    build(path, 9, 4096)
+    return path
+
+
+def test_the_last_key_of_an_internal_page_is_its_parents(deep: Path) -> None:
+    planter = Planter(deep)
+    root = planter.page(planter.table("Big").definition.root)
+    inner = planter.page(planter.children(root.number)[0])
+    assert not inner.is_leaf
+    last = inner.node_count - 1
+    node = inner.node(last)
+    inner.replace_node(last, Node(node.key + b"\0", node.data))
+    assert planter.added(planter.check()) == {"T22"}
+
+
+def test_all_leaves_are_equally_deep(deep: Path) -> None:
+    """The root gets a pointer to a leaf that was below the page that it pointed to."""
+    planter = Planter(deep)
+    root = planter.page(planter.table("Big").definition.root)
+    leaf = planter.children(planter.children(root.number)[0])[0]
+    root.replace_data(0, leaf.to_bytes(4, "little"), 0)
+    assert "T20" in planter.added(planter.check())
+
+
 # Damage of any kind
 
 KERNELS = (treewalk, tablecheck, compare, integrity)
@@ -201,7 +247,7 @@ edits = st.lists(
 
 
 @settings(
-    max_examples=150,
+    max_examples=60,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
