@@ -19,6 +19,7 @@ from hotsplit.ese.format.page import Node, Page, PageFlag
 from hotsplit.ese.format.space import SpaceHeader
 from hotsplit.ese.read.pages import PageSource
 from hotsplit.ese.rebuild.builder import OBJECT_LIST, Batch, DatabaseBuilder, TreeContent
+from hotsplit.ese.rebuild.longvalues import LivingLongValues
 from hotsplit.ese.rebuild.objects import (
     CATALOG,
     NAME_INDEX,
@@ -47,7 +48,8 @@ OnPage = Callable[[int], None]
 class Compacted:
     """What compaction did. pages: of the result, pages_before: of the source.
 
-    nodes: live nodes of all trees; deleted: nodes flagged deleted, which are gone.
+    nodes: live nodes of all trees; deleted: nodes flagged deleted, dropped: long values
+    that nothing refers to any more; neither are in the result.
     """
 
     path: str
@@ -58,6 +60,7 @@ class Compacted:
     trees: int = 0
     nodes: int = 0
     deleted: int = 0
+    dropped: int = 0
     signature: str = ""
 
 
@@ -102,6 +105,7 @@ class _Compaction:
         self._source, self._database = source, database
         self._result, self._on_page = result, on_page
         self._builder = DatabaseBuilder(database)
+        self._living = LivingLongValues()
         self._reader = RowReader(
             source.page_size, new_format=bool(self._root(CATALOG).flags & PageFlag.NEW_RECORD)
         )
@@ -121,6 +125,7 @@ class _Compaction:
         self._write_catalogs()
         self._result.tables, self._result.trees = builder.tables, builder.trees
         self._result.nodes = builder.nodes
+        self._result.dropped = self._living.dropped
 
     def _omit(self, table: TableTrees) -> None:
         """Leave out a table that was deleted and only awaits its removal."""
@@ -151,8 +156,12 @@ class _Compaction:
             mark = SpaceHeader.unpack(root.external).autoincrement
         except ValueError as error:
             raise DataDamaged(f"{tree.text}: {error}", position=f"page {tree.root}") from error
-        empty = tree.text == f"table {EXTENT_CACHE}"
-        return TreeContent(kind, [] if empty else self._batches(tree, kind), mark)
+        if tree.text == f"table {EXTENT_CACHE}":
+            return TreeContent(kind, [], mark)
+        batches = self._batches(tree, kind)
+        if kind & PageFlag.LONG_VALUE:
+            batches = self._living.batches(batches)
+        return TreeContent(kind, batches, mark)
 
     def _filtered(
         self, tree: TreeName, keep: Callable[[Iterable[Node]], Iterator[Node]]

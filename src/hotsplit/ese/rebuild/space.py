@@ -113,8 +113,8 @@ def _write_multiple(
         page = Page.new(database.page_size, pgno, tree.objid, 0, flags)
         page.fill(_SPLIT_BUFFER, [Node(*extent.pack()) for extent in found])
         database.write(page)
-    flags = SpaceFlag.MULTIPLE | _unique(kind)
-    header = SpaceHeader(extents[0][0].pages, tree.parent, flags, owned_root, tree.mark)
+    space_flags = SpaceFlag.MULTIPLE | _unique(kind)
+    header = SpaceHeader(extents[0][0].pages, tree.parent, space_flags, owned_root, tree.mark)
     _write_root_page(database, tree, content, header)
 
 

@@ -88,12 +88,13 @@ class NewDatabase:
         """Write a page as it is but for its checksum. Adjacent pages are written at once."""
         if self._checksums:
             page.flags |= PageFlag.NEW_CHECKSUM
-        stamp(page.data, page.number)
+        data = bytearray(page.data)
+        stamp(data, page.number)
         expected = self._block_first + len(self._block) // self.page_size
         if page.number != expected or len(self._block) >= _BLOCK:
             self.flush()
             self._block_first = page.number
-        self._block += page.data
+        self._block += data
 
     def flush(self) -> None:
         """Hand all pages to the file, so that they can be read."""
