@@ -195,6 +195,14 @@ class Page:
         except ValueError as error:
             raise self._damaged(str(error), Jet.errNodeCorrupted) from error
 
+    def child_for(self, key: bytes) -> tuple[int, int]:
+        """Return the number of the node below which `key` belongs and the page it points to."""
+        try:
+            i, pgno = _tree.child(self.data, key)
+        except ValueError as error:
+            raise self._damaged(str(error), Jet.errNodeCorrupted) from error
+        return i, pgno
+
     def _decode(self, line: bytes, flags: int, prefix: bytes) -> Node:
         at = shared = 0
         if flags & NodeFlag.COMPRESSED:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
-from hotsplit import _native
 from hotsplit.errors import Jet, RecoveryFailed
 from hotsplit.ese.format.beforeimage import before_image
 from hotsplit.ese.format.diff import new_data
@@ -20,8 +19,6 @@ from hotsplit.ese.format.recordparts import insert_key
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.core import INSERT, PENDING, REPLACE, Version
 from hotsplit.ese.recovery.pages import PageAccess
-
-_tree = _native.load("tree")
 
 _VERTICAL, _APPEND = 0, 2
 _NO_OPERATION, _INSERT = 0, 1
@@ -71,7 +68,7 @@ def _update_parent_page(pages: PageAccess, split: LogRecord, child: LogRecord | 
     page = pages.for_redo(split.dbid, split.pgno, split.dbtime, split.dbtime_before)
     if page is None or child is None:
         return
-    i, pgno = _tree.child(page.data, child.parent_key)
+    i, pgno = page.child_for(child.parent_key)
     if pgno != child.pgno:
         raise RecoveryFailed(
             f"Page {split.pgno} does not point to page {child.pgno}, which is split",
