@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import itertools
 import struct
-import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
-from hotsplit.ese.format.columns import NUMBER_CODES, TEXT_TYPES, Coltyp, ColumnDef, DateTime
-from hotsplit.ese.read.batch import Batch, Buffers
+from hotsplit.ese.format.columns import ColumnDef
+from hotsplit.ese.read.batch import Batch, Buffers, element_values
 
 
 def rows_of(batch: Batch) -> Iterator[list[Any]]:
@@ -25,7 +24,7 @@ def column_values(column: ColumnDef, buffers: Buffers | None, rows: int) -> list
     """The values of one column, a list a row if the column has several."""
     if buffers is None:
         return [None] * rows
-    elements = _elements(column, buffers)
+    elements = element_values(column, buffers)
     if buffers.row_offsets is None:
         assert len(elements) == rows
         return elements
@@ -43,35 +42,3 @@ def _flags(validity: bytes | None, count: int) -> list[bool]:
         return [True] * count
     assert len(validity) == (count + 7) // 8
     return [bool(validity[i >> 3] >> (i & 7) & 1) for i in range(count)]
-
-
-def _elements(column: ColumnDef, buffers: Buffers) -> list[Any]:
-    count = buffers.length
-    valid = _flags(buffers.validity, count)
-    if column.coltyp == Coltyp.BIT:
-        return [
-            bit if ok else None for bit, ok in zip(_flags(buffers.data, count), valid, strict=True)
-        ]
-    pieces = _pieces(buffers, count)
-    return [_value(column, p) if ok else None for p, ok in zip(pieces, valid, strict=True)]
-
-
-def _pieces(buffers: Buffers, count: int) -> Sequence[bytes]:
-    if buffers.offsets is None:
-        size = len(buffers.data) // max(1, count)
-        assert size * count == len(buffers.data)
-        return [buffers.data[i * size : (i + 1) * size] for i in range(count)]
-    ends = struct.unpack(f"<{count + 1}i", buffers.offsets)
-    assert ends[0] == 0
-    assert ends[-1] == len(buffers.data)
-    return [buffers.data[a:b] for a, b in itertools.pairwise(ends)]
-
-
-def _value(column: ColumnDef, data: bytes) -> Any:
-    if column.coltyp in NUMBER_CODES:
-        return struct.unpack("<" + NUMBER_CODES[column.coltyp], data)[0]
-    if column.coltyp == Coltyp.DATE_TIME:
-        return DateTime(data)
-    if column.coltyp == Coltyp.GUID:
-        return uuid.UUID(bytes=data)
-    return data.decode() if column.coltyp in TEXT_TYPES else data

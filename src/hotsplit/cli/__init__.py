@@ -21,6 +21,7 @@ _COMMANDS = {
     "recover": "recover_cmd",
     "tables": "tables_cmd",
     "rows": "rows_cmd",
+    "export": "export_cmd",
     "demo": "demo_cmd",
 }
 

@@ -25,8 +25,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from hotsplit import _native
 from hotsplit.ese.export.times import from_filetime, from_seconds_since_1601, from_unix
-from hotsplit.ese.format.columns import DateTime, Scalar, Value
+from hotsplit.ese.format.columns import ColumnDef, DateTime, Scalar, Value
+from hotsplit.ese.read.arrow import plain_array
+from hotsplit.ese.read.batch import Buffers, element_values
+
+_kernel = _native.load("batch")
 
 _Function = Callable[[Any], Any]
 TIMES = ("filetime", "ole", "seconds1601", "unix")
@@ -181,3 +186,58 @@ class Decoder:
         if rest or not (named or number):
             named.append(hex(rest & 0xFFFFFFFFFFFFFFFF) if rest else self.values.get(0, "0"))
         return "|".join(named)
+
+    # Columns of batches
+
+    def arrow_type(self, pa: Any, column: ColumnDef) -> Any:
+        """Return the Arrow type of decoded elements, None if they keep theirs."""
+        if self.name == "secret":
+            return None
+        if self.name == "guid":
+            return pa.uuid()
+        unit = _ARROW_UNITS.get(self.name)
+        return pa.timestamp(unit, "UTC") if unit else pa.string()
+
+    def arrow_array(self, pa: Any, column: ColumnDef, buffers: Buffers) -> Any:
+        """Return the elements decoded as an Arrow array, None if they stay as they are."""
+        kind = self.arrow_type(pa, column)
+        if kind is None:
+            return None
+        form = _FORMS.get(self.name)
+        if form is not None and column.stored_size == 8:
+            data, validity, _ = _kernel.convert_times(buffers.data, buffers.validity, form)
+            return plain_array(pa, kind, buffers._replace(data=data, validity=validity))
+        stored = element_values(column, buffers)
+        known = {value: self._element(value) for value in set(stored)}
+        if self.name == "guid":
+            values = [known[value] for value in stored]
+            raw = [v.bytes if isinstance(v, uuid.UUID) else None for v in values]
+            return pa.ExtensionArray.from_storage(kind, pa.array(raw, pa.binary(16)))
+        return pa.array([known[value] for value in stored], kind)
+
+    def _element(self, value: Scalar) -> Any:
+        """Return what goes into an Arrow array: a number of a time, else text."""
+        if value is None:
+            return None
+        if self.is_time:
+            return _arrow_time(self.name, value)
+        decoded = self._one(value)
+        if decoded is None or isinstance(decoded, str | uuid.UUID):
+            return decoded
+        return decoded.hex() if isinstance(decoded, bytes) else str(decoded)
+
+
+_ARROW_UNITS = {"filetime": "ns", "ole": "us", "seconds1601": "s", "unix": "s"}
+_FORMS = {"filetime": _kernel.FILETIME, "ole": _kernel.OLE}
+
+
+def _arrow_time(name: str, value: Any) -> int | None:
+    """Return the number of a timestamp of the decoder's unit, None where there is none."""
+    if name == "filetime" and isinstance(value, bytes) and len(value) == 8:
+        value = int.from_bytes(value, "little")
+    if not isinstance(value, int) or value == 0 or _SIMPLE[name](value) is None:
+        return None
+    if name == "filetime":
+        ns = (value - 116_444_736_000_000_000) * 100
+        return ns if abs(ns) < 2**63 else None
+    return value - 11_644_473_600 if name == "seconds1601" else value

@@ -50,14 +50,15 @@ def _special(value: Any) -> str:
     if isinstance(value, uuid.UUID):
         return f'"{value}"'
     if isinstance(value, list):
-        return f"[{', '.join(map(_json, value))}]"
+        return f"[{', '.join(map(json_text, value))}]"
     if isinstance(value, _NoText):
         return f'{{"hex": "{value.data.hex()}"}}'
     assert isinstance(value, float)
     return '"NaN"' if math.isnan(value) else '"Infinity"' if value > 0 else '"-Infinity"'
 
 
-def _json(value: Any) -> str:
+def json_text(value: Any) -> str:
+    """Return a value as JSON."""
     if value is None or isinstance(value, bool | int | str):
         return json.dumps(value, ensure_ascii=False)
     if isinstance(value, float) and math.isfinite(value):
@@ -79,10 +80,16 @@ def _mark(value: Value) -> Any:
 
 
 class RowWriter:
-    """Turns rows of some columns into text, many at a time."""
+    """Turns rows of some columns into text, many at a time.
 
-    def __init__(self, columns: Sequence[ColumnDef], form: Format) -> None:
-        self._names = [c.name for c in columns]
+    names: what the columns are called, if not by their own names; there may be more names than
+    columns, the values of the rest being text and numbers.
+    """
+
+    def __init__(
+        self, columns: Sequence[ColumnDef], form: Format, names: Sequence[str] | None = None
+    ) -> None:
+        self._names = [c.name for c in columns] if names is None else list(names)
         self._text = [i for i, c in enumerate(columns) if c.coltyp in TEXT_TYPES]
         self._prefixes = _kernel.names_to_prefixes(self._names)
         self._form = form
@@ -115,5 +122,5 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, str):
         return _quoted(value)
-    text = _json(value)
+    text = json_text(value)
     return _quoted(text) if isinstance(value, list | _NoText) else text

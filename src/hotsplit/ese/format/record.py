@@ -70,7 +70,7 @@ class RecordPlan:
         return row
 
     def decode_page(
-        self, page: bytes, keys: bool = False
+        self, page: bytes | bytearray | memoryview, keys: bool = False
     ) -> list[tuple[int, bytes | None, list[Any] | None, list[int]]]:
         """Return ``(node number, key, values, pending)`` of each live record of a leaf page.
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hotsplit import _native
 from hotsplit.errors import FeatureMissing
@@ -29,6 +29,19 @@ from hotsplit.ese.read.batch import Batch, Buffers
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+class ElementDecoder(Protocol):
+    """Turns the elements of a column into what they mean."""
+
+    def arrow_type(self, pa: Any, column: ColumnDef) -> pa.DataType | None:
+        """Return the type of what comes out, None if the column's own type stays."""
+        ...
+
+    def arrow_array(self, pa: Any, column: ColumnDef, buffers: Buffers) -> pa.Array | None:
+        """Return the elements decoded, None for those of the column as they are."""
+        ...
+
 
 _kernel = _native.load("batch")
 _NUMBERS = {
@@ -58,8 +71,16 @@ def load_pyarrow() -> Any:
     return pyarrow
 
 
+class ArrowField(NamedTuple):
+    """One column of the result: name, the column it comes from, what is done to its elements."""
+
+    name: str
+    column: ColumnDef
+    decoder: ElementDecoder | None = None
+
+
 class ArrowForm:
-    """How the columns of a table look as Arrow fields.
+    """How columns of a table look as Arrow fields.
 
     filetimes: names of DateTime columns that hold FILETIMEs. lists: names of columns that have
     several values in some row though they are not declared as multi-valued.
@@ -67,18 +88,18 @@ class ArrowForm:
 
     def __init__(
         self,
-        columns: Sequence[ColumnDef],
+        fields: Sequence[ArrowField],
         filetimes: Collection[str] = (),
         lists: Collection[str] = (),
     ) -> None:
         self._pa = load_pyarrow()
-        self.columns = list(columns)
+        self.fields = list(fields)
         self.filetimes, self.lists = set(filetimes), set(lists)
 
     @classmethod
     def of(cls, batches: Iterable[Batch], columns: Sequence[ColumnDef]) -> ArrowForm:
-        """Return the form that fits some batches of these columns."""
-        form = cls(columns)
+        """Return the form that fits some batches of these columns, names as they are."""
+        form = cls([ArrowField(column.name, column) for column in columns])
         for batch in batches:
             form.filetimes |= filetime_columns(batch)
             form.lists |= list_columns(batch)
@@ -88,27 +109,36 @@ class ArrowForm:
     def schema(self) -> pa.Schema:
         """The Arrow schema; each field's metadata says what the column is in ESE."""
         fields = [
-            self._pa.field(column.name, self._type(column), metadata=_metadata(column))
-            for column in self.columns
+            self._pa.field(field.name, self._type(field), metadata=_metadata(field.column))
+            for field in self.fields
         ]
         return self._pa.schema(fields)
 
     def record_batch(self, batch: Batch) -> pa.RecordBatch:
-        """Return a batch of these columns as Arrow data, without copying its buffers."""
-        arrays = [
-            self._array(column, buffers, batch.rows)
-            for column, buffers in zip(self.columns, batch.buffers, strict=True)
-        ]
-        return self._pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        """Return a batch as Arrow data, without copying buffers that need no decoding."""
+        return self._pa.RecordBatch.from_arrays(self.arrays(batch), schema=self.schema)
+
+    def arrays(self, batch: Batch) -> list[pa.Array]:
+        """Return the arrays of the fields."""
+        found = {
+            column.name: buffers
+            for column, buffers in zip(batch.columns, batch.buffers, strict=True)
+        }
+        return [self._array(field, found[field.column.name], batch.rows) for field in self.fields]
 
     def _is_list(self, column: ColumnDef) -> bool:
         return column.is_multi_valued or column.name in self.lists
 
-    def _type(self, column: ColumnDef) -> pa.DataType:
-        one = self._element_type(column)
-        return self._pa.list_(one) if self._is_list(column) else one
+    def _type(self, field: ArrowField) -> pa.DataType:
+        one = self._element_type(field)
+        return self._pa.list_(one) if self._is_list(field.column) else one
 
-    def _element_type(self, column: ColumnDef) -> pa.DataType:
+    def _element_type(self, field: ArrowField) -> pa.DataType:
+        decoder = field.decoder
+        decoded = decoder.arrow_type(self._pa, field.column) if decoder else None
+        return decoded or self._stored_type(field.column)
+
+    def _stored_type(self, column: ColumnDef) -> pa.DataType:
         pa, coltyp = self._pa, column.coltyp
         if coltyp in _NUMBERS:
             return getattr(pa, _NUMBERS[Coltyp(coltyp)])()
@@ -121,32 +151,40 @@ class ArrowForm:
             return pa.timestamp("ns", "UTC") if filetime else pa.timestamp("us")
         return pa.string() if coltyp in TEXT_TYPES else pa.binary()
 
-    def _array(self, column: ColumnDef, buffers: Buffers | None, rows: int) -> pa.Array:
+    def _array(self, field: ArrowField, buffers: Buffers | None, rows: int) -> pa.Array:
         pa = self._pa
         if buffers is None:
-            return pa.nulls(rows, self._type(column))
-        elements = self._elements(column, buffers)
+            return pa.nulls(rows, self._type(field))
+        column, decoder = field.column, field.decoder
+        elements = decoder.arrow_array(pa, column, buffers) if decoder else None
+        if elements is None:
+            elements = self._elements(column, buffers)
         if not self._is_list(column):
             return elements
         validity, offsets = buffers.row_validity, buffers.row_offsets
         if offsets is None:
             validity, offsets = buffers.validity, struct.pack(f"<{rows + 1}i", *range(rows + 1))
         found = [_buffer(pa, validity), _buffer(pa, offsets)]
-        return pa.Array.from_buffers(self._type(column), rows, found, children=[elements])
+        return pa.Array.from_buffers(self._type(field), rows, found, children=[elements])
 
     def _elements(self, column: ColumnDef, buffers: Buffers) -> pa.Array:
         pa, coltyp = self._pa, column.coltyp
-        kind = self._element_type(column)
+        kind = self._stored_type(column)
         validity, data = buffers.validity, buffers.data
         if coltyp == Coltyp.DATE_TIME:
             form = _kernel.FILETIME if column.name in self.filetimes else _kernel.OLE
             data, validity, _ = _kernel.convert_times(data, validity, form)
         storage = pa.binary(16) if coltyp == Coltyp.GUID else kind
-        found = [_buffer(pa, validity), _buffer(pa, buffers.offsets), _buffer(pa, data)]
-        if buffers.offsets is None:
-            del found[1]
-        array = pa.Array.from_buffers(storage, buffers.length, found)
+        array = plain_array(pa, storage, buffers._replace(validity=validity, data=data))
         return pa.ExtensionArray.from_storage(kind, array) if coltyp == Coltyp.GUID else array
+
+
+def plain_array(pa: Any, kind: pa.DataType, buffers: Buffers) -> pa.Array:
+    """Return the elements of a column as an array of a type that has the same layout."""
+    found = [_buffer(pa, buffers.validity), _buffer(pa, buffers.offsets), _buffer(pa, buffers.data)]
+    if buffers.offsets is None:
+        del found[1]
+    return pa.Array.from_buffers(kind, buffers.length, found)
 
 
 def _buffer(pa: Any, data: bytes | None) -> Any:

@@ -9,6 +9,9 @@ Source: Apache Arrow columnar format 1.4 (layout of arrays); format specificatio
 
 from __future__ import annotations
 
+import itertools
+import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +23,7 @@ from hotsplit.ese.format.columns import (
     Coltyp,
     ColumnDef,
     ColumnFlag,
+    Scalar,
     decode_text,
     decode_value,
 )
@@ -134,3 +138,36 @@ def element(column: ColumnDef, data: bytes) -> tuple[bytes | None, bool]:
     if column.coltyp == Coltyp.GUID:
         return data[3::-1] + data[5:3:-1] + data[7:5:-1] + data[8:], True
     return data, True
+
+
+def is_set(bits: bytes | None, i: int) -> bool:
+    """Return bit `i` of validity or of a column of bits; True without validity."""
+    return bits is None or bool(bits[i >> 3] >> (i & 7) & 1)
+
+
+def element_values(column: ColumnDef, buffers: Buffers) -> list[Scalar]:
+    """Return the elements of a column as Python values, None for null."""
+    count, validity = buffers.length, buffers.validity
+    if column.coltyp == Coltyp.BIT:
+        return [is_set(buffers.data, i) if is_set(validity, i) else None for i in range(count)]
+    return [
+        _value(column, piece) if is_set(validity, i) else None
+        for i, piece in enumerate(_pieces(buffers))
+    ]
+
+
+def _pieces(buffers: Buffers) -> Iterator[bytes]:
+    data = buffers.data
+    if buffers.offsets is None:
+        size = len(data) // max(1, buffers.length)
+        return (data[at : at + size] for at in range(0, len(data), size or 1))
+    ends = memoryview(buffers.offsets).cast("i").tolist()
+    return (data[start:end] for start, end in itertools.pairwise(ends))
+
+
+def _value(column: ColumnDef, data: bytes) -> Scalar:
+    if column.coltyp in TEXT_TYPES:
+        return data.decode()
+    if column.coltyp == Coltyp.GUID:
+        return uuid.UUID(bytes=data)
+    return decode_value(column, data)

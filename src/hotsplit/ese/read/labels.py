@@ -1,8 +1,8 @@
 """Labels: whether a row is live, and if not, where it was found and how far to trust it.
 
 To every transaction only live rows exist. The others are remains: a deleted row keeps its place
-until the engine cleans up, an unlinked page keeps its rows until it is used again, and bytes in free
-space stay until something is written over them.
+until the engine cleans up, an unlinked page keeps its rows until it is used again, and bytes in
+free space stay until something is written over them.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from hotsplit.ese.format.checksum import RUN_GOOD, scan_pages
@@ -42,6 +43,30 @@ class RunSource(PageSource, Protocol):
     def read_raw(self, pgno: int, count: int = 1, /) -> bytes:
         """Return the bytes of `count` pages, not verified; fewer at the end."""
         ...
+
+
+class CountedPages:
+    """A source that tells how many pages were read from it."""
+
+    def __init__(self, source: PageSource, tick: Callable[[int], None]) -> None:
+        self._source, self._tick = source, tick
+        self.page_size, self.header = source.page_size, source.header
+        self._runs = source if isinstance(source, RunSource) else None
+
+    @property
+    def page_count(self) -> int:
+        """Number of pages; none of a source that gives single pages only."""
+        return self._runs.page_count if self._runs else 0
+
+    def read_page(self, pgno: int, /) -> bytes:
+        """See `PageSource`."""
+        self._tick(1)
+        return self._source.read_page(pgno)
+
+    def read_raw(self, pgno: int, count: int = 1, /) -> bytes:
+        """See `RunSource`."""
+        self._tick(count)
+        return self._runs.read_raw(pgno, count) if self._runs else b""
 
 
 class CachedPages:

@@ -120,7 +120,7 @@ class Carver:
         return re.compile(b"(?=(" + b"|".join(heads) + b"))", re.DOTALL)
 
     def carve(self, source: PageSource, pages: list[int]) -> Iterator[Remnant]:
-        """Yield each record in free space once. What a live node on the page repeats is left out."""
+        """Yield each record in free space once, but none that a node of the page repeats."""
         seen: set[bytes] = set()
         for pgno in pages:
             try:
@@ -187,7 +187,7 @@ class Carver:
         return start + before if start + before <= len(data) else 0
 
     def _tagged_size(self, data: bytes, large: bool) -> int:
-        """Return how much of `data` is the tagged part: as far as known columns go, else nothing."""
+        """Return how much of `data` is a tagged part of known columns, 0 if it is none."""
         try:
             fields = parse_fields(data, large)
         except ValueError:
@@ -197,7 +197,7 @@ class Carver:
         return len(data) - self._surplus(fields[-1])
 
     def _surplus(self, last: TaggedField) -> int:
-        """Return how many bytes of the last value, which runs to the end of the gap, are not its."""
+        """Return how many bytes of the last value are not its: it runs to the end of the gap."""
         if last.data is None or last.header & TagHeader.MULTI:
             return 0
         size = self._tagged[last.derived, last.id].stored_size

@@ -1,0 +1,139 @@
+"""`hotsplit export`: a whole database, or some tables, as Parquet, Arrow, CSV, JSONL or SQLite."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from functools import partial
+from typing import Any
+
+import click
+
+from hotsplit.cli.output import Output
+from hotsplit.cli.tables_cmd import dirty_notice
+from hotsplit.ese.export.job import Job, Plan, Report
+from hotsplit.ese.export.writers import FORMATS, Format
+from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.read.database import Database
+from hotsplit.ese.read.labels import INCLUDABLE, State
+
+NOT_ALL = 4
+"""Exit status when a table could not be exported."""
+
+
+def include_option(function: Any) -> Any:
+    """Add ``--include``, which gives a tuple of states."""
+
+    def parse(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[State, ...]:
+        names = [name.strip() for name in (value or "").split(",") if name.strip()]
+        known = {str(state): state for state in INCLUDABLE}
+        unknown = [name for name in names if name not in (*known, "all")]
+        if unknown:
+            raise click.BadParameter(f"{unknown[0]} is none of {', '.join(known)}, all")
+        chosen = known if "all" in names else names
+        return tuple(state for name, state in known.items() if name in chosen)
+
+    return click.option(
+        "--include",
+        metavar="STATES",
+        callback=parse,
+        help="Rows that are not live too: deleted, orphaned, carved, or all; each is labelled.",
+    )(function)
+
+
+@click.command("export")
+@click.argument("database", metavar="DB", type=click.Path())
+@click.argument("tables", nargs=-1, metavar="[TABLE]...")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(),
+    help="A folder, or a file for SQLite or one table.",
+)
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by the suffix of -o.")
+@click.option("--columns", metavar="A,B", help="Only these columns, of one table.")
+@include_option
+@click.option(
+    "--profile",
+    default="auto",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Names and meanings of columns: auto, none, the name of one, or a TOML or JSON file.",
+)
+@click.option("--all", "system", is_flag=True, help="The engine's own tables too.")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Processes; default: all cores.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier export.")
+@click.option("--json", "json", is_flag=True, help="Print one JSON object.")
+def command(
+    database: str,
+    tables: tuple[str, ...],
+    output: str,
+    form: Format | None,
+    columns: str | None,
+    include: tuple[State, ...],
+    profile: str,
+    system: bool,
+    jobs: int | None,
+    overwrite: bool,
+    json: bool,
+) -> int:
+    """Write tables of a database to files that other programs read.
+
+    Every table becomes one file in the folder of -o; export.json there says what is in them. With
+    SQLite all tables become one file. An export that was broken off goes on where it was when the
+    same command is given again. A file has its name only when it is complete.
+
+    \b
+    Exit status:
+      0  everything was exported
+      4  a table could not be exported; the others were
+    """
+    out, env = Output(json=json), OsEnv()
+    chosen = form or _by_suffix(output)
+    named = tuple(name.strip() for name in columns.split(",")) if columns else ()
+    plan = Plan(chosen, tables, named, include, profile, system)
+    opener = partial(Database.open, env, database)
+    with opener() as db:
+        dirty_notice(db, out)
+    job = Job(env, opener, output, plan)
+    with out.progress("Exporting", job.pages) as progress:
+        report = job.run(jobs or os.cpu_count() or 1, progress.advance, overwrite=overwrite)
+    _print(out, report)
+    out.emit({"database": database, "format": chosen, **_summary(report)})
+    return NOT_ALL if report.failed else 0
+
+
+def _by_suffix(output: str) -> Format:
+    suffix = output.rpartition(".")[2].lower()
+    known: dict[str, Format] = {form: form for form in FORMATS}
+    known |= {"db": "sqlite", "feather": "arrow", "ipc": "arrow"}
+    if suffix not in known:
+        raise click.UsageError("Which format? Give --format, or -o with a suffix that says it.")
+    return known[suffix]
+
+
+def _summary(report: Report) -> dict[str, Any]:
+    return {
+        "target": report.target,
+        "profile": report.profile,
+        "tables": [asdict(result) for result in report.results],
+        "rows": sum(result.rows for result in report.results),
+    }
+
+
+def _print(out: Output, report: Report) -> None:
+    rows = [
+        [r.title, r.rows, "failed" if r.error else "kept" if r.kept else r.file, r.finding_count]
+        for r in report.results
+    ]
+    out.table(["Table", "Rows", "File", "Findings"], rows)
+    for result in report.results:
+        if result.error is not None:
+            error = result.error
+            out.note(f"{result.title}: {error['message']} ({error['name']}, {error['position']})")
+        for finding in result.findings[:3] if not out.json else ():
+            out.note(f"{finding['message']} ({finding['position']})")
+    total = sum(result.rows for result in report.results)
+    profile = f", profile {report.profile}" if report.profile != "none" else ""
+    out.line(f"{total} rows of {len(report.results)} tables in {report.target}{profile}")

@@ -1,0 +1,427 @@
+"""Exporting a database: every table into a file, one after the other or on several cores.
+
+A folder holds a manifest beside the files. It says which tables are finished, so an export that was
+broken off goes on where it was; ``complete`` is true only when all of them are.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from hotsplit.errors import HotsplitError, InvalidUse, TargetExists
+from hotsplit.ese.export.files import PART, file_name, replaced
+from hotsplit.ese.export.profiles import Profile, choose
+from hotsplit.ese.export.view import View, make_view
+from hotsplit.ese.export.writers import Format, merge_sqlite, write_table
+from hotsplit.ese.files.env import Env
+from hotsplit.ese.format.space import Extent, SpaceHeader
+from hotsplit.ese.read.database import Database
+from hotsplit.ese.read.labels import State
+from hotsplit.ese.read.pages import CountedPages
+from hotsplit.ese.read.table import Table
+
+MANIFEST = "export.json"
+_HEADER_BYTES = 65536
+_POLL = 0.2
+_MOST_FINDINGS = 100
+Opener = Callable[[], Database]
+Tick = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to export, and how.
+
+    tables: names, all that are not the engine's own if empty. columns: only these, if one table
+    is named. profile: see `profiles.choose`. system: the engine's own tables too.
+    """
+
+    form: Format
+    tables: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    include: tuple[State, ...] = ()
+    profile: str = "auto"
+    system: bool = False
+
+
+@dataclass
+class Result:
+    """What came of one table. error: as JSON, if it could not be exported to the end."""
+
+    table: str
+    title: str
+    file: str
+    rows: int = 0
+    columns: list[dict[str, Any]] = field(default_factory=list)
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    finding_count: int = 0
+    seconds: float = 0.0
+    error: dict[str, Any] | None = None
+    kept: bool = False
+
+
+@dataclass
+class Report:
+    """What came of an export."""
+
+    target: str
+    profile: str
+    results: list[Result]
+
+    @property
+    def failed(self) -> list[Result]:
+        """The tables that could not be exported."""
+        return [result for result in self.results if result.error is not None]
+
+
+class Job:
+    """The export of one database.
+
+    opener: opens the database; every process opens it for itself. target: a folder, or a file for
+    SQLite or where one table is named.
+    """
+
+    def __init__(self, env: Env, opener: Opener, target: str, plan: Plan) -> None:
+        self._env, self._opener, self._target, self._plan = env, opener, target, plan
+        with opener() as db:
+            names = db.tables(system=True)
+            self.profile = choose(env, plan.profile, names)
+            self._names = self._tables(db)
+            self._sizes = [page_estimate(db.table(name)) for name in self._names]
+            self._identity = _identity(env, db)
+        if plan.columns and len(self._names) != 1:
+            raise InvalidUse("Columns can be named for one table only")
+        self._single = bool(plan.tables) and len(self._names) == 1 and self._is_file(target)
+
+    @property
+    def pages(self) -> int:
+        """About how many pages are to be read."""
+        return sum(self._sizes)
+
+    def _tables(self, db: Database) -> list[str]:
+        if self._plan.tables:
+            return list(dict.fromkeys(db.table(name).name for name in self._plan.tables))
+        entries = db.tables(system=self._plan.system)
+        return [name for name in entries if not db.table(name).definition.is_template]
+
+    def _is_file(self, target: str) -> bool:
+        return target.lower().endswith("." + self._plan.form) and not self._env.is_dir(target)
+
+    def run(self, jobs: int = 1, tick: Tick | None = None, *, overwrite: bool = False) -> Report:
+        """Export all tables. tick: called with pages read. overwrite: forget an earlier export.
+
+        Raises TargetExists if something else is at the target; what concerns one table is in its
+        result, and the others are exported all the same.
+        """
+        tick = tick or (lambda _: None)
+        name = self.profile.name if self.profile else "none"
+        if self._single:
+            results = [self._one(self._names[0], self._target, tick)]
+            return Report(self._target, name, results)
+        if self._plan.form == "sqlite":
+            return Report(self._target, name, self._run_sqlite(jobs, tick, overwrite))
+        return Report(self._target, name, self._run_folder(self._target, jobs, tick, overwrite))
+
+    def _run_sqlite(self, jobs: int, tick: Tick, overwrite: bool) -> list[Result]:
+        """Write each table into a database of its own, then all into one."""
+        env, target = self._env, self._target
+        folder = target + ".parts"
+        if env.exists(target) and not overwrite and not env.exists(folder):
+            raise TargetExists("There is a file already", file=target, hint="Use --overwrite.")
+        results = self._run_folder(folder, jobs, tick, overwrite)
+        good = [r for r in results if r.error is None]
+        parts = [(f"{folder}/{result.file}", result.title) for result in good]
+        merge_sqlite(env, parts, target)
+        if len(good) == len(results):
+            env.remove_tree(folder)
+        return results
+
+    def _run_folder(self, folder: str, jobs: int, tick: Tick, overwrite: bool) -> list[Result]:
+        manifest = Manifest(self._env, folder, self._identity, self._plan)
+        done = {} if overwrite else manifest.load()
+        manifest.begin(done)
+        taken: set[str] = set()
+        todo: list[tuple[int, str, str]] = []
+        results: dict[str, Result] = {}
+        for size, name in zip(self._sizes, self._names, strict=True):
+            file = f"{file_name(self._title(name), taken)}.{self._plan.form}"
+            if name in done:
+                results[name] = replace(done[name], kept=True)
+                tick(size)
+            else:
+                todo.append((size, name, file))
+        todo.sort(reverse=True)
+        for result in self._export(folder, todo, jobs, tick):
+            results[result.table] = result
+            manifest.add(result)
+        ordered = [results[name] for name in self._names]
+        manifest.finish(all(result.error is None for result in ordered))
+        return ordered
+
+    def _title(self, name: str) -> str:
+        return (self.profile.table(name).title if self.profile else "") or name
+
+    def _export(
+        self, folder: str, todo: list[tuple[int, str, str]], jobs: int, tick: Tick
+    ) -> Iterator[Result]:
+        jobs = min(jobs, len(todo))
+        if jobs > 1:
+            yield from self._parallel(folder, todo, jobs, tick)
+            return
+        for size, name, file in todo:
+            with _bounded(tick, size) as inside:
+                yield self._one(name, f"{folder}/{file}", inside)
+
+    def _one(self, name: str, path: str, tick: Tick) -> Result:
+        return export_table(self._env, self._opener, name, path, self._plan, self.profile, tick)
+
+    def _parallel(
+        self, folder: str, todo: list[tuple[int, str, str]], jobs: int, tick: Tick
+    ) -> Iterator[Result]:
+        context = multiprocessing.get_context(_start_method())
+        counter = context.Value("Q", 0)
+        with ProcessPoolExecutor(jobs, context, _begin_worker, (counter,)) as pool:
+            futures = [
+                pool.submit(
+                    _in_worker,
+                    self._env,
+                    self._opener,
+                    name,
+                    f"{folder}/{file}",
+                    self._plan,
+                    self.profile,
+                )
+                for _, name, file in todo
+            ]
+            try:
+                yield from _collect(futures, counter, tick)
+            except BaseException:
+                for future in futures:
+                    future.cancel()
+                raise
+
+
+def _collect(futures: Sequence[Future[Result]], counter: Any, tick: Tick) -> Iterator[Result]:
+    """Yield results as they come; report pages meanwhile."""
+    waiting, seen = set(futures), 0
+    while waiting:
+        time.sleep(_POLL if seen else _POLL / 10)
+        tick(counter.value - seen)
+        seen = counter.value
+        for future in [future for future in waiting if future.done()]:
+            waiting.remove(future)
+            yield future.result()
+
+
+def _start_method() -> str:
+    """Fork where nothing speaks against it: it is quick and needs nothing of the caller."""
+    can_fork = "fork" in multiprocessing.get_all_start_methods()
+    return "fork" if can_fork and threading.active_count() == 1 else "spawn"
+
+
+_counter: Any = None
+
+
+def _begin_worker(counter: Any) -> None:
+    global _counter
+    _counter = counter
+
+
+def _count(pages: int) -> None:
+    with _counter.get_lock():
+        _counter.value += pages
+
+
+def _in_worker(
+    env: Env, opener: Opener, name: str, path: str, plan: Plan, profile: Profile | None
+) -> Result:
+    return export_table(env, opener, name, path, plan, profile, _count)
+
+
+def export_table(
+    env: Env,
+    opener: Opener,
+    name: str,
+    path: str,
+    plan: Plan,
+    profile: Profile | None,
+    tick: Tick,
+) -> Result:
+    """Export one table to a file; an error of reading or writing is part of the result."""
+    begun = time.monotonic()
+    result = Result(name, name, os.path.basename(path))  # noqa: PTH119 - paths are plain strings
+    with opener() as db:
+        try:
+            counted = CountedPages(db.source, tick)
+            view = _view(Database(counted, path=db.path, reporter=db.reporter), name, plan, profile)
+            result.title = view.title
+            written = write_table(env, view, plan.form, path)
+            result.rows = written.rows
+            result.columns = _schema(view, written.types)
+        except HotsplitError as error:
+            result.error = error.at(file=db.path).as_json()
+        findings = db.reporter.findings[:_MOST_FINDINGS]
+        result.findings = [finding.as_json() for finding in findings]
+        result.finding_count = sum(db.reporter.counts.values())
+    result.seconds = round(time.monotonic() - begun, 3)
+    return result
+
+
+def _view(db: Database, name: str, plan: Plan, profile: Profile | None) -> View:
+    columns = plan.columns or None
+    return make_view(db, db.table(name), profile, columns=columns, include=plan.include)
+
+
+def _schema(view: View, types: list[str]) -> list[dict[str, Any]]:
+    """Return what the manifest says of the columns: types, units, zones, meanings."""
+    entries: list[dict[str, Any]] = []
+    for name, kind, field_ in zip(view.names, types, [*view.fields, *[None] * 5], strict=False):
+        entry: dict[str, Any] = {"name": name, "type": kind}
+        if field_ is not None:
+            column = field_.column
+            entry |= {"column": column.name, "ese_type": column.type_name}
+            meaning = field_.meaning
+            known = {
+                "decoded": meaning.name if meaning else None,
+                "zone": "UTC" if getattr(meaning, "is_time", False) else None,
+                "unit": field_.unit or ("1/10000" if column.type_name == "Currency" else None),
+                "note": field_.note or None,
+                "encrypted": True if meaning and meaning.name == "secret" else None,
+            }
+            entry |= {key: value for key, value in known.items() if value is not None}
+        entries.append(entry)
+    return entries
+
+
+@contextlib.contextmanager
+def _bounded(tick: Tick, size: int) -> Iterator[Tick]:
+    """Let a table advance the progress by what was estimated for it, no more and no less."""
+    done = 0
+
+    def inside(pages: int) -> None:
+        nonlocal done
+        step = min(pages, size - done)
+        done += step
+        tick(step)
+
+    yield inside
+    tick(size - done)
+
+
+def page_estimate(table: Table) -> int:
+    """Return about how many pages a table has, its indexes included: what its space says."""
+    try:
+        tree = table.tree()
+        header = SpaceHeader.unpack(tree.page(tree.root).external)
+        if not header.is_multiple:
+            return max(1, header.pages)
+        return max(1, sum(_extents(table, header.owned)))
+    except (HotsplitError, ValueError):
+        return 1
+
+
+def _extents(table: Table, root: int) -> Iterator[int]:
+    for node in table.space_tree(root).nodes():
+        with contextlib.suppress(ValueError):
+            yield Extent.unpack(node.key, node.data).pages
+
+
+def _identity(env: Env, db: Database) -> dict[str, Any]:
+    """Return what tells this database, in this state, from any other."""
+    try:
+        file = env.open(db.path, "read")
+    except HotsplitError:
+        return {"file": db.path}
+    try:
+        digest = hashlib.sha256(file.pread(_HEADER_BYTES, 0)).hexdigest()
+        return {"file": db.path, "size": file.size(), "header_sha256": digest, "state": db.state}
+    finally:
+        file.close()
+
+
+class Manifest:
+    """The file in an export's folder that says what is in it."""
+
+    def __init__(self, env: Env, folder: str, source: dict[str, Any], plan: Plan) -> None:
+        self._env, self._folder = env, folder
+        self._path = f"{folder}/{MANIFEST}"
+        self._head = {
+            "hotsplit": importlib.metadata.version("hotsplit"),
+            "source": source,
+            "format": plan.form,
+            "columns": list(plan.columns),
+            "include": [str(state) for state in plan.include],
+            "profile": plan.profile,
+        }
+        self._results: dict[str, Result] = {}
+
+    def load(self) -> dict[str, Result]:
+        """Return the finished tables of an earlier run of the same export.
+
+        Raises TargetExists if the folder holds something else.
+        """
+        env = self._env
+        if not env.exists(self._folder):
+            return {}
+        raw = self._read()
+        if raw is None:
+            if env.listdir(self._folder):
+                raise TargetExists("The folder is not empty", file=self._folder)
+            return {}
+        if any(raw.get(key) != value for key, value in self._head.items()):
+            raise TargetExists(
+                "The folder holds another export: of another database, state or format",
+                file=self._folder,
+                hint="Choose a new folder, or replace it with --overwrite.",
+            )
+        return {entry["table"]: Result(**entry) for entry in raw["tables"] if self._is_there(entry)}
+
+    def _is_there(self, entry: dict[str, Any]) -> bool:
+        return entry["error"] is None and self._env.exists(f"{self._folder}/{entry['file']}")
+
+    def _read(self) -> dict[str, Any] | None:
+        if not self._env.exists(self._path):
+            return None
+        file = self._env.open(self._path, "read")
+        try:
+            raw = json.loads(file.pread(file.size(), 0))
+        except ValueError:
+            return None
+        finally:
+            file.close()
+        return raw if isinstance(raw, dict) and isinstance(raw.get("tables"), list) else None
+
+    def begin(self, done: dict[str, Result]) -> None:
+        """Make the folder ready; what an earlier run left half done goes away."""
+        self._env.mkdir(self._folder)
+        for name in self._env.listdir(self._folder):
+            if name.endswith(PART):
+                self._env.remove(f"{self._folder}/{name}")
+        self._results = dict(done)
+        self._write(complete=False)
+
+    def add(self, result: Result) -> None:
+        """Enter a table."""
+        self._results[result.table] = result
+        self._write(complete=False)
+
+    def finish(self, complete: bool) -> None:
+        """Say that this was all."""
+        self._write(complete=complete)
+
+    def _write(self, *, complete: bool) -> None:
+        tables = [asdict(result) for result in self._results.values()]
+        content = {**self._head, "complete": complete, "tables": tables}
+        with replaced(self._env, self._path) as file:
+            file.write(json.dumps(content, indent=1, ensure_ascii=False).encode())
