@@ -18,13 +18,18 @@ from fuzz.run import fuzz
 from fuzz.seeds import all_seeds
 from fuzz.worker import run_case
 
-from hotsplit.errors import NotEseFile
+from hotsplit.errors import NotEseFile, PageDamaged, RecoveryFailed
 from hotsplit.ese.check.scan import scan_file
 from hotsplit.ese.format.catalogschema import RowType, catalog_key
 from hotsplit.ese.format.checksum import stamp
 from hotsplit.ese.format.header import choose_header
-from hotsplit.ese.format.page import Page
+from hotsplit.ese.format.logrecord import decode, encode
+from hotsplit.ese.format.page import Page, PageFlag
+from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.read.database import Database
+from hotsplit.ese.recovery.core import Core
+from hotsplit.ese.recovery.pages import PageAccess
+from hotsplit.ese.recovery.trees import HANDLERS
 from hotsplit.report import Reporter
 from tests.memoryenv import MemoryEnv
 
@@ -146,3 +151,29 @@ def test_random_bytes_are_no_file_of_ours() -> None:
     env.put("/x", random.Random(1).randbytes(50000))
     with pytest.raises(NotEseFile):
         scan_file(env, "/x", Reporter())
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        (T.CREATE_SINGLE_EXTENT_FDP, {"pgno": 9, "cpg_primary": -1}),
+        (T.CREATE_MULTIPLE_EXTENT_FDP, {"pgno": 9, "cpg_primary": -2}),
+        (T.CREATE_MULTIPLE_EXTENT_FDP, {"pgno": 0xFFFFFFF0, "cpg_primary": 0x7FFFFFFF}),
+        (T.CONVERT_FDP2, {"pgno": 9, "pgno_secondary": 0xFFFFFFFF, "cpg_secondary": 2}),
+    ],
+)
+def test_extents_that_cannot_exist(kind: T, fields: dict[str, int]) -> None:
+    """Found as a struct.error: replay wrote an extent beyond the last page that can be."""
+    pages = PageAccess(Core(4096), 4096, 1 << 20)
+    with pytest.raises(RecoveryFailed):
+        HANDLERS[kind](pages, decode(encode(kind, **fields)))
+
+
+def test_split_of_a_damaged_internal_page() -> None:
+    """Found as a ValueError: the page's node did not fit its line."""
+    page = Page.new(4096, 7, 3, 1, PageFlag.INDEX)
+    page.insert(0, b"", (5).to_bytes(4, "little"))
+    assert page.child_for(b"key") == (0, 5)
+    page.data[-8:-6] = (1).to_bytes(2, "little")  # one byte long
+    with pytest.raises(PageDamaged):
+        page.child_for(b"key")
