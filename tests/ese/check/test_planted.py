@@ -511,6 +511,16 @@ def object_not_listed(db: Planter) -> None:
     db.page(db.table("MSysObjids").definition.root).delete(3)
 
 
+@breaks("C46")
+def indexes_of_a_locale_counted_wrong(db: Planter) -> None:
+    for page, i, node in db.nodes(db.table("MSysLocales").definition.root):
+        if "LocaleName".encode("utf-16-le") in node.data:
+            assert node.data[5] == 4
+            page.replace_data(i, at(5, b"\3")(node.data), node.flags)
+            return
+    raise LookupError
+
+
 @breaks("C40")
 def index_with_the_root_page_of_its_table(db: Planter) -> None:
     """Of the template table, which has no rows to compare."""

@@ -17,11 +17,12 @@ from hotsplit.ese.check.catalogrules import CatalogRules
 from hotsplit.ese.check.context import Context, Totals
 from hotsplit.ese.check.fileheader import check_header, is_clean
 from hotsplit.ese.check.findings import Findings
+from hotsplit.ese.check.ownlists import OwnLists
 from hotsplit.ese.check.pagemap import PageMap
 from hotsplit.ese.check.pagereader import PageReader
 from hotsplit.ese.check.result import OnRead
 from hotsplit.ese.check.rowplan import LastIds, TableShape
-from hotsplit.ese.check.shadow import ObjectList, compare_with_shadow
+from hotsplit.ese.check.shadow import compare_with_shadow
 from hotsplit.ese.check.space import DATABASE, Space
 from hotsplit.ese.check.tablecheck import TableCheck
 from hotsplit.ese.files.database import HEADER_BYTES, DatabaseFile
@@ -119,7 +120,7 @@ class _Check:
         self._rules = CatalogRules(findings, file.page_size)
         self._catalog = Catalog(self._context.cached, Reporter(limit=0))
         self._templates: dict[str, TableShape] = {}
-        self._objects = ObjectList()
+        self._lists = OwnLists()
         self._shadowed = not int(file.header.flags) & _SHADOWING_OFF
 
     def run(self) -> None:
@@ -130,7 +131,7 @@ class _Check:
         self._check_tables(rows)
         if complete:
             self._rules.finish()
-            self._objects.compare(context)
+            self._lists.compare(context)
             self._report_leaks()
 
     # The catalog and its shadow
@@ -177,7 +178,7 @@ class _Check:
     def _check_table(self, group: TableRows) -> None:
         usable = self._rules.check(group)
         shape = self._shape(group) if usable else None
-        self._objects.add(group, shape)
+        self._lists.add(group, shape)
         if group.objid in (_CATALOG_OBJID, _SHADOW_OBJID):
             return
         if shape is None:  # its pages stay unaccounted for

@@ -1,0 +1,110 @@
+"""The catalog against the engine's own lists: MSysObjids and MSysLocales.
+
+Source: format specification 6.9 and 13.1 C 46.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from hotsplit.errors import HotsplitError
+from hotsplit.ese.check.catalogrows import CatalogRow, TableRows
+from hotsplit.ese.check.context import Context
+from hotsplit.ese.check.rowplan import TableShape
+from hotsplit.ese.format.catalogschema import IndexFlag, RowType
+from hotsplit.ese.format.record import RecordPlan
+from hotsplit.ese.read.btree import BTree
+from hotsplit.report import Reporter
+
+_OBJIDS, _LOCALES = "MSysObjids", "MSysLocales"
+_LOCALE_TYPE = 2  # rows of MSysLocales that count indexes
+_UTF16 = "utf-16-le"
+
+
+class OwnLists:
+    """Objects and locales of the catalog, to be held against what the engine keeps of them."""
+
+    def __init__(self) -> None:
+        self._objids: set[int] = set()
+        self._locales: Counter[str] = Counter()
+        self._tables: dict[str, TableShape] = {}
+
+    def add(self, group: TableRows, shape: TableShape | None) -> None:
+        """Take the objects of one table; rows that belong to no table are none."""
+        if group.rows[0].type != RowType.TABLE:
+            return
+        self._objids.add(group.objid)
+        for row in group.of_type(RowType.LONG_VALUE):
+            self._objids.add(row.number("Id"))
+        for row in group.of_type(RowType.INDEX):
+            flags = row.number("Flags")
+            if not flags & IndexFlag.PRIMARY:
+                self._objids.add(row.number("Id"))
+            if flags & IndexFlag.LOCALIZED_TEXT and row["LocaleName"]:
+                self._locales[_locale_key(row)] += 1
+        if shape is not None and shape.table.name in (_OBJIDS, _LOCALES):
+            self._tables[shape.table.name] = shape
+
+    def compare(self, context: Context) -> None:
+        """Report what the lists lack; nothing for a database without them."""
+        if _OBJIDS in self._tables:
+            self._compare_objids(context, self._tables[_OBJIDS])
+        if _LOCALES in self._tables:
+            self._compare_locales(context, self._tables[_LOCALES])
+
+    def _compare_objids(self, context: Context, shape: TableShape) -> None:
+        listed = {row["objid"] & 0xFFFFFFFF for row in _rows(context, shape) if "objid" in row}
+        root = shape.table.root
+        for objid in sorted(self._objids - listed):
+            context.findings.add("C46", f"{_OBJIDS} lacks object {objid}", root)
+        for objid in sorted(listed - self._objids):
+            context.findings.add("C46", f"{_OBJIDS} has object {objid}, which is gone", root)
+
+    def _compare_locales(self, context: Context, shape: TableShape) -> None:
+        """Counts may be too high, but not too low: else a change of sort tables goes unnoticed."""
+        listed = {
+            row["Key"].decode(_UTF16, "replace").rstrip("\0").lower(): row.get("iValue", 0)
+            for row in _rows(context, shape)
+            if row.get("Type") == _LOCALE_TYPE and "Key" in row
+        }
+        for key, count in sorted(self._locales.items()):
+            counted = listed.get(key.lower(), 0)
+            if counted < count:
+                message = f"{_LOCALES} counts {counted} indexes of {key}, there are {count}"
+                context.findings.add("C46", message, shape.table.root)
+
+
+def _locale_key(row: CatalogRow) -> str:
+    """Return the key under which indexes of a locale are counted (6.9)."""
+    name = row["LocaleName"].decode(_UTF16, "replace")
+    version = int.from_bytes(row["Version"] or b"", "little")
+    defined, nls = version & 0xFFFFFFFF, version >> 32
+    sort_id = (row["SortID"] or b"").ljust(16, b"\0")[:16]
+    return f"LocaleName={name},SortID={uuid.UUID(bytes_le=sort_id)},Ver={nls << 32 | defined:x}"
+
+
+def _rows(context: Context, shape: TableShape) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a table by column name, without nulls; nothing more after damage."""
+    plan = RecordPlan(shape.table.columns)
+    names = [column.name for column in shape.table.columns]
+    tree = BTree(
+        context.cached,
+        shape.table.root,
+        name=shape.table.name,
+        reporter=Reporter(limit=0),
+        objid=shape.table.objid,
+    )
+    try:
+        for page in tree.leaves():
+            for _, _, values, pending in plan.decode_page(bytes(page.data)):
+                odd = set(pending)
+                yield {
+                    name: value
+                    for i, (name, value) in enumerate(zip(names, values or (), strict=False))
+                    if value is not None and i not in odd
+                }
+    except (HotsplitError, ValueError):
+        return
