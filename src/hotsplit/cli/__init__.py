@@ -22,6 +22,7 @@ _COMMANDS = {
     "tables": "tables_cmd",
     "rows": "rows_cmd",
     "export": "export_cmd",
+    "compact": "compact_cmd",
     "demo": "demo_cmd",
 }
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from hotsplit.errors import BackupNeedsRestore, DataDamaged, DirtyDatabase, Jet
+from hotsplit.errors import DataDamaged, Jet, PageDamaged
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.opened import located
-from hotsplit.ese.format.header import DatabaseHeader, DbState
 from hotsplit.ese.format.page import Node, Page, PageFlag
 from hotsplit.ese.format.space import SpaceHeader
 from hotsplit.ese.read.pages import PageSource
@@ -30,6 +29,7 @@ from hotsplit.ese.rebuild.objects import (
     TableTrees,
     tables_of,
 )
+from hotsplit.ese.rebuild.source import OnPage, Watched, check_clean, no_progress
 from hotsplit.ese.rebuild.space import FIRST_FREE_PAGE
 from hotsplit.ese.rebuild.target import NewDatabase
 from hotsplit.ese.rebuild.walk import TreeName, TreeWalk, linked_leaves, live_nodes, tree_kind
@@ -38,10 +38,6 @@ EXTENT_CACHE = "MSysExtentPageCountCache"
 """A table of how many pages other trees have: the engine fills it anew."""
 
 _SOUND_HINT = "Run `hotsplit check` on it; `hotsplit repair` salvages what is readable."
-_CLEAN_STATES = (0, DbState.CLEAN_SHUTDOWN)
-
-OnPage = Callable[[int], None]
-"""Called with the number of pages that were read."""
 
 
 @dataclass
@@ -64,18 +60,6 @@ class Compacted:
     signature: str = ""
 
 
-def check_source(header: DatabaseHeader, path: str) -> None:
-    """Raise DirtyDatabase or BackupNeedsRestore for a database that needs its logs first."""
-    if header.has_trailer:
-        raise BackupNeedsRestore("A streaming backup copy that is not restored", file=path)
-    if header.state not in _CLEAN_STATES:
-        raise DirtyDatabase(
-            "The database was not shut down cleanly",
-            file=path,
-            hint="Recover it first (hotsplit recover), or give --replay.",
-        )
-
-
 def compact(
     env: Env, source: PageSource, path: str, into: str, on_page: OnPage | None = None
 ) -> Compacted:
@@ -84,15 +68,17 @@ def compact(
     source: its pages, verified. Raises DirtyDatabase; TargetExists; and for damage the error of the
     place where it is met, the result then does not appear.
     """
-    check_source(source.header, path)
+    check_clean(source.header, path)
+    watched = Watched(source)
     result = Compacted(path, source.page_size, getattr(source, "page_count", 0))
     try:
         with located(path), NewDatabase(env, into, source.header, FIRST_FREE_PAGE) as database:
-            _Compaction(source, database, result, on_page or (lambda _: None)).run()
+            _Compaction(source, database, result, on_page or no_progress).run()
             header = database.header()
             result.pages, result.signature = database.last, str(header.db_signature)
+            watched.check()
             database.finish(header)
-    except DataDamaged as error:
+    except (DataDamaged, PageDamaged) as error:
         error.hint = _SOUND_HINT
         raise
     return result
