@@ -194,7 +194,12 @@ def choose_header(start: bytes) -> Choice:
         if any(good):
             used, copy = (first, "primary") if good[0] else (second, "shadow")
             return Choice(DatabaseHeader(used), copy, all(good), first == second)
-    raise HeaderDamaged("Both copies of the database header are unusable", position="offset 0")
+    # The engine has one error for both cases; a person wants to know which one is likely.
+    marks = [start[at + 4 : at + 8] for at in (0, *PAGE_SIZES)]
+    what = "Both copies of the database header are unusable"
+    if MAGIC.to_bytes(4, "little") not in marks:
+        what = "This is not an ESE database, or both copies of its header are destroyed"
+    raise HeaderDamaged(what, position="offset 0")
 
 
 def check_version(header: DatabaseHeader) -> None:
