@@ -1,6 +1,6 @@
 """The integrity check of a database: all rules, every finding.
 
-Each page in use is read once, tree after tree; memory is five bytes a page plus a bounded amount,
+Each page in use is read once, tree after tree; memory is about a byte a page plus a bounded amount,
 whatever the number of rows. The rules are in `hotsplit.ese.check.rules`.
 Source: format specification 13.
 """
@@ -211,10 +211,11 @@ class _Check:
         """Report pages that are owned but neither in use nor available, an owner at a time."""
         first: dict[int, int] = {}
         counts: Counter[int] = Counter()
-        for page, owner in self._context.pages.unused():
-            counts[owner] += 1
+        space = self._context.space
+        for page, count, owner in self._context.pages.unused(space.last_owned):
+            counts[owner] += count
             first.setdefault(owner, page)
         for owner, count in counts.items():
-            if owner not in self._context.space.blind:
+            if owner not in space.blind:
                 message = f"{count} pages of object {owner} are neither in use nor available"
                 self._context.findings.add("S34", message, first[owner])

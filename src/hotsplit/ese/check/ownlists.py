@@ -6,6 +6,7 @@ Source: format specification 6.9 and 13.1 C 46.
 from __future__ import annotations
 
 import uuid
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -17,18 +18,21 @@ from hotsplit.ese.check.rowplan import TableShape
 from hotsplit.ese.format.catalogschema import IndexFlag, RowType
 from hotsplit.ese.format.record import RecordPlan
 from hotsplit.ese.read.btree import BTree
+from hotsplit.ese.read.pages import PageSet
 from hotsplit.report import Reporter
 
 _OBJIDS, _LOCALES = "MSysObjids", "MSysLocales"
 _LOCALE_TYPE = 2  # rows of MSysLocales that count indexes
 _UTF16 = "utf-16-le"
+_DENSE = 1 << 27
 
 
 class OwnLists:
     """Objects and locales of the catalog, to be held against what the engine keeps of them."""
 
     def __init__(self) -> None:
-        self._objids: set[int] = set()
+        self._objids = array("I")
+        self._known = PageSet()
         self._locales: Counter[str] = Counter()
         self._tables: dict[str, TableShape] = {}
 
@@ -36,17 +40,21 @@ class OwnLists:
         """Take the objects of one table; rows that belong to no table are none."""
         if group.rows[0].type != RowType.TABLE:
             return
-        self._objids.add(group.objid)
+        self._take(group.objid)
         for row in group.of_type(RowType.LONG_VALUE):
-            self._objids.add(row.number("Id"))
+            self._take(row.number("Id"))
         for row in group.of_type(RowType.INDEX):
             flags = row.number("Flags")
             if not flags & IndexFlag.PRIMARY:
-                self._objids.add(row.number("Id"))
+                self._take(row.number("Id"))
             if flags & IndexFlag.LOCALIZED_TEXT and row["LocaleName"]:
                 self._locales[_locale_key(row)] += 1
         if shape is not None and shape.table.name in (_OBJIDS, _LOCALES):
             self._tables[shape.table.name] = shape
+
+    def _take(self, objid: int) -> None:
+        self._objids.append(objid)
+        _put(self._known, objid)
 
     def compare(self, context: Context) -> None:
         """Report what the lists lack; nothing for a database without them."""
@@ -56,12 +64,15 @@ class OwnLists:
             self._compare_locales(context, self._tables[_LOCALES])
 
     def _compare_objids(self, context: Context, shape: TableShape) -> None:
-        listed = {row["objid"] & 0xFFFFFFFF for row in _rows(context, shape) if "objid" in row}
-        root = shape.table.root
-        for objid in sorted(self._objids - listed):
-            context.findings.add("C46", f"{_OBJIDS} lacks object {objid}", root)
-        for objid in sorted(listed - self._objids):
-            context.findings.add("C46", f"{_OBJIDS} has object {objid}, which is gone", root)
+        listed, root = PageSet(), shape.table.root
+        for row in _rows(context, shape):
+            objid = row.get("objid", 0) & 0xFFFFFFFF
+            _put(listed, objid)
+            if objid not in self._known:
+                context.findings.add("C46", f"{_OBJIDS} has object {objid}, which is gone", root)
+        for objid in self._objids:
+            if objid not in listed:
+                context.findings.add("C46", f"{_OBJIDS} lacks object {objid}", root)
 
     def _compare_locales(self, context: Context, shape: TableShape) -> None:
         """Counts may be too high, but not too low: else a change of sort tables goes unnoticed."""
@@ -75,6 +86,14 @@ class OwnLists:
             if counted < count:
                 message = f"{_LOCALES} counts {counted} indexes of {key}, there are {count}"
                 context.findings.add("C46", message, shape.table.root)
+
+
+def _put(numbers: PageSet, number: int) -> None:
+    """Take an object id: a bit each, but odd ones of damaged catalogs by themselves."""
+    if number < _DENSE:
+        numbers.add(number)
+    else:
+        numbers.add_bad(number)
 
 
 def _locale_key(row: CatalogRow) -> str:

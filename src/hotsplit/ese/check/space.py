@@ -6,7 +6,6 @@ parent's. Source: format specification 5, 13.1 S.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -230,11 +229,12 @@ class Space:
         count = min(extent.last, self._pages.last) - extent.first + 1
         if count < 1:
             return
-        for trouble, run in _runs(self._pages.claim(extent.first, count, parent.objid, spec.objid)):
-            self._report_claim(spec, parent, trouble, run)
+        for trouble in self._pages.claim(extent.first, count, parent.objid, spec.objid):
+            self._report_claim(spec, parent, trouble)
 
-    def _report_claim(self, spec: TreeSpec, parent: Parent, trouble: Trouble, run: str) -> None:
-        page, owner, use = trouble
+    def _report_claim(self, spec: TreeSpec, parent: Parent, trouble: Trouble) -> None:
+        page, _, owner, use = trouble
+        run = _words(trouble)
         if owner != parent.objid:
             rule = "S33b" if owner == NOBODY and parent == DATABASE_PARENT else "S33a"
             whose = f"of object {owner}" if owner else "of nobody"
@@ -250,7 +250,8 @@ class Space:
         if count < 1:
             return
         rule = "S31" if use == Use.AVAILABLE else "S32"
-        for trouble, run in _runs(self._pages.reserve(extent.first, count, spec.objid, use)):
+        for trouble in self._pages.reserve(extent.first, count, spec.objid, use):
+            run = _words(trouble)
             if trouble.owner != spec.objid:
                 message = f"{run}: of object {trouble.owner}, not of object {spec.objid}"
             else:
@@ -286,20 +287,18 @@ class Space:
             message = f"the map of free pages {header.owned:#x} goes beyond {header.pages} pages"
             self._breach("S35", spec, message, spec.root)
         self._claim_run(spec, parent, Extent(spec.root + header.pages - 1, header.pages))
-        for page in header.free_pages(spec.root):
-            self._offer(spec, Extent(page, 1), Use.AVAILABLE)
+        for bit in range(mapped):
+            if header.owned >> bit & 1:
+                self._offer(spec, Extent(spec.root + 1 + bit, 1), Use.AVAILABLE)
+        behind = header.pages - 1 - mapped  # the map has no bits for these: they are all free
+        if behind:
+            self._offer(spec, Extent(spec.root + header.pages - 1, behind), Use.AVAILABLE)
 
 
-def _runs(troubles: list[Trouble]) -> Iterator[tuple[Trouble, str]]:
-    """Yield the first of adjacent pages with the same trouble, and words for all of them."""
-    start = 0
-    for i in range(1, len(troubles) + 1):
-        first, last = troubles[start], troubles[i - 1]
-        following = troubles[i] if i < len(troubles) else None
-        if following is None or following != (last.page + 1, first.owner, first.use):
-            several = first.page != last.page
-            yield first, f"pages {first.page} to {last.page}" if several else f"page {first.page}"
-            start = i
+def _words(trouble: Trouble) -> str:
+    """Return words for the pages."""
+    several = trouble.length > 1
+    return f"pages {trouble.page} to {trouble.last}" if several else f"page {trouble.page}"
 
 
 _WORDS = {

@@ -57,7 +57,7 @@ class Trail:
         found = []
         for page in range(first, first + count):
             if page in self._met:
-                found.append(Trouble(page, owner, Use.TREE))
+                found.append(Trouble(page, 1, owner, Use.TREE))
             else:
                 self._met.add(page)
                 self.pages.append(page)
@@ -246,7 +246,12 @@ class TreeWalk:
                 yield from self._read(page, 1)
             return
         troubles = self._guide.visit(first, count, self._spec.objid)
-        barred = {trouble.page for trouble in troubles if trouble.use == Use.TREE}
+        barred = {
+            page
+            for trouble in troubles
+            if trouble.use == Use.TREE
+            for page in range(trouble.page, trouble.last + 1)
+        }
         for trouble in troubles:
             self._report_trouble(trouble)
         for page, data in self._reader.read(first, count, self._spec.name, self._findings, barred):
@@ -256,9 +261,10 @@ class TreeWalk:
                 yield page, data
 
     def _report_trouble(self, trouble: Trouble) -> None:
-        page, owner, use = trouble
+        page, _, owner, use = trouble
         if use == Use.TREE:
-            self._breach("P16", "the page was met before", page)
+            for met in range(page, trouble.last + 1):
+                self._breach("P16", "the page was met before", met)
         elif use == Use.AVAILABLE:
             self._breach("S31", f"the page is available to object {owner}", page)
         elif use == Use.SPLIT:
