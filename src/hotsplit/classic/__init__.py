@@ -1,0 +1,1 @@
+"""The classic tools, ``eseutil`` and ``esefile``: their switches and texts over this library."""

@@ -1,0 +1,86 @@
+"""``eseutil /m``: dumps of headers, checkpoints, logs, pages, tables and their space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from hotsplit.classic.checkpointdump import checkpoint_lines
+from hotsplit.classic.console import Console, Usage
+from hotsplit.classic.headerdump import header_lines
+from hotsplit.classic.logmode import LogSet, dump_one, is_base_name, parse_range
+from hotsplit.classic.logrecords import Detail
+from hotsplit.classic.switches import Arguments, Takes
+from hotsplit.errors import DataDamaged, HeaderDamaged, HotsplitError
+from hotsplit.ese.files.checkpointfile import CheckpointFile
+from hotsplit.ese.files.database import DatabaseFile
+from hotsplit.ese.files.env import Env
+
+SWITCHES = {
+    "v": Takes.MAYBE,
+    "s": Takes.NOTHING,
+    "r": Takes.VALUE,
+    "c": Takes.MAYBE,
+    "p": Takes.MAYBE,
+    "t": Takes.VALUE,
+    "x": Takes.NOTHING,
+}
+_DETAILS = {"": Detail.DATA, "1": Detail.STRUCTURE, "2": Detail.DATA}
+
+
+def run(console: Console, env: Env, modifier: str, arguments: Arguments) -> None:
+    """Dump what is named. Raises HotsplitError, Usage."""
+    path = arguments.only("database/filename")
+    dumper = _DUMPERS.get(modifier)
+    if dumper is None:
+        raise Usage("Usage Error: Invalid mode.")
+    console.line("Initiating FILE DUMP mode...")
+    dumper(console, env, path, arguments)
+    console.line()
+
+
+def _print(console: Console, lines: Iterable[str]) -> None:
+    for line in lines:
+        console.line(line)
+
+
+def _header(console: Console, env: Env, path: str, _: Arguments) -> None:
+    console.line(f"         Database: {path}")
+    console.line()
+    try:
+        with DatabaseFile.open(env, path) as file:
+            _print(console, header_lines(file))
+    except HeaderDamaged as error:
+        console.line()
+        console.line("WARNING: primary header has a checksum error.")
+        console.line("WARNING: shadow header has a checksum error.")
+        raise DataDamaged(str(error)) from error
+    console.line()
+
+
+def _checkpoint(console: Console, env: Env, path: str, _: Arguments) -> None:
+    console.line(f"      Checkpoint file: {path}")
+    console.line()
+    _print(console, checkpoint_lines(CheckpointFile.read(env, path).checkpoint))
+    console.line()
+
+
+def _log(console: Console, env: Env, path: str, arguments: Arguments) -> None:
+    detail = Detail.NONE
+    if "v" in arguments:
+        value = arguments.value("v")
+        if value not in _DETAILS:
+            raise Usage(f"Usage Error: Invalid option '/v{value}'.")
+        detail = _DETAILS[value]
+    console.line()
+    if is_base_name(path) and not env.exists(path):
+        bounds = parse_range(arguments.value("r")) if "r" in arguments else None
+        LogSet(console, env, path, detail).verify(bounds)
+    else:
+        dump_one(console, env, path, detail, summary="s" in arguments)
+    console.line()
+
+
+_Dumper = Callable[[Console, Env, str, Arguments], None]
+_DUMPERS: dict[str, _Dumper] = {"h": _header, "k": _checkpoint, "l": _log}
+
+__all__ = ["SWITCHES", "HotsplitError", "run"]
