@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from types import ModuleType
 from typing import Any
@@ -60,3 +62,16 @@ def test_rows_must_fit_the_names(kernel: ModuleType) -> None:
 @kernels
 def test_no_columns(kernel: ModuleType) -> None:
     assert kernel.encode_rows([], [[], []], b"\n", special) == b"{}\n{}"
+
+
+@kernels
+@given(rows=st.lists(st.tuples(st.text(), st.none() | st.text(), st.integers()), max_size=5))
+def test_cells_read_back(kernel: ModuleType, rows: list[tuple[Any, ...]]) -> None:
+    data = kernel.encode_csv(rows, b"\r\n", special).decode()
+    found = list(csv.reader(io.StringIO(data, newline="")))
+    assert found == [[a, b or "", str(c)] for a, b, c in rows]
+
+
+@given(rows=st.lists(st.tuples(simple, st.binary(max_size=4), st.floats()), max_size=5))
+def test_csv_kernels_are_alike(rows: list[tuple[Any, ...]]) -> None:
+    assert len({k.encode_csv(rows, b"\n", special) for k in KERNELS}) == 1

@@ -1,4 +1,4 @@
-/* Escaping text for JSON. Readable reference: jsonl_py.py. Source: RFC 8259, 7. */
+/* Text for JSON and CSV. Readable reference: jsonl_py.py. Source: RFC 8259, 7; RFC 4180, 2. */
 #ifndef HOTSPLIT_JSONL_H
 #define HOTSPLIT_JSONL_H
 
@@ -41,6 +41,20 @@ static uint8_t *hs_quote(uint8_t *to, const uint8_t *s, size_t n)
             *to++ = (uint8_t)digits[s[i] >> 4];
             *to++ = (uint8_t)digits[s[i] & 15];
         }
+    }
+    *to++ = '"';
+    return to;
+}
+
+/* Write n bytes of UTF-8 as a cell of CSV; `to` has room for 2 * n + 2 bytes. Returns the end. */
+static uint8_t *hs_quote_cell(uint8_t *to, const uint8_t *s, size_t n)
+{
+    size_t i;
+    *to++ = '"';
+    for (i = 0; i < n; i++) {
+        if (s[i] == '"')
+            *to++ = '"';
+        *to++ = s[i];
     }
     *to++ = '"';
     return to;

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""Rows as JSON objects. See jsonl_py.py for the readable reference."""
+"""Rows as JSON objects and as CSV. See jsonl_py.py for the readable reference."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc, PyMem_Realloc
@@ -11,6 +11,7 @@ from hotsplit._native.jsonl_py import names_to_prefixes
 
 cdef extern from "jsonl.h" nogil:
     uint8_t *hs_quote(uint8_t *, const uint8_t *, size_t)
+    uint8_t *hs_quote_cell(uint8_t *, const uint8_t *, size_t)
     uint8_t *hs_decimal(uint8_t *, int64_t)
 
 cdef extern from "Python.h":
@@ -119,4 +120,35 @@ def encode_rows(prefixes, rows, bytes separator not None, special):
             out.put(PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name))
             _put_value(out, values[i], special)
         out.put("}", 1)
+    return PyBytes_FromStringAndSize(<char *>out.data, out.used)
+
+
+cdef int _put_cell(_Buffer out, object value, object special) except -1:
+    cdef Py_ssize_t length
+    cdef const char *text
+    cdef uint8_t *start
+    if value is None:
+        return 0
+    if type(value) is not str:
+        return _put_value(out, value, special)
+    text = PyUnicode_AsUTF8AndSize(value, &length)
+    start = out.reserve(2 * length + 2)
+    out.used += hs_quote_cell(start, <const uint8_t *>text, length) - start
+    return 0
+
+
+def encode_csv(rows, bytes separator not None, special):
+    cdef _Buffer out = _Buffer()
+    cdef list values
+    cdef Py_ssize_t i
+    cdef bint first = True
+    for row in rows:
+        values = list(row) if type(row) is not list else row
+        if not first:
+            out.put(PyBytes_AS_STRING(separator), PyBytes_GET_SIZE(separator))
+        first = False
+        for i in range(len(values)):
+            if i:
+                out.put(",", 1)
+            _put_cell(out, values[i], special)
     return PyBytes_FromStringAndSize(<char *>out.data, out.used)

@@ -1,6 +1,6 @@
-"""Rows as JSON objects, many in one call: the readable reference of the ``jsonl`` kernel.
+"""Rows as JSON or CSV, many in one call: the readable reference of the ``jsonl`` kernel.
 
-Source: RFC 8259. Text is UTF-8; only what JSON demands is escaped.
+Source: RFC 8259; RFC 4180. Text is UTF-8; only what JSON demands is escaped.
 """
 
 from __future__ import annotations
@@ -46,3 +46,22 @@ def _value(value: Any, special: Callable[[Any], str]) -> str:
     if kind is str or kind is bool or kind is int or (kind is float and math.isfinite(value)):
         return _text(value)
     return special(value)
+
+
+def encode_csv(
+    rows: Sequence[Sequence[Any]], separator: bytes, special: Callable[[Any], str]
+) -> bytes:
+    """Return one line of CSV a row, with `separator` between them.
+
+    None is empty, text is in quotes, numbers are as in JSON; `special` gives the cell of everything
+    else.
+    """
+    return separator.join(",".join(_cell(value, special) for value in row).encode() for row in rows)
+
+
+def _cell(value: Any, special: Callable[[Any], str]) -> str:
+    if value is None:
+        return ""
+    if type(value) is str:
+        return '"' + value.replace('"', '""') + '"'
+    return _value(value, special)

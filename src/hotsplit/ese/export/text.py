@@ -103,7 +103,8 @@ class RowWriter:
         for values in rows:
             self._mark_bytes(values)
         if self._form == "csv":
-            return separator.join(",".join(map(_cell, values)).encode() for values in rows)
+            lines: bytes = _kernel.encode_csv(rows, separator, _special_cell)
+            return lines
         text: bytes = _kernel.encode_rows(self._prefixes, rows, separator, _special)
         return text
 
@@ -117,10 +118,7 @@ def _quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return _quoted(value)
-    text = json_text(value)
+def _special_cell(value: Any) -> str:
+    """Return the cell of what the kernel does not write itself."""
+    text = _special(value)
     return _quoted(text) if isinstance(value, list | _NoText) else text

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -18,7 +18,7 @@ from hotsplit.ese.export import text
 from hotsplit.ese.export.files import PART, finish, replaced
 from hotsplit.ese.export.view import LABEL_COLUMNS, View, label_values
 from hotsplit.ese.files.env import Env
-from hotsplit.ese.format.columns import Coltyp, ColumnDef, DateTime
+from hotsplit.ese.format.columns import TEXT_TYPES, Coltyp, ColumnDef, DateTime
 from hotsplit.ese.read.arrow import (
     ArrowField,
     ArrowForm,
@@ -120,13 +120,18 @@ def _sql_type(column: ColumnDef, meaning: Any) -> str:
     return "BLOB" if column.coltyp in _BLOBS else "TEXT"
 
 
+def _sql_wide(value: Any) -> Any:
+    """Return a number that may have 64 bits as text, alone or among others."""
+    return text.json_text(value) if isinstance(value, list | int) else value
+
+
 def _sql_value(value: Any) -> Any:
     if value is None or isinstance(value, str | bytes):
         return value
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, int):
-        return value if -(2**63) <= value < 2**63 else str(value)
+        return value
     if isinstance(value, float):
         return "NaN" if math.isnan(value) else value
     if isinstance(value, DateTime):
@@ -138,7 +143,11 @@ def _write_sqlite(env: Env, view: View, form: str, path: str) -> Written:
     """Write one table into a database of its own; `merge_sqlite` puts them together."""
     types = [_sql_type(field.column, field.meaning) for field in view.fields]
     types += [t.upper() for t in _label_types(view)]
-    wide = [i for i, f in enumerate(view.fields) if f.column.coltyp == Coltyp.UNSIGNED_LONG_LONG]
+    odd = [
+        (i, _sql_wide if field.column.coltyp == Coltyp.UNSIGNED_LONG_LONG else _sql_value)
+        for i, field in enumerate(view.fields)
+        if not _is_plain(field.column, field.meaning)
+    ]
     unfinished = path + PART
     if env.exists(unfinished):
         env.remove(unfinished)
@@ -149,7 +158,7 @@ def _write_sqlite(env: Env, view: View, form: str, path: str) -> Written:
         db.execute(f"CREATE TABLE {quoted(view.title)} ({columns})")
         insert = f"INSERT INTO {quoted(view.title)} VALUES ({', '.join('?' * len(types))})"
         for chunk in _chunks(view.rows()):
-            db.executemany(insert, _sql_rows(chunk, wide))
+            db.executemany(insert, _sql_rows(chunk, odd))
             count += len(chunk)
         db.commit()
     file = env.open(unfinished, "write")
@@ -161,12 +170,19 @@ def _write_sqlite(env: Env, view: View, form: str, path: str) -> Written:
     return Written(count, types)
 
 
-def _sql_rows(rows: Iterable[list[Any]], wide: list[int]) -> Iterator[list[Any]]:
+def _is_plain(column: ColumnDef, meaning: Any) -> bool:
+    """Say whether SQLite takes the values of a column as they are."""
+    plain = column.coltyp in (*_INTEGERS, *_BLOBS, *TEXT_TYPES)
+    return plain and meaning is None and not column.is_tagged
+
+
+def _sql_rows(
+    rows: Iterable[list[Any]], odd: Sequence[tuple[int, Callable[[Any], Any]]]
+) -> Iterator[list[Any]]:
     for row in rows:
-        values = list(map(_sql_value, row))
-        for i in wide:
-            values[i] = None if values[i] is None else str(values[i])
-        yield values
+        for i, convert in odd:
+            row[i] = convert(row[i])
+        yield row
 
 
 class _sql_errors:  # noqa: N801 - reads as a context
