@@ -144,7 +144,7 @@ class Catalog:
     def _column_rows(self, prefix: bytes) -> Iterator[list[Any]]:
         default = _COLUMN_FIELDS.index("DefaultValue")
         for page in self._tree.leaves_from(prefix):
-            for node, key, values, pending in self._column_plan.decode_page(page.data, keys=True):
+            for node, key, values, pending in self._decode_page(page):
                 if key is None or values is None:
                     self._tree.report_node(page, node)
                 elif key.startswith(prefix):
@@ -154,6 +154,12 @@ class Catalog:
                         yield values
                 elif key > prefix:
                     return
+
+    def _decode_page(self, page: Page) -> list[Any]:
+        try:
+            return self._column_plan.decode_page(page.data, keys=True)
+        except ValueError as error:
+            raise PageDamaged(str(error), position=f"page {page.number}") from error
 
     def _row(self, record: bytes) -> dict[str, Any]:
         """Decode one catalog record; a damaged value becomes None."""
