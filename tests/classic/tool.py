@@ -36,7 +36,7 @@ def run_esefile(*arguments: str | Path) -> Ran:
     return _run(esefile.run, arguments)
 
 
-_PATH = re.compile(r"(?:[A-Z]:|(?<=[ (])/)[^ ,)]*[\\/]")
+_PATH = re.compile(r"(?:[A-Z]:|<X>|(?<=[ (])/)[^ ,)]*[\\/]")
 _TIME = re.compile(r"(in|after) \d+\.\d+ seconds")
 _READS = re.compile(r"^\d+ (reads|seconds|MB/second|milliseconds)")
 _LOGO = 3  # lines: names and version of the tool, licence

@@ -91,4 +91,4 @@ class _Sink:
                 bits = page_state(file.read_raw(pgno), pgno).bits
         except HotsplitError:
             return -1
-        return bits[-1] if bits else -1
+        return bits[0] if bits else -1
