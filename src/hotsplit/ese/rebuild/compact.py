@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from hotsplit.errors import DataDamaged, Jet, PageDamaged
+from hotsplit.errors import DataDamaged, PageDamaged
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.opened import located
-from hotsplit.ese.format.page import Node, Page, PageFlag
-from hotsplit.ese.format.space import SpaceHeader
-from hotsplit.ese.read.pages import PageSource
+from hotsplit.ese.format.page import Node, PageFlag
+from hotsplit.ese.read.pages import RunSource
 from hotsplit.ese.rebuild.builder import OBJECT_LIST, Batch, DatabaseBuilder, TreeContent
 from hotsplit.ese.rebuild.longvalues import LivingLongValues
 from hotsplit.ese.rebuild.objects import (
@@ -24,20 +23,16 @@ from hotsplit.ese.rebuild.objects import (
     NAME_INDEX,
     ROOT_INDEX,
     SHADOW,
-    CatalogRow,
-    RowReader,
     TableTrees,
-    tables_of,
 )
+from hotsplit.ese.rebuild.reader import SOUND_HINT, SoundReader
 from hotsplit.ese.rebuild.source import OnPage, Watched, check_clean, no_progress
 from hotsplit.ese.rebuild.space import FIRST_FREE_PAGE
 from hotsplit.ese.rebuild.target import NewDatabase
-from hotsplit.ese.rebuild.walk import TreeName, TreeWalk, linked_leaves, live_nodes, tree_kind
+from hotsplit.ese.rebuild.walk import TreeName, live_nodes, tree_kind
 
 EXTENT_CACHE = "MSysExtentPageCountCache"
 """A table of how many pages other trees have: the engine fills it anew."""
-
-_SOUND_HINT = "Run `hotsplit check` on it; `hotsplit repair` salvages what is readable."
 
 
 @dataclass
@@ -61,7 +56,7 @@ class Compacted:
 
 
 def compact(
-    env: Env, source: PageSource, path: str, into: str, on_page: OnPage | None = None
+    env: Env, source: RunSource, path: str, into: str, on_page: OnPage | None = None
 ) -> Compacted:
     """Write a new database `into` with what is live in the one at `path`.
 
@@ -70,7 +65,7 @@ def compact(
     """
     check_clean(source.header, path)
     watched = Watched(source)
-    result = Compacted(path, source.page_size, getattr(source, "page_count", 0))
+    result = Compacted(path, source.page_size, source.page_count)
     try:
         with located(path), NewDatabase(env, into, source.header, FIRST_FREE_PAGE) as database:
             _Compaction(source, database, result, on_page or no_progress).run()
@@ -79,28 +74,25 @@ def compact(
             watched.check()
             database.finish(header)
     except (DataDamaged, PageDamaged) as error:
-        error.hint = _SOUND_HINT
+        error.hint = SOUND_HINT
         raise
     return result
 
 
 class _Compaction:
     def __init__(
-        self, source: PageSource, database: NewDatabase, result: Compacted, on_page: OnPage
+        self, source: RunSource, database: NewDatabase, result: Compacted, on_page: OnPage
     ) -> None:
-        self._source, self._database = source, database
         self._result, self._on_page = result, on_page
         self._builder = DatabaseBuilder(database)
         self._living = LivingLongValues()
-        self._reader = RowReader(
-            source.page_size, new_format=bool(self._root(CATALOG).flags & PageFlag.NEW_RECORD)
-        )
+        self._reader = SoundReader(source)
 
     def run(self) -> None:
         builder = self._builder
         later: list[TableTrees] = []
-        for table in tables_of(self._catalog_rows()):
-            if self._root(table.rows).flags & PageFlag.FDP_DELETE:
+        for table in self._reader.tables():
+            if self._reader.root(table.rows).flags & PageFlag.FDP_DELETE:
                 self._omit(table)
             elif table.name == OBJECT_LIST:  # it lists what is omitted
                 later.append(table)
@@ -121,14 +113,8 @@ class _Compaction:
 
     # Reading
 
-    def _root(self, tree: TreeName) -> Page:
-        page = next(TreeWalk(self._source, tree).pages())
-        if not page.is_root:
-            raise DataDamaged(f"{tree.text}: page {tree.root} is no root page")
-        return page
-
     def _batches(self, tree: TreeName, kind: int) -> Iterator[Batch]:
-        for page in linked_leaves(TreeWalk(self._source, tree), tree):
+        for page in self._reader.leaves(tree):
             nodes = live_nodes(page)
             self._result.deleted += page.node_count - len(nodes)
             new = tree_kind(page.flags) & PageFlag.NEW_RECORD
@@ -136,12 +122,9 @@ class _Compaction:
             self._on_page(1)
 
     def _content(self, tree: TreeName) -> TreeContent:
-        root = self._root(tree)
+        root = self._reader.root(tree)
         kind = tree_kind(root.flags)
-        try:
-            mark = SpaceHeader.unpack(root.external).autoincrement
-        except ValueError as error:
-            raise DataDamaged(f"{tree.text}: {error}", position=f"page {tree.root}") from error
+        mark = self._reader.space(tree).autoincrement
         if tree.text == f"table {EXTENT_CACHE}":
             return TreeContent(kind, [], mark)
         batches = self._batches(tree, kind)
@@ -156,29 +139,15 @@ class _Compaction:
         content.batches = (Batch(kind, keep(nodes)) for kind, nodes in content.batches)
         return content
 
-    def _catalog_rows(self) -> Iterator[CatalogRow]:
-        root = self._root(CATALOG)
-        for batch in self._batches(CATALOG, tree_kind(root.flags)):
-            for key, data, _ in batch.nodes:
-                yield self._reader.read(key, data)
-
     # The catalogs
 
     def _write_catalogs(self) -> None:
         builder = self._builder
 
         def rows(nodes: Iterable[Node]) -> Iterator[Node]:
-            return builder.catalog_nodes(nodes, self._reader)
+            return builder.catalog_nodes(nodes, self._reader.rows)
 
         found = {tree: self._filtered(tree, rows) for tree in (CATALOG, SHADOW)}
         for tree in (NAME_INDEX, ROOT_INDEX):
-            found[tree] = self._filtered(self._index_of_catalog(tree), builder.entry_nodes)
+            found[tree] = self._filtered(self._reader.catalog_index(tree), builder.entry_nodes)
         builder.write_catalogs(found)
-
-    def _index_of_catalog(self, tree: TreeName) -> TreeName:
-        for row in self._catalog_rows():
-            if row.table == CATALOG.objid and row.has_tree and row.id == tree.objid:
-                return tree._replace(root=row.root)
-            if row.table > CATALOG.objid:
-                break
-        raise DataDamaged(f"{tree.text} is missing", jet=Jet.errCatalogCorrupted)

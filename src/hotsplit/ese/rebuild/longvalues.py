@@ -21,11 +21,16 @@ class LivingLongValues:
         self._dead: int | None = None
 
     def batches(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """Yield what belongs to long values that count references. Raises DataDamaged (-1526)."""
-        for kind, nodes in batches:
-            yield Batch(kind, filter(self._lives, nodes))
+        """Yield what belongs to long values that count references.
 
-    def _lives(self, node: Node) -> bool:
+        Raises DataDamaged (-1526), as `lives` does.
+        """
+        self._dead = None
+        for kind, nodes in batches:
+            yield Batch(kind, filter(self.lives, nodes))
+
+    def lives(self, node: Node) -> bool:
+        """True for a node of such a long value; nodes must come in order."""
         try:
             lid, offset = split_key(node.key)
             if offset is None:
