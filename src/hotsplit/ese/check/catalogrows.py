@@ -14,12 +14,13 @@ from hotsplit.ese.format.catalogschema import CATALOG_COLUMNS, RowType
 from hotsplit.ese.format.columns import decode_text
 from hotsplit.ese.format.record import RecordPlan
 from hotsplit.ese.read.btree import BTree
-from hotsplit.ese.read.pages import CachedPages
+from hotsplit.ese.read.pages import CachedPages, PageSet
 from hotsplit.report import Reporter
 
 _PLACES = {column.name: i for i, column in enumerate(CATALOG_COLUMNS)}
 _CODE_PAGE = 1252
 _SEPARATED = object()
+_DENSE = 1 << 27
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,20 @@ class TableRows:
     def last_ids(self) -> LastIds:
         """The highest column ids, deleted columns included."""
         return LastIds.of([row.number("Id") for row in self.of_type(RowType.COLUMN)])
+
+
+class IdSet(PageSet):
+    """Object ids or page numbers that the catalog names: a bit each.
+
+    Odd ones of damaged catalogs are kept by themselves, so its size is bounded.
+    """
+
+    def add(self, pgno: int) -> None:
+        """Enter a number."""
+        if pgno < _DENSE:
+            super().add(pgno)
+        else:
+            self.add_bad(pgno)
 
 
 def as_text(value: str | bytes | None) -> str:

@@ -5,7 +5,7 @@ Source: format specification 6.2 to 6.8 and 13.1 C 37 to 45.
 
 from __future__ import annotations
 
-from hotsplit.ese.check.catalogrows import CatalogRow, TableRows, as_text
+from hotsplit.ese.check.catalogrows import CatalogRow, IdSet, TableRows, as_text
 from hotsplit.ese.check.findings import Findings
 from hotsplit.ese.check.rowplan import tuple_limits
 from hotsplit.ese.format.catalogschema import (
@@ -27,7 +27,6 @@ from hotsplit.ese.format.columns import (
     ColumnFlag,
     type_size,
 )
-from hotsplit.ese.read.pages import PageSet
 
 _MANDATORY = ("ObjidTable", "Type", "Id", "ColtypOrPgnoFDP", "Flags", "Name")
 _OBJECT_TYPES = (RowType.TABLE, RowType.INDEX, RowType.LONG_VALUE)
@@ -57,8 +56,9 @@ class CatalogRules:
     def __init__(self, findings: Findings, page_size: int) -> None:
         self._findings = findings
         self._key_most = _KEY_MOST.get(page_size, _LARGE_KEY_MOST)
-        self._objids = PageSet()
-        self._roots = PageSet()
+        self._objids = IdSet()
+        self._roots = IdSet()
+        self._tables = IdSet()
         self._names: set[str] = set()
         self._expected = dict(_FIXED_PLACES)
         self.templates: dict[str, set[int]] = {}
@@ -73,7 +73,7 @@ class CatalogRules:
         for row in group.of_type(RowType.TABLE)[1:]:
             self._breach("C38", row, "a second row for the table")
         self._check_places(group)
-        self._check_unique(group)
+        first_of_its_id = self._check_unique(group)
         known = self._check_template(first)
         self._check_columns(group)
         own = {r.number("Id") for r in group.of_type(RowType.COLUMN) if r["ColtypOrPgnoFDP"]}
@@ -81,7 +81,7 @@ class CatalogRules:
         for row in group.of_type(RowType.INDEX) if known else ():
             self._check_index(row, own, given)
         self._check_one_of_a_kind(group)
-        return all(sound) and known
+        return all(sound) and known and first_of_its_id
 
     def finish(self) -> None:
         """After the last table: report system objects that the catalog does not have."""
@@ -124,7 +124,10 @@ class CatalogRules:
             elif not primary and any(same):
                 self._breach("C40", row, "has the table's own object id or root page")
 
-    def _check_unique(self, group: TableRows) -> None:
+    def _check_unique(self, group: TableRows) -> bool:
+        """Check ids and names; False if there was a table with this object id before."""
+        fresh = group.objid not in self._tables
+        self._tables.add(group.objid)
         for row in group.rows:
             is_object = row.type in _OBJECT_TYPES
             if row.type == RowType.INDEX and row.number("Flags") & _PRIMARY:
@@ -144,15 +147,14 @@ class CatalogRules:
                 if name in names and not deleted:
                     self._breach("C39", row, "the table has another one of this name")
                 names.add(name)
+        return fresh
 
-    def _take(self, seen: PageSet, row: CatalogRow, column: str, what: str) -> None:
+    def _take(self, seen: IdSet, row: CatalogRow, column: str, what: str) -> None:
         number = row.number(column)
         if number in seen:
             self._breach("C39", row, f"{what} {number} is used twice")
-        elif number < 1 << 27:
-            seen.add(number)
         else:
-            seen.add_bad(number)
+            seen.add(number)
 
     def _check_one_of_a_kind(self, group: TableRows) -> None:
         primary = [row for row in group.of_type(RowType.INDEX) if row.number("Flags") & _PRIMARY]

@@ -9,10 +9,9 @@ from typing import Any
 from hotsplit.ese.check.findings import Findings, Report
 from hotsplit.ese.check.pagemap import PageMap
 from hotsplit.ese.check.pagereader import PageReader
-from hotsplit.ese.check.space import Parent, Space
+from hotsplit.ese.check.space import Claimed, Parent, Space
 from hotsplit.ese.check.treewalk import Guide, TreeSpec, TreeWalk, Walked
 from hotsplit.ese.format.header import DatabaseHeader
-from hotsplit.ese.format.space import SpaceHeader
 from hotsplit.ese.read.pages import CachedPages
 from hotsplit.report import Reporter
 
@@ -54,7 +53,7 @@ class Context:
         """Bytes of a page."""
         return self.reader.page_size
 
-    def claim(self, spec: TreeSpec, parent: Parent) -> SpaceHeader | None:
+    def claim(self, spec: TreeSpec, parent: Parent) -> Claimed:
         """Enter the pages of a tree; see `Space.claim`."""
         # The header of a database in use lags behind.
         if spec.objid > self.header.objid_last and not self.findings.dirty:

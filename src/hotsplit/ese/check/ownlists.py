@@ -12,19 +12,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from hotsplit.errors import HotsplitError
-from hotsplit.ese.check.catalogrows import CatalogRow, TableRows
+from hotsplit.ese.check.catalogrows import CatalogRow, IdSet, TableRows
 from hotsplit.ese.check.context import Context
 from hotsplit.ese.check.rowplan import TableShape
 from hotsplit.ese.format.catalogschema import IndexFlag, RowType
 from hotsplit.ese.format.record import RecordPlan
 from hotsplit.ese.read.btree import BTree
-from hotsplit.ese.read.pages import PageSet
 from hotsplit.report import Reporter
 
 _OBJIDS, _LOCALES = "MSysObjids", "MSysLocales"
 _LOCALE_TYPE = 2  # rows of MSysLocales that count indexes
 _UTF16 = "utf-16-le"
-_DENSE = 1 << 27
 
 
 class OwnLists:
@@ -32,7 +30,7 @@ class OwnLists:
 
     def __init__(self) -> None:
         self._objids = array("I")
-        self._known = PageSet()
+        self._known = IdSet()
         self._locales: Counter[str] = Counter()
         self._tables: dict[str, TableShape] = {}
 
@@ -54,7 +52,7 @@ class OwnLists:
 
     def _take(self, objid: int) -> None:
         self._objids.append(objid)
-        _put(self._known, objid)
+        self._known.add(objid)
 
     def compare(self, context: Context) -> None:
         """Report what the lists lack; nothing for a database without them."""
@@ -64,10 +62,10 @@ class OwnLists:
             self._compare_locales(context, self._tables[_LOCALES])
 
     def _compare_objids(self, context: Context, shape: TableShape) -> None:
-        listed, root = PageSet(), shape.table.root
+        listed, root = IdSet(), shape.table.root
         for row in _rows(context, shape):
             objid = row.get("objid", 0) & 0xFFFFFFFF
-            _put(listed, objid)
+            listed.add(objid)
             if objid not in self._known:
                 context.findings.add("C46", f"{_OBJIDS} has object {objid}, which is gone", root)
         for objid in self._objids:
@@ -86,14 +84,6 @@ class OwnLists:
             if counted < count:
                 message = f"{_LOCALES} counts {counted} indexes of {key}, there are {count}"
                 context.findings.add("C46", message, shape.table.root)
-
-
-def _put(numbers: PageSet, number: int) -> None:
-    """Take an object id: a bit each, but odd ones of damaged catalogs by themselves."""
-    if number < _DENSE:
-        numbers.add(number)
-    else:
-        numbers.add_bad(number)
 
 
 def _locale_key(row: CatalogRow) -> str:

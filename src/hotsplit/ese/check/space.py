@@ -31,6 +31,13 @@ class Parent(NamedTuple):
     objid: int
 
 
+class Claimed(NamedTuple):
+    """What a tree got: how many pages; and the highest autoincrement value handed out, if kept."""
+
+    pages: int
+    autoincrement: int | None = None
+
+
 DATABASE = TreeSpec("database root", 1, 1)
 _NO_PARENT = Parent(0, NOBODY)
 DATABASE_PARENT = Parent(DATABASE.root, DATABASE.objid)
@@ -95,16 +102,14 @@ class Space:
         """Enter the extents of the file itself."""
         self.claim(DATABASE, _NO_PARENT)
 
-    def claim(self, spec: TreeSpec, parent: Parent) -> SpaceHeader | None:
-        """Enter the pages of a tree; return its space header, None if that cannot be used."""
+    def claim(self, spec: TreeSpec, parent: Parent) -> Claimed:
+        """Enter the pages of a tree. Where its space cannot be read it may own any page."""
         header = self._header(spec, parent)
         if header is None or parent.objid in self.unclaimed:
             self._give_up(spec, parent)
-        elif header.is_multiple:
-            self._claim_extents(spec, parent, header)
-        else:
-            self._claim_single(spec, parent, header)
-        return header
+            return Claimed(self._pages.last)
+        work = self._claim_extents if header.is_multiple else self._claim_single
+        return Claimed(work(spec, parent, header), header.autoincrement)
 
     def _give_up(self, spec: TreeSpec, parent: Parent) -> None:
         """The space of a tree cannot be read: neither its pages nor its parent's can be judged."""
@@ -149,18 +154,20 @@ class Space:
 
     # Many extents
 
-    def _claim_extents(self, spec: TreeSpec, parent: Parent, header: SpaceHeader) -> None:
+    def _claim_extents(self, spec: TreeSpec, parent: Parent, header: SpaceHeader) -> int:
+        """Enter the extents of a tree; return the number of its pages."""
         owned_spec = self._space_tree(spec, "owned", header.owned)
         available_spec = self._space_tree(spec, "available", header.owned + 1)
         if owned_spec is None or available_spec is None:
             self._give_up(spec, parent)
-            return
+            return self._pages.last
         trail = Trail()
         owned, complete = self._walk(owned_spec, trail, self._last_of(spec))
         if spec == DATABASE:
             self._set_end(owned)
         for extent in owned:
             self._claim_run(spec, parent, extent)
+        count = sum(extent.pages for extent in owned)
         if not complete:
             self._give_up(spec, parent)
         self._enter_trail(owned_spec, trail)
@@ -169,12 +176,13 @@ class Space:
         if not complete:
             self.blind.add(spec.objid)
         if spec.objid in self.unclaimed:
-            return
+            return count
         for extent in available:
             if extent.pool != _SHELVED:
                 self._offer(available_spec, extent, Use.AVAILABLE)
         for tree in (owned_spec, available_spec):
             self._keep_for_splits(tree)
+        return count
 
     def guide(self, objid: int) -> Guide:
         """Return what the pages of a tree are held against."""
@@ -275,13 +283,14 @@ class Space:
 
     # One extent
 
-    def _claim_single(self, spec: TreeSpec, parent: Parent, header: SpaceHeader) -> None:
+    def _claim_single(self, spec: TreeSpec, parent: Parent, header: SpaceHeader) -> int:
+        """Enter the only extent of a tree; return the number of its pages."""
         last = min(self._pages.last, self.last_owned)
         if not 1 <= header.pages <= last - spec.root + 1:
             message = f"an extent of {header.pages} pages from page {spec.root} on"
             self._breach("S35", spec, message, spec.root)
             self._give_up(spec, parent)
-            return
+            return last
         mapped = min(header.pages - 1, _MAP_BITS)
         if mapped < _MAP_BITS and header.owned >> mapped:
             message = f"the map of free pages {header.owned:#x} goes beyond {header.pages} pages"
@@ -293,6 +302,7 @@ class Space:
         behind = header.pages - 1 - mapped  # the map has no bits for these: they are all free
         if behind:
             self._offer(spec, Extent(spec.root + header.pages - 1, behind), Use.AVAILABLE)
+        return header.pages
 
 
 def _words(trouble: Trouble) -> str:

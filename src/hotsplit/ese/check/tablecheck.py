@@ -16,7 +16,7 @@ from hotsplit.ese.check.compare import Comparison
 from hotsplit.ese.check.context import Context
 from hotsplit.ese.check.findings import Report
 from hotsplit.ese.check.rowplan import Compare, TableShape, compare_mode, index_plan, layout_of
-from hotsplit.ese.check.space import DATABASE_PARENT, Parent
+from hotsplit.ese.check.space import DATABASE_PARENT, Claimed, Parent
 from hotsplit.ese.check.treewalk import TreeSpec
 from hotsplit.ese.format.catalogschema import SHADOW_ROOT, IndexDef, IndexFlag
 from hotsplit.ese.format.compression import decompress
@@ -30,7 +30,7 @@ _kernel = _native.load("integrity")
 
 _BITS = 12  # of buckets: 4096 sums an index
 _PRESENCE_BYTES = 32 << 20  # both bitmaps of all indexes of a table
-_LEAST_BITS, _MOST_BITS = 16, 26
+_LEAST_BITS, _BITS_A_ROW, _LEAST_ROW = 12, 8, 16
 _EXPANDED_MOST = 0x7FFF
 _WIDE_REVISION = (70, 160)
 _ROWS, _COPY = 0, 1
@@ -77,10 +77,11 @@ class TableCheck:
 
     def run(self) -> None:
         """Check the table. Raises what reading raises."""
-        mark = self._claim()
+        claimed = self._claim()
         if self._is_left_over():
             return
-        rows = self._rows(mark)
+        self._add_ledgers(claimed.pages)
+        rows = self._rows(claimed.autoincrement)
         walked = self._context.walk(self.spec, rows, reports=self._reports)
         self.damaged = walked.damaged
         totals = self._context.totals
@@ -98,15 +99,15 @@ class TableCheck:
 
     # Preparation
 
-    def _claim(self) -> int | None:
-        """Enter the space of all trees; return the autoincrement mark of the root page."""
-        header = self._context.claim(self.spec, DATABASE_PARENT)
+    def _claim(self) -> Claimed:
+        """Enter the space of all trees; return what the table got."""
+        claimed = self._context.claim(self.spec, DATABASE_PARENT)
         parent = Parent(self.spec.root, self.spec.objid)
         if self._long_spec.root:
             self._context.claim(self._long_spec, parent)
         for index in self._indexes:
             self._context.claim(index.spec, parent)
-        return header.autoincrement if header is not None else None
+        return claimed
 
     def _is_left_over(self) -> bool:
         """True for a deleted table that a revert to an earlier state brought back by its root."""
@@ -127,23 +128,22 @@ class TableCheck:
                 name = f"index {index.name} of table {table.name}"
                 spec = TreeSpec(name, index.root, index.objid, index_kind(index))
                 found.append(_Index(index, spec, compare_mode(self._shape, index)))
-        present = sum(index.compare == Compare.BY_PRESENCE for index in found)
-        for one in found:
-            if one.compare == Compare.BY_PRESENCE:
-                bits = (_PRESENCE_BYTES * 8 // (2 * present)).bit_length() - 1
-                bits = min(max(_LEAST_BITS, bits), _MOST_BITS, self._presence_bits())
-                one.ledger = _kernel.Ledger(bits, True)
-            else:
-                one.ledger = _kernel.Ledger(_BITS, False)
-            one.plan = self._plan(one.definition, one.ledger)
-            if one.plan is None:
-                one.ledger = None
         return found
 
-    def _presence_bits(self) -> int:
-        """Enough bits for as many rows as the file could hold."""
-        rows = max(1, self._context.reader.last * self._context.page_size // 16)
-        return max(_LEAST_BITS, (8 * rows).bit_length())
+    def _add_ledgers(self, pages: int) -> None:
+        """Give each index a ledger; `pages`: how many the table has, to tell how many rows."""
+        present = sum(index.compare == Compare.BY_PRESENCE for index in self._indexes)
+        rows = max(1, pages * self._context.page_size // _LEAST_ROW)
+        bits = max(_LEAST_BITS, (_BITS_A_ROW * rows).bit_length())
+        for index in self._indexes:
+            if index.compare == Compare.BY_PRESENCE:
+                most = (_PRESENCE_BYTES * 8 // (2 * present)).bit_length() - 1
+                index.ledger = _kernel.Ledger(min(bits, max(_LEAST_BITS, most)), True)
+            else:
+                index.ledger = _kernel.Ledger(_BITS, False)
+            index.plan = self._plan(index.definition, index.ledger)
+            if index.plan is None:
+                index.ledger = None
 
     def _plan(self, index: IndexDef, ledger: Any) -> tuple[Any, ...] | None:
         try:
