@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hotsplit._native import redo_py
+from hotsplit._native.sessions_py import DELTA64
 from hotsplit.ese.format.header import choose_header
 from hotsplit.ese.format.logrecord import NO_DBTIME, encode
 from hotsplit.ese.format.page import Page, PageFlag
@@ -54,7 +55,7 @@ def test_undo_of_the_largest_delta(delta: int) -> None:
     stream = (
         encode(T.BEGIN0, procid=1, levels=0x10, trx=5)
         + encode(T.DELTA64, **node, dbtime=11, delta=delta)
-        + encode(T.UNDO, **node, dbtime=12, operation=redo_py.DELTA64)
+        + encode(T.UNDO, **node, dbtime=12, operation=DELTA64)
     )
     for core in cores():
         page = Page.new(4096, 9, 4, 10, PageFlag.LEAF)

@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 
-from hotsplit._native.redo_py import Version as Version
+from hotsplit._native.sessions_py import Version as Version
 
 END: int
 RECORD: int

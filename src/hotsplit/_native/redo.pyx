@@ -9,7 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc
 from libc.string cimport memcpy, memset
 
-from hotsplit._native.redo_py import Version
+from hotsplit._native.sessions_py import Version
 
 cdef extern from "redo.h" nogil:
     enum:

@@ -14,96 +14,35 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from hotsplit._native import page_py as pages
 from hotsplit._native.diff_py import after_image
+from hotsplit._native.nodeedit_py import NodeEditor, undo_on_node
+from hotsplit._native.recordwalk_py import REPLACES, RecordWalk
+from hotsplit._native.sessions_py import (
+    DELTA,
+    DELTA64,
+    FLAG_DELETE,
+    INSERT,
+    PENDING,
+    REPLACE,
+    Session,
+    Version,
+)
 
 # Why `run` returned.
 END, RECORD, MISS, TOO_OLD, TOO_NEW, BEYOND, DAMAGED = range(7)
 
-# What a version undoes (the engine's operation numbers); PENDING waits for its before image.
-PENDING, INSERT, REPLACE, FLAG_DELETE, DELTA, DELTA64 = 0, 1, 2, 3, 4, 9
-
 NO_DBTIME = 0xFFFFFFFFFFFFFFFF
 VERSIONED, UNIQUE = 0x01, 0x04
 
-# Record type: size of the fixed part, then (offset, width) of each size of the variable part.
-_SIZES: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = {
-    **{t: (s, ()) for t, s in {
-        0: 1, 1: 568, 2: 18, 3: 9, 4: 1, 5: 4, 6: 4, 7: 4, 8: 8, 9: 8, 10: 7, 11: 11, 12: 11,
-        13: 11, 17: 1, 18: 18, 21: 4, 23: 1, 24: 56, 25: 48, 26: 60, 32: 44, 35: 44, 42: 22,
-        49: 576, 50: 26, 51: 9, 52: 26, 53: 8, 55: 3, 57: 3, 58: 68, 66: 46, 78: 10, 79: 4,
-        80: 26, 81: 10, 92: 14, 94: 10, 95: 20, 96: 16, 97: 2, 98: 27, 99: 18, 100: 11, 101: 19,
-    }.items()},
-    **dict.fromkeys([*range(67, 76), *range(82, 92)], (5, ((1, 4),))),
-    14: (43, ((40, 2),)), 15: (75, ((72, 2),)), 16: (7, ((4, 2),)), 19: (3, ((1, 2),)),
-    20: (3, ((1, 2),)), 22: (5, ((3, 2),)), 27: (102, ((100, 2), (96, 2), (98, 2))),
-    28: (88, ((86, 2),)), 29: (50, ((44, 2), (46, 2), (48, 2))), 30: (48, ((44, 2), (46, 2))),
-    31: (52, ((44, 2), (46, 2))), 33: (50, ((44, 2),)), 34: (50, ((44, 2),)),
-    36: (56, ((44, 2), (46, 2), (54, 2))), 37: (54, ((44, 2), (46, 2))), 38: (46, ((44, 2),)),
-    39: (51, ((44, 2), (46, 2))), 45: (3, ((1, 2),)), 46: (5, ((3, 2),)), 48: (46, ((44, 2),)),
-    54: (7, ((3, 4),)), 59: (3, ((1, 2),)), 60: (35, ((33, 2),)), 61: (5, ((3, 2),)),
-    62: (110, ((100, 2), (96, 2), (98, 2), (106, 4))), 63: (96, ((86, 2), (92, 4))),
-    64: (54, ((52, 2),)), 65: (96, ((88, 4), (92, 4))), 76: (7, ((5, 2),)), 77: (3, ((1, 2),)),
-    93: (58, ((44, 2), (46, 2))),
-}  # fmt: skip
-_CREATE_DB, _REPLACES = 14, (33, 34)
-_FRAGMENT_BEGIN, _FRAGMENT, _UNDO_INFO, _UNDO = 76, 77, 36, 39
+_UNDO_INFO, _UNDO = 36, 39
 _PAGE = struct.Struct("<BHBIQQIBHBIII")  # prefix of a node record, 44 bytes
 _IGNORED = frozenset([
     0, 3, 4, 10, 19, 20, 21, 22, 42, 45, 46, 57, 59, 61, 66, 67, 69, 70, 71, 73, 74, 75, 97, 98,
     100, 101, *range(82, 92),
 ])  # fmt: skip
 _NODE = frozenset([29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 93])
-_MAX_RECORD = 1 << 28
-SEGMENT, SEGMENT_HEADER = 4096, 40
-
-
-class Version(NamedTuple):
-    """One operation of an open transaction, with what is needed to undo it."""
-
-    operation: int
-    level: int
-    dbid: int
-    fdp: int
-    objid: int
-    rceid: int
-    unique: bool
-    key: bytes
-    data: bytes
-    image: bytes
-    delta: int
-    offset: int
-
-
-class _Session:
-    def __init__(self) -> None:
-        self.known = False
-        self.level = 0
-        self.trx = 0
-        self.versions: list[Version] = []
-
-    def find(self, rceid: int) -> int:
-        """Index of the newest version with this number, -1 if there is none."""
-        for i in range(len(self.versions) - 1, -1, -1):
-            if self.versions[i].rceid == rceid:
-                return i
-        return -1
-
-    def begin(self, level: int, opened: int) -> None:
-        self.known = True
-        self.level = min(level + opened, 30)
-
-    def commit(self, level: int) -> None:
-        self.level = level
-        if level == 0:
-            self.versions.clear()
-        self.versions = [v._replace(level=min(v.level, level)) for v in self.versions]
-
-    def rollback(self, levels: int) -> None:
-        self.level = max(0, self.level - levels)
-        self.versions = [v for v in self.versions if v.level <= self.level]
 
 
 class _Database:
@@ -123,20 +62,6 @@ class _Stop(Exception):
     """The record cannot go on now."""
 
 
-def record_size(data: bytes, at: int, end: int) -> int:
-    """Bytes of the record at `at`; 0 if it is of no known type or does not fit before `end`."""
-    fixed, parts = _SIZES.get(data[at], (0, ()))
-    if not fixed or at + fixed > end:
-        return 0
-    size = fixed
-    for offset, width in parts:
-        value = int.from_bytes(data[at + offset : at + offset + width], "little")
-        size += value & 0x7FFF if data[at] in _REPLACES else value
-    if data[at] == _CREATE_DB and data[at + 42] & 4:
-        size += 4
-    return size if at + size <= end else 0
-
-
 class Core:
     """See the module. One `Core` serves all databases of a log stream (dbid 1 to 255)."""
 
@@ -148,17 +73,14 @@ class Core:
         self.missing = (0, 0)
         self.why = ""
         self._databases = [_Database() for _ in range(256)]
-        self._sessions: dict[int, _Session] = {}
+        self._sessions: dict[int, Session] = {}
         self._macros: set[tuple[int, int]] = set()
         self._pages: dict[tuple[int, int], bytearray] = {}
         self._dirty: set[tuple[int, int]] = set()
         self._skip: set[tuple[int, int]] = set()
         self._force_skip = False
-        self._fragments = bytearray()
-        self._fragment_total = self._fragment_position = 0
+        self._walk = RecordWalk()
         self._pending = b""
-        self._data = b""
-        self._at = self._end = 0
 
     # Databases and counters
 
@@ -274,10 +196,10 @@ class Core:
         """Remember an operation carried out by the caller."""
         self._add(self._session(procid), version)
 
-    def _session(self, procid: int) -> _Session:
-        return self._sessions.setdefault(procid, _Session())
+    def _session(self, procid: int) -> Session:
+        return self._sessions.setdefault(procid, Session())
 
-    def _add(self, session: _Session, version: Version) -> None:
+    def _add(self, session: Session, version: Version) -> None:
         if session.level == 0:
             return
         i = session.find(version.rceid)
@@ -294,9 +216,7 @@ class Core:
         data: whole segments (framed) or one stretch of records; position: that of its first byte;
         offset: where in `data` to begin. Ends the fragments of an earlier file.
         """
-        self._data, self._base, self._at, self._framed = data, position, offset, framed
-        self._fragments.clear()
-        self._fragment_total = 0
+        self._walk.feed(data, position, offset, framed)
         self._pending = b""
 
     def run(self) -> int:
@@ -327,67 +247,12 @@ class Core:
         self._force_skip = True
 
     def _next(self) -> bool:
-        """Find the next whole record."""
-        self.why = ""
-        data, end = self._data, len(self._data)
-        while self._at < end:
-            limit = end
-            if self._framed:
-                if self._at % SEGMENT < SEGMENT_HEADER:
-                    self._at += SEGMENT_HEADER - self._at % SEGMENT
-                limit = self._at - self._at % SEGMENT + SEGMENT
-            if data[self._at] == 0:
-                self._at += 1
-                continue
-            size = record_size(data, self._at, limit)
-            if not size:
-                self.position = self._position(self._at)
-                self.why = f"no record of type {data[self._at]} fits here"
-                return False
-            start, self._at = self._at, self._at + size
-            if self._take(data[start : start + size], self._position(start)):
-                return True
-            if self.why:
-                return False
-        return False
-
-    def _position(self, at: int) -> int:
-        if not self._framed:
-            return self._base + at // 512 * 0x10000 + at % 512
-        byte = at % SEGMENT
-        return self._base + at // SEGMENT * 0x10000 + (0 if byte <= SEGMENT_HEADER else byte)
-
-    def _take(self, record: bytes, position: int) -> bool:
-        """Put fragments together; return whether a whole record is pending."""
-        kind = record[0]
-        if kind == _FRAGMENT_BEGIN:
-            total = int.from_bytes(record[1:5], "little")
-            if total > _MAX_RECORD:
-                self.position, self.why = position, "a record that is too long"
-                return False
-            self._fragment_total, self._fragment_position = total, position
-            self._fragments = bytearray(record[7:])
-        elif kind == _FRAGMENT:
-            if not self._fragment_total:
-                return False
-            self._fragments += record[3:]
-        else:
-            if self._fragment_total and kind != 71:
-                self._fragment_total = 0
-                if kind not in (17, 51, _UNDO_INFO):
-                    self.position, self.why = position, "a record is not continued"
-                    return False
-            self.position, self._pending = position, record
-            return True
-        if len(self._fragments) < self._fragment_total:
-            return False
-        whole, self._fragment_total = bytes(self._fragments), 0
-        self.position = self._fragment_position
-        if record_size(whole, 0, len(whole)) != len(whole):
-            self.why = "a record in parts has a wrong size"
-            return False
-        self._pending = whole
-        return True
+        found = self._walk.next()
+        self.why = self._walk.why
+        if found or self.why:
+            self.position = self._walk.position
+        self._pending = self._walk.record if found else b""
+        return found
 
     def _carry_out(self, record: bytes) -> bool:
         """Carry out one record; False if it is the caller's."""
@@ -458,7 +323,7 @@ class Core:
             raise _Stop(TOO_OLD if now < before else TOO_NEW)
         return page
 
-    def _undo_info(self, session: _Session, record: bytes) -> None:
+    def _undo_info(self, session: Session, record: bytes) -> None:
         _, _, dbid, _, _, _, _, level, _, fpage, rceid, fdp, objid = _PAGE.unpack_from(record)
         cb_key, cb_data, operation, _, _, cb_image = struct.unpack_from("<HHHhhH", record, 44)
         if operation not in (REPLACE, FLAG_DELETE):
@@ -473,7 +338,7 @@ class Core:
             ),
         )  # fmt: skip
 
-    def _node_operation(self, session: _Session, record: bytes, page: bytearray | None) -> None:
+    def _node_operation(self, session: Session, record: bytes, page: bytearray | None) -> None:
         """Make versions, and change `page` if it is given."""
         kind = record[0]
         _, _, dbid, _, _, _, _, level, iline, fpage, rceid, fdp, objid = _PAGE.unpack_from(record)
@@ -512,7 +377,7 @@ class Core:
                 node.set_flags(node.flags & ~2 | versioned)
             elif kind == 31:
                 remember(PENDING, number, b"", b"")
-        elif kind in _REPLACES:
+        elif kind in REPLACES:
             cb, old, new = struct.unpack_from("<HHH", record, 44)
             if node:
                 if len(node.data) != old:
@@ -556,7 +421,7 @@ class Core:
         elif kind == _UNDO:
             self._undo(session, record, rceid, node)
 
-    def _undo(self, session: _Session, record: bytes, rceid: int, node: NodeEditor | None) -> None:
+    def _undo(self, session: Session, record: bytes, rceid: int, node: NodeEditor | None) -> None:
         """Redo a rollback: the inverse of a version, which is then gone (6.6)."""
         cb_key, _, operation, _ = struct.unpack_from("<HHHB", record, 44)
         i = session.find(rceid)
@@ -567,95 +432,3 @@ class Core:
             undo_on_node(node, operation, version)
         if i >= 0:
             del session.versions[i]
-
-
-def undo_on_node(node: NodeEditor, operation: int, version: Version | None) -> None:
-    """Carry out the inverse of `operation` (6.6). Raises ValueError without a before image."""
-    if operation == INSERT:
-        node.set_flags(node.flags | 2)
-    elif operation == FLAG_DELETE:
-        node.set_flags(node.flags & ~2)
-    elif version is None or version.operation != operation:
-        raise ValueError("there is no before image for an operation to be undone")
-    elif operation == REPLACE:
-        node.set_data(version.image)
-    else:
-        node.add(-version.delta, version.offset, 4 if operation == DELTA else 8)
-
-
-class NodeEditor:
-    """One node of a page, taken apart; changes go to the page at once."""
-
-    def __init__(self, page: bytearray, iline: int) -> None:
-        self._page = page
-        self._line = iline + max(1, page[35] >> 4 & 7)
-        self._size = len(page)
-        if self._line < pages._count(page):
-            self._read()
-        else:
-            self.key = self.data = b""
-            self.flags = -1
-
-    def _read(self) -> None:
-        start, length, self.flags = pages.locate(self._page, self._line)
-        line = bytes(self._page[start : start + length])
-        at = shared = 0
-        if self.flags & 4:
-            at, shared = 2, int.from_bytes(line[:2], "little") & 0x1FFF
-        head, end = (
-            line[at : at + 2],
-            at + 2 + (int.from_bytes(line[at : at + 2], "little") & 0x1FFF),
-        )
-        prefix = self._prefix()
-        if len(head) < 2 or end > length or shared > len(prefix):
-            raise ValueError("a node does not fit its line")
-        self._key_part = line[:end]
-        self.key, self.data = prefix[:shared] + line[at + 2 : end], line[end:]
-
-    def _prefix(self) -> bytes:
-        flags = int.from_bytes(self._page[36:40], "little")
-        if flags & 1 and not flags & 0x20:
-            return b""
-        start, length, _ = pages.locate(self._page, 0)
-        external = bytes(self._page[start : start + length])
-        return external[16:] if flags & 1 else external
-
-    def _exists(self) -> None:
-        if self.flags < 0:
-            raise ValueError(f"there is no line {self._line}")
-
-    def expect(self, *, deleted: bool) -> None:
-        self._exists()
-        if bool(self.flags & 2) != deleted:
-            raise ValueError("the node is not flagged as deleted")
-
-    def set_data(self, data: bytes) -> None:
-        self._exists()
-        pages.replace(self._page, self._line, self._key_part + data, self.flags)
-        self.data = data
-
-    def set_flags(self, flags: int) -> None:
-        self._exists()
-        pages.set_flags(self._page, self._line, flags)
-        self.flags = flags
-
-    def add(self, delta: int, offset: int, width: int) -> None:
-        self._exists()
-        if offset + width > len(self.data):
-            raise ValueError("a delta beyond the node's data")
-        value = int.from_bytes(self.data[offset : offset + width], "little") + delta
-        part = (value & (1 << 8 * width) - 1).to_bytes(width, "little")
-        self.set_data(self.data[:offset] + part + self.data[offset + width :])
-
-    def delete(self) -> None:
-        self._exists()
-        pages.delete(self._page, self._line)
-
-    def insert(self, key: bytes, shared: int, data: bytes, flags: int) -> None:
-        head = b""
-        if shared:
-            if key[:shared] != self._prefix()[:shared]:
-                raise ValueError("the record's key prefix is not the page's")
-            head, flags = struct.pack("<H", shared), flags | 4
-        line = head + struct.pack("<H", len(key) - shared) + key[shared:] + data
-        pages.insert(self._page, self._line, line, flags)

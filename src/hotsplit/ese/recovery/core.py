@@ -8,17 +8,19 @@ from hotsplit import _native
 from hotsplit._native.redo_py import (
     BEYOND,
     DAMAGED,
-    DELTA,
-    DELTA64,
     END,
-    FLAG_DELETE,
-    INSERT,
     MISS,
-    PENDING,
     RECORD,
-    REPLACE,
     TOO_NEW,
     TOO_OLD,
+)
+from hotsplit._native.sessions_py import (
+    DELTA,
+    DELTA64,
+    FLAG_DELETE,
+    INSERT,
+    PENDING,
+    REPLACE,
     Version,
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hotsplit._native.redo_py import NodeEditor, undo_on_node
+from hotsplit._native.nodeedit_py import NodeEditor, undo_on_node
 from hotsplit.errors import Jet, RecoveryFailed
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.recovery.core import PENDING, Version
