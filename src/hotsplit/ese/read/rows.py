@@ -5,7 +5,7 @@ Source: format specification 7 (records), 8 (long values).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from hotsplit import _native
@@ -19,6 +19,7 @@ from hotsplit.ese.read.btree import BTree
 from hotsplit.ese.read.labels import Label, Origin
 from hotsplit.ese.read.longvalues import LongValues
 from hotsplit.ese.read.remains import Remnant
+from hotsplit.ese.read.where import Condition, meets
 from hotsplit.report import Finding, Reporter, Severity
 
 _kernel = _native.load("lookup")
@@ -56,13 +57,16 @@ class RowReader:
                 yield key, values
 
     def _page(
-        self, tree: BTree, page: Page, *, keys: bool
+        self, tree: BTree, page: Page, *, keys: bool = False, only: Container[int] | None = None
     ) -> Iterator[tuple[int, bytes | None, list[Value]]]:
+        """Yield (node, bookmark if `keys`, values) of the live rows of a page, or some."""
         try:
             decoded = self._plan.decode_page(page.data, keys)
         except ValueError as error:
             tree.report(PageDamaged(str(error), position=f"page {page.number}"))
             return
+        if only is not None:
+            decoded = [row for row in decoded if row[0] in only]
         found = self._read_long(decoded)
         for node, key, values, pending in decoded:
             if values is None:
@@ -72,6 +76,17 @@ class RowReader:
                 where = f"page {page.number}, node {node}"
                 values[place] = self._resolve(place, values[place], where, found)
             yield node, key, values
+
+    def where(
+        self, tree: BTree, asked: list[ColumnDef], tests: Sequence[Condition]
+    ) -> Iterator[list[Value]]:
+        """Yield the live rows that meet all tests, whose columns are `asked`, in key order."""
+        first = RowReader(self._name, asked, self._long_values, self._reporter)
+        for page in tree.leaves():
+            met = {node for node, _, values in first._page(tree, page) if meets(values, tests)}
+            if met:
+                for _, _, values in self._page(tree, page, only=met):
+                    yield values
 
     def labelled(self, tree: BTree, *, deleted: bool) -> Iterator[LabelledRow]:
         """Yield the live rows, and those flagged as deleted if wanted, in key order."""

@@ -19,11 +19,13 @@ from hotsplit.ese.format.record import RecordPlan
 from hotsplit.ese.read.batch import Batch
 from hotsplit.ese.read.batches import BATCH_ROWS, BatchReader
 from hotsplit.ese.read.btree import BTree
+from hotsplit.ese.read.cursor import Cursor, Key
 from hotsplit.ese.read.labels import State
 from hotsplit.ese.read.longvalues import LongValues
 from hotsplit.ese.read.pages import CachedPages, PageSet
 from hotsplit.ese.read.remains import Carver, PageMap, Remnant, orphans
 from hotsplit.ese.read.rows import LabelledRow, RowReader
+from hotsplit.ese.read.where import Condition, meets, parse_condition
 from hotsplit.report import Reporter
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class Table:
         self.columns = [replace(c, derived=True) for c in inherited] + table.columns
         self.indexes = table.indexes
         self._pages = pages
-        self._reporter = reporter
+        self.reporter = reporter
         self._page_map = page_map or PageMap(pages.source)
         self._long_values: LongValues | None = None
         self._chunk = table.chunk_size or chunk_size(pages.page_size)
@@ -192,7 +194,7 @@ class Table:
             self.tree(),
             self.select(columns),
             long_values=self.long_values,
-            reporter=self._reporter,
+            reporter=self.reporter,
             size=size,
             keys=keys,
             deleted=State.DELETED in include,
@@ -219,7 +221,52 @@ class Table:
         return sum(batch.rows for batch in self.batches([]))
 
     def _reader(self, columns: Sequence[str] | None) -> RowReader:
-        return RowReader(self.name, self.select(columns), self.long_values, self._reporter)
+        return RowReader(self.name, self.select(columns), self.long_values, self.reporter)
+
+    # Indexes and conditions
+
+    def cursor(self, index: str | None = None, columns: Sequence[str] | None = None) -> Cursor:
+        """Return a cursor over the rows by an index, the primary one by default.
+
+        columns: as in `rows`. Raises ObjectNotFound.
+        """
+        if index is not None:
+            return Cursor(self, self.index(index), columns)
+        primary = next((found for found in self.indexes if found.is_primary), None)
+        return Cursor(self, primary, columns)
+
+    def scan(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        where: Sequence[Condition | str] = (),
+        index: str | None = None,
+        start: Key = (),
+        stop: Key = (),
+        reverse: bool = False,
+    ) -> Iterator[dict[str, Value]]:
+        """Yield live rows as dicts: those that meet all conditions, and of them what is asked.
+
+        where: conditions, or their text: see `hotsplit.ese.read.where`. Other columns, and long
+        values above all, are read of rows that meet them only. index, start, stop: rows in the
+        order of an index, from key to key; see `Cursor.range`. reverse: from the end.
+        Raises ObjectNotFound, InvalidUse.
+        """
+        wanted = self.select(columns)
+        names = [column.name for column in wanted]
+        tests = [self._condition(condition) for condition in where]
+        if index is None and not start and not stop and not reverse:
+            asked = [test.column for test in tests]
+            rows = self._reader(names).where(self.tree(), asked, tests)
+        else:
+            more = [*names, *(test.column.name for test in tests)]
+            found = self.cursor(index, more).range(start, stop, reverse=reverse)
+            rows = (row[: len(names)] for row in found if meets(row[len(names) :], tests))
+        for values in rows:
+            yield dict(zip(names, values, strict=True))
+
+    def _condition(self, condition: Condition | str) -> Condition:
+        return parse_condition(condition, self.column) if isinstance(condition, str) else condition
 
     # Trees
 
@@ -228,7 +275,7 @@ class Table:
         return self._tree(self.definition.root, f"table {self.name}", self.definition.objid)
 
     def _tree(self, root: int, name: str, objid: int) -> BTree:
-        return BTree(self._pages, root, name=name, reporter=self._reporter, objid=objid)
+        return BTree(self._pages, root, name=name, reporter=self.reporter, objid=objid)
 
     def long_values(self) -> LongValues:
         """Return the long values of this table. Raises ObjectNotFound if it has none."""

@@ -1,0 +1,238 @@
+"""Cursors: rows by an index, from any key on, in both directions.
+
+    with table.cursor("i_date") as cursor:
+        for row in cursor.range(start=(low,), stop=(high,)):
+            ...
+        row = cursor.seek("exact key")
+
+Keys of Unicode text need the sort tables of Windows; for the locales and characters that
+`hotsplit.ese.format.keys` covers they are made here. Where they are not covered, `range` and
+`seek` compare the values of all rows instead: slower, and in the order of the table.
+
+Source: format specification 4.3 (seek), 10 (keys), 10.5 (index entries).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from hotsplit.errors import HotsplitError, InvalidUse, Jet
+from hotsplit.ese.format.catalogschema import IndexDef
+from hotsplit.ese.format.columns import TEXT_TYPES, UTF16, ColumnDef, Value, encode_value
+from hotsplit.ese.format.keys import KeyUnknown, build_key, unicode_key
+from hotsplit.ese.format.page import Node, PageFlag
+from hotsplit.ese.read.labels import Label
+from hotsplit.ese.read.remains import Remnant
+from hotsplit.ese.read.rows import RowReader
+from hotsplit.report import Finding, Severity
+
+if TYPE_CHECKING:
+    from hotsplit.ese.read.table import Table
+
+Key = Sequence[Any]
+_SAMPLE = 20  # entries of an index that are held against keys made here
+
+
+class Cursor:
+    """Rows of a table in the order of one of its indexes. Iterating gives all of them.
+
+    A multi-valued or tuple index has several entries for some rows: such a row comes once for each
+    entry. Rows are lists of values in the order of `columns`.
+    """
+
+    def __init__(
+        self, table: Table, index: IndexDef | None, columns: Sequence[str] | None = None
+    ) -> None:
+        self.index = index
+        self._table = table
+        self._tree = table.index_tree(index) if index else table.tree()
+        self._records = table.tree()
+        self._columns = table.select(columns)
+        self._reader = self._reader_of(self._columns)
+        self._key_columns = table.key_columns(index) if index else []
+
+    def _reader_of(self, columns: list[ColumnDef]) -> RowReader:
+        table = self._table
+        return RowReader(table.name, columns, table.long_values, table.reporter)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to do: a cursor holds no pages."""
+
+    def __iter__(self) -> Iterator[list[Value]]:
+        return self.range()
+
+    def __reversed__(self) -> Iterator[list[Value]]:
+        return self.range(reverse=True)
+
+    # Searching
+
+    def seek(self, *values: Any) -> list[Value] | None:
+        """Return the first row whose key begins with these values, None if there is none."""
+        return next(self.range(values, values), None)
+
+    def range(
+        self, start: Key = (), stop: Key = (), *, reverse: bool = False
+    ) -> Iterator[list[Value]]:
+        """Yield rows in the order of the index, from `start` to `stop`, both included.
+
+        start, stop: values of the first columns of the index, fewer than it has if need be; empty
+        for no limit. They are limits of the index's order: of a descending column the greatest
+        value comes first. Raises InvalidUse if a value does not fit its column, PageDamaged if a
+        page on the way is damaged.
+        """
+        try:
+            low, high = self._key(start), self._after(self._key(stop))
+        except KeyUnknown as error:
+            self._note(str(error))
+            yield from self._scan(start, stop, reverse=reverse)
+            return
+        for node in self._nodes(low, high, reverse=reverse):
+            row = self._row(node)
+            if row is not None:
+                yield row
+
+    def _nodes(self, low: bytes, high: bytes | None, *, reverse: bool) -> Iterator[Node]:
+        if reverse:
+            return itertools.takewhile(lambda node: node.key >= low, self._tree.nodes_before(high))
+        nodes = self._tree.nodes_from(low)
+        return itertools.takewhile(lambda node: high is None or node.key < high, nodes)
+
+    def _row(self, node: Node) -> list[Value] | None:
+        """Return the row of an index entry; None with a finding if there is none."""
+        found = node
+        if self.index is not None and not self.index.is_primary:
+            record = next(self._records.nodes_from(node.data), None)
+            if record is None or record.key != node.data:
+                self._note(f"an entry leads to no row: {node.data[:32].hex()}", Severity.ERROR)
+                return None
+            found = record
+        remnant = Remnant(Label.LIVE, 0, 0, found.key, found.data, self._is_old())
+        return self._reader.row(remnant, self._tree.pages.page_size).values
+
+    def _is_old(self) -> bool:
+        return not self._records.page(self._records.root).flags & PageFlag.NEW_RECORD
+
+    def _note(self, why: str, severity: Severity = Severity.NOTE) -> None:
+        name = self.index.name if self.index else "the table's own order"
+        self._table.reporter.report(
+            Finding("index", severity, f"index {name} of table {self._table.name}: {why}")
+        )
+
+    # Keys
+
+    def _key(self, values: Key) -> bytes:
+        """Return the start of the key of these values. Raises KeyUnknown, InvalidUse."""
+        if not values:
+            return b""
+        if self.index is None or len(values) > len(self._key_columns):
+            raise InvalidUse(f"The index has {len(self._key_columns)} columns")
+        columns = self._key_columns[: len(values)]
+        stored = [_stored(column, value) for column, value in zip(columns, values, strict=True)]
+        if any(_is_unicode(column) for column in columns):
+            self._check_order()
+        return build_key(columns, self.index, stored)
+
+    @staticmethod
+    def _after(key: bytes) -> bytes | None:
+        """Return the least key that is greater than all that begin with `key`; None without."""
+        stripped = key.rstrip(b"\xff")
+        return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else None
+
+    def _check_order(self) -> None:
+        """Make sure that the index is sorted by the weights known here: some of its keys show it.
+
+        Raises KeyUnknown.
+        """
+        assert self.index is not None
+        unicode_key("", self.index)
+        if self.index.is_primary:
+            return
+        nodes = itertools.islice(self._tree.nodes_from(b""), _SAMPLE)
+        reader = self._reader_of(self._key_columns)
+        for node in nodes:
+            record = next(self._records.nodes_from(node.data), None)
+            if record is None:
+                continue
+            remnant = Remnant(Label.LIVE, 0, 0, record.key, record.data, self._is_old())
+            values = reader.row(remnant, self._tree.pages.page_size).values
+            if self._differs(node.key, values):
+                raise KeyUnknown("the index is sorted by other weights than those known here")
+
+    def _differs(self, key: bytes, values: list[Value]) -> bool:
+        assert self.index is not None
+        if any(isinstance(value, list) for value in values) or self.index.tuple_limits:
+            return False
+        pairs = zip(self._key_columns, values, strict=True)
+        try:
+            stored = [_stored(column, value) for column, value in pairs]
+            return build_key(self._key_columns, self.index, stored) != key
+        except (KeyUnknown, HotsplitError):
+            return False
+
+    # Without keys
+
+    def _scan(self, start: Key, stop: Key, *, reverse: bool) -> Iterator[list[Value]]:
+        """Yield the rows between the limits by comparing values, in the order of the table."""
+        count = len(self._columns)
+        reader = self._reader_of([*self._columns, *self._key_columns])
+        found = (
+            values[:count]
+            for _, values in reader.live(self._records, keys=False)
+            if _between(values[count:], start, _at_least)
+            and _between(values[count:], stop, _at_most)
+        )
+        return reversed(list(found)) if reverse else found
+
+
+def _is_unicode(column: ColumnDef) -> bool:
+    return column.coltyp in TEXT_TYPES and column.code_page == UTF16
+
+
+def _stored(column: ColumnDef, value: Any) -> bytes | None:
+    """Return a value as a record has it. Raises InvalidUse if it does not fit the column."""
+    if value is None:
+        return None
+    if isinstance(value, str) and column.coltyp not in TEXT_TYPES:
+        raise InvalidUse(f"{column.name}: no {column.type_name} value: {value!r}")
+    try:
+        data = encode_value(column, value)
+    except ValueError as error:
+        raise InvalidUse(str(error), jet=Jet.errInvalidParameter) from error
+    if column.is_fixed and len(data) < column.stored_size:
+        padding = b" " if column.coltyp in TEXT_TYPES and column.code_page != UTF16 else b"\0"
+        data = data.ljust(column.stored_size, padding)
+    return data
+
+
+def _folded(value: Any) -> Any:
+    return value.casefold() if isinstance(value, str) else value
+
+
+def _between(values: list[Value], limit: Key, test: Callable[[Any, Any], bool]) -> bool:
+    """Compare the first value that differs from its limit; several values count as their first."""
+    for value, bound in zip(values, limit, strict=False):
+        one = value[0] if isinstance(value, list) and value else value
+        if one is None or bound is None:
+            return one is bound
+        if _folded(one) != _folded(bound):
+            return test(_folded(one), _folded(bound))
+    return True
+
+
+def _at_least(value: Any, bound: Any) -> bool:
+    return bool(value > bound)
+
+
+def _at_most(value: Any, bound: Any) -> bool:
+    return bool(value < bound)

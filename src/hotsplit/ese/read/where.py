@@ -1,0 +1,115 @@
+"""Conditions on rows: a column, a comparison, a value.
+
+    AppId = 12          Name != System      TimeStamp >= 2021-10-07T09:00:00
+    Name ~ *chrome*     Payload is null     Payload is not null
+
+Values are written as the text formats show them: numbers in digits, binary values and GUIDs in
+hexadecimal digits, times in ISO form. ``~`` takes a pattern with * and ?. Text is compared without
+regard to case. NULL meets no comparison. Several values meet a condition if one of them does.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import fnmatch
+import re
+import struct
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+from hotsplit.errors import InvalidUse
+from hotsplit.ese.format.columns import NUMBER_CODES, TEXT_TYPES, Coltyp, ColumnDef, DateTime, Value
+
+_FORM = re.compile(
+    r"\s*(?P<column>.+?)\s*"
+    r"(?:(?P<null>is\s+(?:not\s+)?null)|(?P<op>!=|<=|>=|=|<|>|~)\s*(?P<value>.*?))\s*",
+    re.IGNORECASE | re.DOTALL,
+)
+_OLE_EPOCH = dt.datetime(1899, 12, 30)
+_TESTS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": lambda a, b: bool(a == b),
+    "!=": lambda a, b: bool(a != b),
+    "<": lambda a, b: bool(a < b),
+    "<=": lambda a, b: bool(a <= b),
+    ">": lambda a, b: bool(a > b),
+    ">=": lambda a, b: bool(a >= b),
+    "~": lambda a, b: fnmatch.fnmatchcase(str(a), str(b)),
+}
+
+
+class Condition(NamedTuple):
+    """One condition. operator: one of = != < <= > >= ~, or null, not null. value: as compared."""
+
+    column: ColumnDef
+    operator: str
+    value: Any = None
+
+    def is_met(self, value: Value) -> bool:
+        """Say whether a value of the column meets the condition."""
+        if self.operator in ("null", "not null"):
+            return (value is None) == (self.operator == "null")
+        test = _TESTS[self.operator]
+        several = value if isinstance(value, list) else [value]
+        try:
+            return any(test(comparable(v), self.value) for v in several if v is not None)
+        except TypeError:  # bytes in a text column, a FILETIME among OLE dates
+            return False
+
+
+def meets(values: Sequence[Value], conditions: Iterable[Condition]) -> bool:
+    """Say whether the values of their columns meet all conditions."""
+    return all(c.is_met(v) for v, c in zip(values, conditions, strict=True))
+
+
+def comparable(value: Any) -> Any:
+    """Return a value in the form in which it is compared."""
+    if isinstance(value, str):
+        return value.casefold()
+    if isinstance(value, uuid.UUID):
+        return str(value)
+    return value.days if isinstance(value, DateTime) else value
+
+
+def parse_condition(text: str, find: Callable[[str], ColumnDef]) -> Condition:
+    """Return the condition that a text says; `find` gives columns by name.
+
+    Raises InvalidUse if the text is none or the value does not fit the column, ObjectNotFound.
+    """
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise InvalidUse(f"{text!r} is no condition", hint="For example: AppId = 12")
+    column = find(match["column"])
+    if match["null"]:
+        return Condition(column, "not null" if "not" in match["null"].lower() else "null")
+    operator = match["op"]
+    if operator == "~":
+        return Condition(column, operator, match["value"].casefold())
+    try:
+        return Condition(column, operator, _value(column, match["value"]))
+    except (KeyError, ValueError, OverflowError) as error:
+        why = f"{match['value']!r} is no {column.type_name} value of {column.name}"
+        raise InvalidUse(why) from error
+
+
+def _value(column: ColumnDef, text: str) -> Any:
+    coltyp = column.coltyp
+    if coltyp == Coltyp.BIT:
+        return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+    if coltyp in (Coltyp.IEEE_SINGLE, Coltyp.IEEE_DOUBLE):
+        return float(text)
+    if coltyp in NUMBER_CODES:
+        return int(text, 0)
+    if coltyp == Coltyp.DATE_TIME:
+        return _days(text)
+    if coltyp == Coltyp.GUID:
+        return str(uuid.UUID(text))
+    return text.casefold() if coltyp in TEXT_TYPES else bytes.fromhex(text)
+
+
+def _days(text: str) -> float:
+    """Return the double that a time is stored as; of digits alone, that with the same 64 bits."""
+    if text.lstrip("-").isdigit():
+        number: float = struct.unpack("<d", struct.pack("<q", int(text)))[0]
+        return number
+    return (dt.datetime.fromisoformat(text).replace(tzinfo=None) - _OLE_EPOCH) / dt.timedelta(1)
