@@ -5,6 +5,7 @@ Source: format specification 7 (records), 8 (long values).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -126,8 +127,9 @@ class RowReader:
         for _, _, values, pending in rows:
             for place in pending if values is not None else ():
                 header, data = values[place] if values is not None else (0, b"")
-                if header > 0 and header & TagHeader.SEPARATED.value and len(data) in (4, 8):
-                    lids.add(int.from_bytes(data, "little"))
+                if header > 0 and header & TagHeader.SEPARATED.value:
+                    with contextlib.suppress(ValueError):  # `_resolve` reports it
+                        lids.add(parse_lid(data))
         if len(lids) < 2:
             return {}
         try:
