@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.batches import rows_of
+
 from hotsplit.cli import main
 from hotsplit.errors import HotsplitError, error_classes
 from hotsplit.ese.export.text import RowWriter
@@ -20,6 +22,7 @@ from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.logrecord import decode
 from hotsplit.ese.read.database import Database
+from hotsplit.ese.read.labels import State
 from hotsplit.ese.read.table import Table
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.recover import recover
@@ -118,8 +121,18 @@ def records(place: Place) -> str:
 
 
 def rows(place: Place) -> str:
-    """Read every table of the databases."""
-    return " ".join(_read_all(path) for path in place.of_kind(FileKind.DATABASE))
+    """Read every table of the databases row by row."""
+    return " ".join(_all_tables(path, _read_rows) for path in place.of_kind(FileKind.DATABASE))
+
+
+def batches(place: Place) -> str:
+    """Read every table of the databases by columns."""
+    return " ".join(_all_tables(path, _read_batches) for path in place.of_kind(FileKind.DATABASE))
+
+
+def remains(place: Place) -> str:
+    """Look for deleted, orphaned and carved rows in the databases."""
+    return " ".join(_all_tables(path, _read_remains) for path in place.of_kind(FileKind.DATABASE))
 
 
 def check(place: Place) -> str:
@@ -139,7 +152,7 @@ def recover_all(place: Place) -> str:
     options = OPTIONS[place.number % len(OPTIONS)]
     try:
         result = recover(OsEnv(), [str(folder)], [str(folder)], str(into), options)
-        outcome = " ".join(_read_all(Path(path)) for path, _, _ in result.databases)
+        outcome = " ".join(_all_tables(Path(path), _read_rows) for path, _, _ in result.databases)
         outcome += f" {result.undone}"
     except HotsplitError as error:
         outcome = f"{error.jet.title} {error.message}"
@@ -150,24 +163,35 @@ def recover_all(place: Place) -> str:
     return outcome
 
 
-TARGETS: tuple[Target, ...] = (verify, inspect, logs, records, rows, check, assess, recover_all)
+TARGETS: tuple[Target, ...] = (
+    verify,
+    inspect,
+    logs,
+    records,
+    rows,
+    batches,
+    remains,
+    check,
+    assess,
+    recover_all,
+)
 
 
-def _read_all(path: Path) -> str:
-    """Read a database; return the number of rows and a sum of what they hold."""
+def _all_tables(path: Path, read: Callable[[Table, Callable[[bytes], None]], int]) -> str:
+    """Read the tables of a database; return the number of rows and a sum of what they hold."""
     digest, count = hashlib.sha256(), 0
     try:
         with Database.open(OsEnv(), str(path)) as db:
             for name in db.tables(system=True)[:MOST_TABLES]:
                 with contextlib.suppress(HotsplitError):
-                    count += _read_table(db.table(name), digest.update)
+                    count += read(db.table(name), digest.update)
             found = sum(db.reporter.counts.values())
     except HotsplitError as error:
         return error.jet.title
     return f"{count} rows {found} findings {digest.hexdigest()[:16]}"
 
 
-def _read_table(table: Table, update: Callable[[bytes], None]) -> int:
+def _read_rows(table: Table, update: Callable[[bytes], None]) -> int:
     writer, count = RowWriter(table.columns, "jsonl"), 0
     values = itertools.islice(table.values(), MOST_ROWS)
     while batch := list(itertools.islice(values, 500)):
@@ -179,4 +203,21 @@ def _read_table(table: Table, update: Callable[[bytes], None]) -> int:
         with contextlib.suppress(HotsplitError):
             for entry in itertools.islice(table.entries(index), MOST_ROWS):
                 update(entry.key + entry.bookmark)
+    return count
+
+
+def _read_batches(table: Table, update: Callable[[bytes], None]) -> int:
+    count = 0
+    for batch in itertools.islice(table.batches(size=200, keys=True), MOST_ROWS // 200):
+        for row in rows_of(batch):
+            update(repr(row).encode())
+            count += 1
+    return count
+
+
+def _read_remains(table: Table, update: Callable[[bytes], None]) -> int:
+    count = 0
+    for row in itertools.islice(table.labelled(include=list(State)), MOST_ROWS):
+        update(repr((row.key, row.values)).encode())
+        count += 1
     return count
