@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.format.columns import Value
 from hotsplit.ese.format.page import NodeFlag, Page
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import INCLUDABLE, Confidence, Label, State, origins
@@ -25,13 +28,18 @@ class RunOverlay(Overlay):
     @property
     def page_count(self) -> int:
         """Pages of the file."""
-        return int(self.base.page_count)
+        return self._file.page_count
+
+    @property
+    def _file(self) -> DatabaseFile:
+        assert isinstance(self.base, DatabaseFile)
+        return self.base
 
     def read_raw(self, pgno: int, count: int = 1, /) -> bytes:
         """Pages as they are, changed ones stamped."""
         from hotsplit.ese.format.checksum import stamp
 
-        data = bytearray(self.base.read_raw(pgno, count))
+        data = bytearray(self._file.read_raw(pgno, count))
         for i in range(len(data) // self.page_size):
             if pgno + i in self.pages:
                 page = bytearray(self.pages[pgno + i])
@@ -45,8 +53,8 @@ def overlay(request: pytest.FixtureRequest, shared: Path) -> RunOverlay:
     return RunOverlay(unpack_vector(request.param) / "recovered" / "test.edb")
 
 
-def labels(table: Table, include: set[State] = ALL) -> dict[Label, list[list[object]]]:
-    found: dict[Label, list[list[object]]] = {}
+def labels(table: Table, include: set[State] = ALL) -> dict[Label, list[list[Value]]]:
+    found: dict[Label, list[list[Value]]] = {}
     for row in table.labelled(include=include):
         found.setdefault(row.origin.label, []).append(row.values)
     return found
@@ -112,7 +120,7 @@ def test_removed_node_is_carved_from_the_free_space(overlay: RunOverlay) -> None
             leaf = next(p for p in table.tree().leaves() if row.key in [n.key for n in p.nodes()])
             number = [n.key for n in leaf.nodes()].index(row.key)
             record = leaf.node(number).data
-            overlay.edit(leaf.number, lambda page, number=number: page.delete(number))
+            overlay.edit(leaf.number, partial(Page.delete, i=number))
             found = list(Database(overlay).table(name).labelled(include={State.CARVED}))
             assert row.values not in [r.values for r in found if r.origin.label == Label.LIVE]
             hits = [r for r in found if r.values == row.values and r.origin.page == leaf.number]
