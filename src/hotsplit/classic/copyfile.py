@@ -10,7 +10,7 @@ from hotsplit.classic.switches import Arguments, Takes
 from hotsplit.errors import TargetExists
 from hotsplit.ese.files.env import Env
 
-SWITCHES = {"d": Takes.VALUE}
+SWITCHES = {"d": Takes.PATH}
 _TITLE = "Copy Progress (% complete)"
 
 

@@ -9,8 +9,10 @@ from hotsplit.classic.console import Console, Usage
 from hotsplit.classic.headerdump import header_lines
 from hotsplit.classic.logmode import LogSet, dump_one, is_base_name, parse_range
 from hotsplit.classic.logrecords import Detail
-from hotsplit.classic.switches import Arguments, Takes
-from hotsplit.errors import DataDamaged, HeaderDamaged, HotsplitError
+from hotsplit.classic.metadump import space_lines, table_lines
+from hotsplit.classic.pagedump import page_lines
+from hotsplit.classic.switches import Arguments, Takes, page_number
+from hotsplit.errors import DataDamaged, HeaderDamaged
 from hotsplit.ese.files.checkpointfile import CheckpointFile
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Env
@@ -30,9 +32,11 @@ _DETAILS = {"": Detail.DATA, "1": Detail.STRUCTURE, "2": Detail.DATA}
 def run(console: Console, env: Env, modifier: str, arguments: Arguments) -> None:
     """Dump what is named. Raises HotsplitError, Usage."""
     path = arguments.only("database/filename")
-    dumper = _DUMPERS.get(modifier)
-    if dumper is None:
+    if modifier.isdecimal():
+        arguments.given.setdefault("p", []).append(modifier)
+    elif modifier not in _DUMPERS:
         raise Usage("Usage Error: Invalid mode.")
+    dumper = _page if "p" in arguments else _DUMPERS[modifier]
     console.line("Initiating FILE DUMP mode...")
     dumper(console, env, path, arguments)
     console.line()
@@ -80,7 +84,33 @@ def _log(console: Console, env: Env, path: str, arguments: Arguments) -> None:
     console.line()
 
 
-_Dumper = Callable[[Console, Env, str, Arguments], None]
-_DUMPERS: dict[str, _Dumper] = {"h": _header, "k": _checkpoint, "l": _log}
+def _page(console: Console, env: Env, path: str, arguments: Arguments) -> None:
+    pgno = page_number(arguments.value("p"))
+    console.line(f"      Database: {path}")
+    console.line(f"          Page: {pgno}")
+    console.line()
+    _print(console, page_lines(env, path, pgno, with_bytes="v" in arguments))
+    console.line()
 
-__all__ = ["SWITCHES", "HotsplitError", "run"]
+
+def _meta_data(console: Console, env: Env, path: str, arguments: Arguments) -> None:
+    console.line(f"         Database: {path}")
+    console.line()
+    _print(console, table_lines(env, path, arguments.value("t")))
+
+
+def _space(console: Console, env: Env, path: str, arguments: Arguments) -> None:
+    console.line(f"         Database: {path}")
+    console.line()
+    _print(console, space_lines(env, path, arguments.value("t")))
+
+
+_Dumper = Callable[[Console, Env, str, Arguments], None]
+_DUMPERS: dict[str, _Dumper] = {
+    "h": _header,
+    "k": _checkpoint,
+    "l": _log,
+    "m": _meta_data,
+    "s": _space,
+}
+MODIFIERS = "".join(_DUMPERS)

@@ -13,7 +13,7 @@ from hotsplit.classic.checksum import run_checksums
 from hotsplit.classic.console import USAGE, Console, Usage, as_error, described, guarded
 from hotsplit.classic.copyfile import copy_file
 from hotsplit.classic.pagedump import page_lines
-from hotsplit.classic.switches import is_switch
+from hotsplit.classic.switches import is_switch, page_number
 from hotsplit.errors import DataDamaged, HotsplitError
 from hotsplit.ese.files.env import Env, OsEnv
 
@@ -95,14 +95,6 @@ def _checksum(console: Console, env: Env, names: list[str]) -> None:
 def _page(console: Console, env: Env, names: list[str], *, with_bytes: bool) -> None:
     for line in page_lines(env, names[0], page_number(names[1]), with_bytes=with_bytes):
         console.line(line)
-
-
-def page_number(text: str) -> int:
-    """Read a page number. Raises Usage."""
-    try:
-        return int(text, 0)
-    except ValueError:
-        raise Usage(f"Usage Error: Invalid page number '{text}'.") from None
 
 
 def _copy(console: Console, env: Env, names: list[str]) -> None:

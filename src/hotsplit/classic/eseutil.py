@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-from hotsplit.classic import checksummode, copyfile, dump
+from hotsplit.classic import checksummode, copyfile, dump, integrity, rebuild, recovery
 from hotsplit.classic.console import USAGE, Console, Usage, as_error, described, guarded
 from hotsplit.classic.switches import Arguments, Takes, is_switch, parse
 from hotsplit.errors import HotsplitError
@@ -25,10 +25,13 @@ class Mode:
 
 
 _MODES = {
+    "d": Mode(rebuild.defragment, rebuild.SWITCHES),
+    "g": Mode(integrity.run, integrity.SWITCHES),
     "k": Mode(checksummode.run, checksummode.SWITCHES),
+    "r": Mode(recovery.run, recovery.SWITCHES),
+    "z": Mode(rebuild.secure, rebuild.SWITCHES),
     "y": Mode(copyfile.run, copyfile.SWITCHES),
 }
-_DUMP_MODIFIERS = "hkl"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -93,6 +96,6 @@ def _dump_modifier(modifier: str, rest: list[str]) -> tuple[str, list[str]]:
     if modifier:
         return modifier, rest
     for i, text in enumerate(rest):
-        if len(text) == 2 and is_switch(text) and text[1].lower() in _DUMP_MODIFIERS:
+        if len(text) == 2 and is_switch(text) and text[1].lower() in dump.MODIFIERS:
             return text[1].lower(), rest[:i] + rest[i + 1 :]
     return "h", rest

@@ -17,11 +17,13 @@ _COMMON = "o2481!3"  # no logo; page sizes of 2 to 32 KB, which are told by the 
 
 
 class Takes(Enum):
-    """What stands behind the letter of a switch."""
+    """What stands behind the letter of a switch; a path may also be the next argument."""
 
     NOTHING = "nothing"
     VALUE = "value"
     MAYBE = "maybe"
+    PATH = "path"
+    MAYBE_PATH = "maybe a path"
 
 
 @dataclass
@@ -62,7 +64,9 @@ def parse(arguments: list[str], known: Mapping[str, Takes], names: int = 1) -> A
     Raises Usage.
     """
     found = Arguments()
-    for text in arguments:
+    rest = list(arguments)
+    while rest:
+        text = rest.pop(0)
         if not is_switch(text):
             if len(found.names) >= names:
                 message = "Options must be preceded by '-' or '/'."
@@ -71,6 +75,9 @@ def parse(arguments: list[str], known: Mapping[str, Takes], names: int = 1) -> A
             continue
         letter, value = text[1].lower(), text[2:]
         takes = Takes.MAYBE if letter in _COMMON else known.get(letter)
+        if takes in (Takes.PATH, Takes.MAYBE_PATH):
+            next_is_path = not value and rest and not is_switch(rest[0])
+            value = rest.pop(0) if next_is_path else value.lstrip(":")
         if takes is None or not _fits(takes, value):
             raise Usage(f"Usage Error: Invalid option '{text}'.")
         found.given.setdefault(letter, []).append(value)
@@ -78,4 +85,14 @@ def parse(arguments: list[str], known: Mapping[str, Takes], names: int = 1) -> A
 
 
 def _fits(takes: Takes, value: str) -> bool:
-    return takes == Takes.MAYBE or bool(value) == (takes == Takes.VALUE)
+    if takes in (Takes.MAYBE, Takes.MAYBE_PATH):
+        return True
+    return bool(value) == (takes != Takes.NOTHING)
+
+
+def page_number(text: str) -> int:
+    """Read a page number. Raises Usage."""
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise Usage(f"Usage Error: Invalid page number '{text}'.") from None

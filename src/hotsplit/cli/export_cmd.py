@@ -4,41 +4,20 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
-from functools import partial
 from typing import Any
 
 import click
 
+from hotsplit.cli.opening import include_option, opener, replay_options
 from hotsplit.cli.output import Output
 from hotsplit.cli.tables_cmd import dirty_notice
 from hotsplit.ese.export.job import Job, Plan, Report
 from hotsplit.ese.export.writers import FORMATS, Format
 from hotsplit.ese.files.env import OsEnv
-from hotsplit.ese.read.database import Database
-from hotsplit.ese.read.labels import INCLUDABLE, State
+from hotsplit.ese.read.labels import State
 
 NOT_ALL = 4
 """Exit status when a table could not be exported."""
-
-
-def include_option(function: Any) -> Any:
-    """Add ``--include``, which gives a tuple of states."""
-
-    def parse(_ctx: click.Context, _param: click.Parameter, value: str | None) -> tuple[State, ...]:
-        names = [name.strip() for name in (value or "").split(",") if name.strip()]
-        known = {str(state): state for state in INCLUDABLE}
-        unknown = [name for name in names if name not in (*known, "all")]
-        if unknown:
-            raise click.BadParameter(f"{unknown[0]} is none of {', '.join(known)}, all")
-        chosen = known if "all" in names else names
-        return tuple(state for name, state in known.items() if name in chosen)
-
-    return click.option(
-        "--include",
-        metavar="STATES",
-        callback=parse,
-        help="Rows that are not live too: deleted, orphaned, carved, or all; each is labelled.",
-    )(function)
 
 
 @click.command("export")
@@ -54,6 +33,7 @@ def include_option(function: Any) -> Any:
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by the suffix of -o.")
 @click.option("--columns", metavar="A,B", help="Only these columns, of one table.")
 @include_option
+@replay_options
 @click.option(
     "--profile",
     default="auto",
@@ -72,6 +52,8 @@ def command(
     form: Format | None,
     columns: str | None,
     include: tuple[State, ...],
+    replay: bool,
+    logs: tuple[str, ...],
     profile: str,
     system: bool,
     jobs: int | None,
@@ -93,10 +75,10 @@ def command(
     chosen = form or _by_suffix(output)
     named = tuple(name.strip() for name in columns.split(",")) if columns else ()
     plan = Plan(chosen, tables, named, include, profile, system)
-    opener = partial(Database.open, env, database)
-    with opener() as db:
+    opens = opener(env, database, replay=replay, logs=logs)
+    with opens() as db:
         dirty_notice(db, out)
-    job = Job(env, opener, output, plan)
+    job = Job(env, opens, output, plan)
     with out.progress("Exporting", job.pages) as progress:
         report = job.run(jobs or os.cpu_count() or 1, progress.advance, overwrite=overwrite)
     _print(out, report)

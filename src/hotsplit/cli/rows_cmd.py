@@ -1,28 +1,29 @@
-"""`hotsplit rows`: the live rows of one table as JSON lines or CSV."""
+"""`hotsplit rows`: the rows of one table as JSON lines or CSV."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import json as jsonlib
-import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
 
+from hotsplit.cli.opening import include_option, opener, replay_options
 from hotsplit.cli.output import Output
 from hotsplit.cli.tables_cmd import dirty_notice
-from hotsplit.errors import HotsplitError
-from hotsplit.ese.files.env import Env, OsEnv
-from hotsplit.ese.format.columns import Value
-from hotsplit.ese.read.database import Database
+from hotsplit.errors import HotsplitError, InvalidUse
+from hotsplit.ese.export.files import replaced
+from hotsplit.ese.export.profiles import choose
 from hotsplit.ese.export.text import FORMATS, Format, RowWriter
-from hotsplit.ese.read.table import Table
+from hotsplit.ese.export.view import View, make_view
+from hotsplit.ese.files.env import Env, OsEnv
+from hotsplit.ese.read.database import Database
+from hotsplit.ese.read.labels import State
 
 _ROWS_A_WRITE = 500
-_Write = Callable[[bytes], object]
+_Rows = Iterator[list[Any]]
 
 
 @click.command("rows")
@@ -30,6 +31,18 @@ _Write = Callable[[bytes], object]
 @click.argument("table")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="jsonl", show_default=True)
 @click.option("--columns", metavar="A,B", help="Only these columns, in this order.")
+@click.option("--where", multiple=True, metavar="COND", help='E.g. "AppId = 12"; see the manual.')
+@click.option("--index", metavar="NAME", help="In the order of this index.")
+@click.option("--reverse", is_flag=True, help="From the end.")
+@include_option
+@replay_options
+@click.option(
+    "--profile",
+    default="none",
+    show_default=True,
+    metavar="NAME|FILE",
+    help="Names and meanings of columns: none, auto, the name of one, or a TOML or JSON file.",
+)
 @click.option("-o", "--output", type=click.Path(), help="Write to this file, replacing it.")
 @click.option("--limit", type=click.IntRange(min=0), help="At most so many rows.")
 @click.option("--json", "json", is_flag=True, help="Print one JSON object; rows too unless -o.")
@@ -38,59 +51,65 @@ def command(
     table: str,
     form: Format,
     columns: str | None,
+    where: tuple[str, ...],
+    index: str | None,
+    reverse: bool,
+    include: tuple[State, ...],
+    replay: bool,
+    logs: tuple[str, ...],
+    profile: str,
     output: str | None,
     limit: int | None,
     json: bool,
 ) -> None:
-    """Print the live rows of a table with exact values.
+    """Print the rows of a table with exact values.
 
     NULL is null (CSV: empty), binary values are hex digits, GUIDs and times are text, several
     values are arrays, Currency is the stored integer. Damaged values are null, with a notice.
+    Only live rows are printed unless --include names others, which are labelled.
     """
     out, env = Output(json=json), OsEnv()
-    with Database.open(env, database) as db:
+    if include and (where or index or reverse):
+        raise InvalidUse("--include goes with neither --where, --index nor --reverse")
+    with opener(env, database, replay=replay, logs=logs)() as db:
         dirty_notice(db, out)
-        chosen = db.table(table)
-        names = None if columns is None else [chosen.column(n).name for n in columns.split(",")]
-        rows = itertools.islice(chosen.values(names), limit)
-        selected = chosen.columns if names is None else [chosen.column(name) for name in names]
-        writer = RowWriter(selected, "jsonl" if json and output is None else form)
+        names = None if columns is None else [name.strip() for name in columns.split(",")]
+        chosen = choose(env, profile, db.tables(system=True))
+        view = make_view(db, db.table(table), chosen, columns=names, include=include)
+        found = view.rows(where=where, index=index, reverse=reverse)
+        rows = itertools.islice(found, limit)
+        shape: Format = "jsonl" if json and output is None else form
+        writer = RowWriter([field.column for field in view.fields], shape, view.names)
         summary = {
             "database": database,
             "state": db.state,
             "dirty": db.is_dirty,
-            "table": chosen.name,
-            "columns": [c.name for c in selected],
+            "table": view.table.name,
+            "columns": view.names,
         }
         if json and output is None:
             _print_object(summary, writer, rows, db)
             return
-        if output is None:
-            count = _write_rows(sys.stdout.buffer.write, writer, rows)
-            sys.stdout.buffer.flush()
-        else:
-            count = _write_file(env, output, writer, rows)
+        count = _write(env, output, writer, rows)
         out.emit({**summary, "rows": count, "file": output, "findings": _findings(db)})
         if not json:
-            _note_findings(db, chosen, out)
+            _note_findings(db, view, out)
 
 
 def _findings(db: Database) -> list[dict[str, Any]]:
     return [finding.as_json() for finding in db.reporter.findings]
 
 
-def _note_findings(db: Database, table: Table, out: Output) -> None:
+def _note_findings(db: Database, view: View, out: Output) -> None:
     shown = db.reporter.findings[:20]
     for finding in shown:
-        out.note(f"{finding.message} ({finding.position})")
+        out.note(f"{finding.message} ({finding.position})" if finding.position else finding.message)
     more = sum(db.reporter.counts.values()) - len(shown)
     if more > 0:
-        out.note(f"{table.name}: {more} more findings; --json with -o lists them.")
+        out.note(f"{view.table.name}: {more} more findings; --json with -o lists them.")
 
 
-def _print_object(
-    summary: dict[str, Any], writer: RowWriter, rows: Iterator[list[Value]], db: Database
-) -> None:
+def _print_object(summary: dict[str, Any], writer: RowWriter, rows: _Rows, db: Database) -> None:
     """Print one JSON object piece by piece: memory stays bounded however many rows there are.
 
     An error in the middle still ends in one valid object: it stands beside the rows so far.
@@ -115,41 +134,26 @@ def _print_object(
         sys.exit(failed.exit_status)
 
 
-def _batches(rows: Iterator[list[Value]]) -> Iterator[list[list[Value]]]:
+def _batches(rows: _Rows) -> Iterator[list[list[Any]]]:
     while batch := list(itertools.islice(rows, _ROWS_A_WRITE)):
         yield batch
 
 
-def _write_rows(write: _Write, writer: RowWriter, rows: Iterator[list[Value]]) -> int:
+def _write(env: Env, path: str | None, writer: RowWriter, rows: _Rows) -> int:
+    """Write all rows to a file, which is there when it is complete, or to stdout."""
+    if path is None:
+        count = _write_rows(sys.stdout.buffer.write, writer, rows)
+        sys.stdout.buffer.flush()
+        return count
+    with replaced(env, path) as file:
+        return _write_rows(file.write, writer, rows)
+
+
+def _write_rows(write: Callable[[bytes], object], writer: RowWriter, rows: _Rows) -> int:
     """Write all rows; return how many there were."""
     write(writer.head())
     count = 0
     for batch in _batches(rows):
         count += len(batch)
         write(writer.encode(batch) + b"\n")
-    return count
-
-
-def _write_file(env: Env, path: str, writer: RowWriter, rows: Iterator[list[Value]]) -> int:
-    """Write to a temporary file beside `path` and rename it when it is complete."""
-    unfinished = f"{path}.{env.random(4).hex()}.part"
-    file = env.open(unfinished, "create")
-    end = 0
-
-    def append(data: bytes) -> None:
-        nonlocal end
-        file.pwrite(data, end)
-        end += len(data)
-
-    try:
-        count = _write_rows(append, writer, rows)
-        file.sync()
-        file.close()
-        env.rename(unfinished, path)
-        env.sync_dir(os.path.dirname(path))  # noqa: PTH120 - paths are plain strings
-    except BaseException:
-        with contextlib.suppress(HotsplitError):
-            file.close()
-            env.remove(unfinished)
-        raise
     return count

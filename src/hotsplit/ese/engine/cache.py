@@ -12,12 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from hotsplit.errors import HotsplitError
 from hotsplit.ese.engine.log.writer import LogWriter
+from hotsplit.ese.engine.pagesafe import PageSafe
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.recovery.core import Core
 from hotsplit.ese.recovery.pages import PageAccess
+from hotsplit.ese.recovery.store import seal_page
 
-_BATCH = 64
+_BATCH = 256
 _NEVER = 1 << 64
 
 
@@ -26,6 +29,7 @@ class Cache(PageAccess):
 
     position: where the transaction began whose records are being applied.
     before_write: logs the before images of uncommitted changes in trees with these object ids.
+    safe: where pages are kept while they are written, None if tears need no care.
     written: count of page writes.
     """
 
@@ -34,6 +38,7 @@ class Cache(PageAccess):
         self._log = log
         self._dirty: dict[int, dict[int, int]] = {}
         self.position = 0
+        self.safe: PageSafe | None = None
         self.written = 0
         self.before_write: Callable[[int, set[int]], None] = lambda dbid, objids: None
 
@@ -65,7 +70,9 @@ class Cache(PageAccess):
         self._dirty[dbid] |= dict.fromkeys(self.core.dirty_pages(dbid), position)
 
     def forget(self, dbid: int) -> None:
-        """Drop all pages of a database."""
+        """Drop all pages of a database, which are all on disk or of no use."""
+        if self.safe is not None and dbid in self.stores:
+            self.safe.forget(self.stores[dbid])
         self.core.forget(dbid, 0, 0xFFFFFFFF)
         self._dirty.pop(dbid, None)
 
@@ -113,7 +120,6 @@ class Cache(PageAccess):
 
     def write_out(self, dbid: int, pgnos: Iterable[int]) -> None:
         """Write pages, in order of their numbers. They stay in memory, clean."""
-        dirty, store = self._dirty[dbid], self.stores[dbid]
         pages: list[tuple[int, bytearray]] = []
         for pgno in sorted(pgnos):
             page = self.core.page(dbid, pgno)
@@ -121,6 +127,20 @@ class Cache(PageAccess):
                 pages.append((pgno, page))
         self.before_write(dbid, {int.from_bytes(page[24:28], "little") for _, page in pages})
         self._log.flush()
+        try:
+            for start in range(0, len(pages), _BATCH):
+                self._write(dbid, pages[start : start + _BATCH])
+        except HotsplitError as error:
+            self._log.failure = error
+            raise
+
+    def _write(self, dbid: int, pages: list[tuple[int, bytearray]]) -> None:
+        dirty, store = self._dirty[dbid], self.stores[dbid]
+        if self.safe is not None:
+            sealed = [(pgno, bytearray(page)) for pgno, page in pages]
+            for pgno, page in sealed:
+                seal_page(page, pgno, store.header)
+            self.safe.keep(store, sealed)
         for pgno, page in pages:
             store.write_page(pgno, page)
             self.core.clean(dbid, pgno)

@@ -26,7 +26,7 @@ _MASK = 0xFFFFFFFF
 
 
 class Context:
-    """See the module. failure: why the instance cannot go on, None while all is well.
+    """See the module.
 
     safe_point: called with the lock whenever no operation is under way: housekeeping.
     """
@@ -40,7 +40,6 @@ class Context:
         self.cache = Cache(self.core, settings.page_size, settings.cache_size, self.log)
         self.journal = Journal(self.log, self.core, self.cache)
         self.versions = VersionStore()
-        self.failure: HotsplitError | None = None
         self.closed = False
         self.safe_point: Callable[[], None] = lambda: None
         self._trx = 0
@@ -65,11 +64,13 @@ class Context:
         number: int = struct.unpack("<I", self.env.random(4))[0]
         return number or 1
 
+    @property
+    def failure(self) -> HotsplitError | None:
+        """Why the instance cannot go on, None while all is well."""
+        return self.log.failure
+
     def check(self) -> None:
         """Raise InstanceDown if the instance cannot go on."""
         if self.closed:
             raise InstanceDown("The instance is closed")
-        if self.failure is not None:
-            raise InstanceDown(
-                f"The instance stopped: {self.failure}", jet=self.failure.jet
-            ) from self.failure
+        self.log.check()

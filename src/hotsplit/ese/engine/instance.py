@@ -19,6 +19,7 @@ from hotsplit.ese.engine.checkpointing import Checkpointer
 from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.database import FIRST_PAGES, OpenDatabase, new_header, path_bytes
+from hotsplit.ese.engine.pagesafe import PageSafe
 from hotsplit.ese.engine.restart import Restarted, restart
 from hotsplit.ese.engine.session import FIRST_SESSION, INTERNAL_SESSION, Session
 from hotsplit.ese.engine.settings import Settings
@@ -72,6 +73,8 @@ class Instance:
         context = Context(env, settings)
         instance = cls(context)
         env.mkdir(settings.folder)
+        safe = PageSafe(env, settings.folder, settings.base)
+        safe.mend()
         if context.files.exists():
             instance.restarted = restart(env, settings)
             instance._continue_stream()
@@ -79,6 +82,8 @@ class Instance:
             context.log.begin_stream()
             instance.checkpointer.reset(_FIRST_POSITION)
         context.files.make_reserves()
+        if settings.mend_torn_pages:
+            context.cache.safe = safe
         instance._start()
         return instance
 
@@ -117,6 +122,14 @@ class Instance:
                 database.close()
             self.databases.clear()
             context.log.close()
+            self._close_safe()
+
+    def _close_safe(self) -> None:
+        safe = self.context.cache.safe
+        if safe is not None and self.context.failure is None:
+            safe.remove()
+        elif safe is not None:
+            safe.close()
 
     def _shut_down(self) -> None:
         context = self.context

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 
-from hotsplit.errors import InstanceDown
+from hotsplit.errors import HotsplitError, InstanceDown
 from hotsplit.ese.engine.cache import Cache
 from hotsplit.ese.engine.log.writer import LogWriter
 from hotsplit.ese.format.logrecord import decode, encode
@@ -50,6 +50,15 @@ class Journal:
         self, procid: int, dbid: int, dbtime: int, records: list[bytes], pages: list[int]
     ) -> None:
         """Log and carry out a structure change; `pages` are all that it touches."""
+        try:
+            self._macro(procid, dbid, dbtime, records, pages)
+        except BaseException as error:
+            self._stop(error)
+            raise
+
+    def _macro(
+        self, procid: int, dbid: int, dbtime: int, records: list[bytes], pages: list[int]
+    ) -> None:
         self.log.append(_MACRO.pack(T.MACRO_BEGIN, procid, dbtime))
         for record in records:
             self.log.append(record)
@@ -60,6 +69,19 @@ class Journal:
         carry_out(self.cache, [decode(record) for record in records])
 
     def _run(self, record: bytes, position: int) -> None:
+        """Apply a record. One that was logged and cannot be applied stops the instance."""
+        try:
+            self._apply(record, position)
+        except BaseException as error:
+            self._stop(error)
+            raise
+
+    def _stop(self, error: BaseException) -> None:
+        if not isinstance(error, HotsplitError):
+            error = InstanceDown(f"Interrupted: {error!r}")
+        self.log.failure = error
+
+    def _apply(self, record: bytes, position: int) -> None:
         core = self.core
         core.feed(record, position, 0, False)
         code = core.run()

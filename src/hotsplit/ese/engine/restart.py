@@ -231,6 +231,8 @@ class Restart:
         """Roll back what is open, logged, and close the stream (6.6)."""
         begun = context.journal.note(encode(T.RECOVERY_UNDO2, time=context.now()))
         context.cache.position = begun
+        for procid, dbtime in self._run.replay.macros.abandon():
+            context.journal.note(encode(T.MACRO_ABORT, procid=procid, dbtime=dbtime))
         databases = {}
         for target in self._attached():
             dbtime, objid = context.core.counters(target.dbid)

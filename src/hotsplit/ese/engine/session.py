@@ -167,7 +167,8 @@ class Session:
         try:
             yield
         except BaseException:
-            self.rollback()
+            if self.context.failure is None:
+                self.rollback()
             raise
         self.commit(lazy=lazy)
 

@@ -33,6 +33,8 @@ class Settings:
     log_size: a power of two from 64 KB to 32 MB. checkpoint_depth: log between the checkpoint and
     the end of the log that page cleaning aims at. cache_size: most bytes of pages in memory.
     circular: delete logs that no recovery needs any more. databases: most attached at a time.
+    mend_torn_pages: write each page twice, so that none is lost if the machine stops in a write;
+    needed unless the file system never tears a page.
     """
 
     folder: str
@@ -43,6 +45,7 @@ class Settings:
     cache_size: int = 64 << 20
     circular: bool = False
     databases: int = 5
+    mend_torn_pages: bool = True
 
     def __post_init__(self) -> None:
         if self.page_size not in _PAGE_SIZES:

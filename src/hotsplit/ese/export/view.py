@@ -99,13 +99,23 @@ class View:
         """The names of the result's columns."""
         return [field.name for field in self.fields] + list(LABEL_COLUMNS if self.include else ())
 
-    def rows(self) -> Iterator[list[Any]]:
-        """Yield the rows with their meanings, and labels if remains are included."""
+    def rows(
+        self, *, where: Sequence[str] = (), index: str | None = None, reverse: bool = False
+    ) -> Iterator[list[Any]]:
+        """Yield the rows with their meanings, and labels if remains are included.
+
+        where, index, reverse: as in `Table.scan`, for live rows only.
+        """
         columns = self.columns
         names = [column.name for column in columns]
         places = [names.index(field.column.name) for field in self.fields]
         plain = places == list(range(len(columns))) and not any(f.meaning for f in self.fields)
-        for values, origin in self._stored(names):
+        if where or index or reverse:
+            found = self.table.scan(names, where=where, index=index, reverse=reverse)
+            stored = ((list(row.values()), None) for row in found)
+        else:
+            stored = self._stored(names)
+        for values, origin in stored:
             shown = values if plain else self._shown(values, places)
             yield shown if origin is None else [*shown, *label_values(origin)]
 

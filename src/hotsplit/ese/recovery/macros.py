@@ -45,6 +45,14 @@ class Macros:
         self._pages.core.close_macro(record.procid, record.dbtime)
         return self._open.pop((record.procid, record.dbtime), [])
 
+    def abandon(self) -> list[tuple[int, int]]:
+        """Drop all open macros; return their (procid, dbtime), in order."""
+        found = sorted(self._open)
+        for macro in found:
+            self._pages.core.close_macro(*macro)
+        self._open.clear()
+        return found
+
     def clear(self) -> None:
         """Drop all open macros."""
         self._open.clear()

@@ -12,7 +12,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from hotsplit.errors import InvalidUse, Jet
+from hotsplit.errors import HotsplitError, InstanceDown, InvalidUse, Jet
 from hotsplit.ese.engine.log.files import LogFiles
 from hotsplit.ese.engine.log.segments import SegmentBuffer, seal
 from hotsplit.ese.engine.settings import SEGMENT, Settings
@@ -27,6 +27,7 @@ class LogWriter:
     attachments, checkpoint: give what the header of a new log says.
     on_roll: called with a new generation before anything is logged to it.
     flushes, written: counts of flushes and of bytes.
+    failure: why nothing can be logged any more, None while all is well.
     """
 
     def __init__(self, env: Env, settings: Settings, files: LogFiles) -> None:
@@ -36,6 +37,7 @@ class LogWriter:
         self.on_roll: Callable[[int], None] = lambda _: None
         self.durable = 0
         self.flushes = self.written = 0
+        self.failure: HotsplitError | None = None
         self._io = threading.Lock()
         self._mutex = threading.Lock()
         self._file: File | None = None
@@ -68,6 +70,13 @@ class LogWriter:
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def check(self) -> None:
+        """Raise InstanceDown if a write has failed: what it held may be lost."""
+        if self.failure is not None:
+            raise InstanceDown(
+                f"The instance stopped: {self.failure}", jet=self.failure.jet
+            ) from self.failure
 
     # Records
 
@@ -122,7 +131,15 @@ class LogWriter:
                     self._write()
 
     def _write(self) -> None:
-        """Write and sync all segments; `_io` is held."""
+        """Write and sync all segments; `_io` is held. After an error nothing more is written."""
+        self.check()
+        try:
+            self._write_segments()
+        except HotsplitError as error:
+            self.failure = error
+            raise
+
+    def _write_segments(self) -> None:
         with self._mutex:
             self._buffer.close_segment()
             first, bodies = self._buffer.take()
@@ -147,9 +164,13 @@ class LogWriter:
             self._write()
             assert self._file is not None
             generation = self._buffer.generation + 1
-            file = self.files.begin(
-                generation, self._checksum, self.attachments(), self.checkpoint()
-            )
+            try:
+                file = self.files.begin(
+                    generation, self._checksum, self.attachments(), self.checkpoint()
+                )
+            except HotsplitError as error:
+                self.failure = error
+                raise
             self._file.close()
             self._file, self._checksum = file, 0
             with self._mutex:
