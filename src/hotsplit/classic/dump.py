@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from hotsplit.classic.checkpointdump import checkpoint_lines
-from hotsplit.classic.console import Console, Usage
+from hotsplit.classic.console import Console, Unsupported, Usage
 from hotsplit.classic.headerdump import header_lines
 from hotsplit.classic.logmode import LogSet, dump_one, is_base_name, parse_range
 from hotsplit.classic.logrecords import Detail
@@ -21,17 +21,24 @@ SWITCHES = {
     "v": Takes.MAYBE,
     "s": Takes.NOTHING,
     "r": Takes.VALUE,
-    "c": Takes.MAYBE,
+    "c": Takes.MAYBE_PATH,
     "p": Takes.MAYBE,
     "t": Takes.VALUE,
     "x": Takes.NOTHING,
 }
+_NOT_HERE = {"c": "no CSV file is written", "x": "torn logs are not mended"}
+_OTHER_DUMPS = tuple("bcfnprt")
 _DETAILS = {"": Detail.DATA, "1": Detail.STRUCTURE, "2": Detail.DATA}
 
 
-def run(console: Console, env: Env, modifier: str, arguments: Arguments) -> None:
+def run(modifier: str, console: Console, env: Env, arguments: Arguments) -> None:
     """Dump what is named. Raises HotsplitError, Usage."""
     path = arguments.only("database/filename")
+    for letter, why in _NOT_HERE.items():
+        if letter in arguments:
+            raise Unsupported(f"/{letter}: {why} by this tool")
+    if modifier in _OTHER_DUMPS:
+        raise Unsupported(f"/m{modifier} is not done by this tool")
     if modifier.isdecimal():
         arguments.given.setdefault("p", []).append(modifier)
     elif modifier not in _DUMPERS:

@@ -4,34 +4,74 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from hotsplit.classic import checksummode, copyfile, dump, integrity, rebuild, recovery
-from hotsplit.classic.console import USAGE, Console, Usage, as_error, described, guarded
+from hotsplit.classic.console import (
+    USAGE,
+    Console,
+    Unsupported,
+    Usage,
+    as_error,
+    described,
+    guarded,
+)
 from hotsplit.classic.switches import Arguments, Takes, is_switch, parse
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.files.env import Env, OsEnv
 
 Run = Callable[[Console, Env, Arguments], None]
 
+_HELP = (
+    "MODES OF OPERATION:",
+    "      Defragmentation:  eseutil /d DATABASE [/tTEMP] [/bBACKUP] [/p]",
+    "             Recovery:  eseutil /r BASE [/lLOGS] [/sSYSTEM] [/d[DIR]] [/nNEW[:OLD]] [/i] [/v]",
+    "                        eseutil /r BASE /rNEWDIR [/a] [/u[LOG]] [/bBACKUP] ...",
+    "            Integrity:  eseutil /g DATABASE",
+    "             Checksum:  eseutil /k FILE|BASE [/e]",
+    "            File Dump:  eseutil /mh DATABASE",
+    "                        eseutil /mk CHECKPOINT",
+    "                        eseutil /ml LOG|BASE [/v1|/v2] [/s] [/rFROM[-TO]]",
+    "                        eseutil /mm|/ms DATABASE [/tTABLE]",
+    "                        eseutil /m DATABASE /pPAGE [/v]",
+    "            Copy File:  eseutil /y SOURCE [/dTARGET]",
+    "               Secure:  eseutil /z DATABASE [/tTEMP] [/bBACKUP] [/p]",
+    "",
+    "A switch may begin with - or /, in either case; /o leaves out the head of the output.",
+    "Write - if a value begins with / and could be taken for a path that is there.",
+)
+
 
 @dataclass(frozen=True)
 class Mode:
-    """A mode: its switches and what it does."""
+    """A mode: what it does and its switches."""
 
     run: Run
-    switches: Mapping[str, Takes]
+    switches: Mapping[str, Takes] = field(default_factory=dict)
 
+
+def _not_here(what: str) -> Run:
+    def run(_: Console, __: Env, ___: Arguments) -> None:
+        raise Unsupported(what)
+
+    return run
+
+
+_RESTORE = _not_here("restore.env is not read; restore with /r BASE /bBACKUP /rNEWDIR")
+_BACKUP = _not_here("There is no running engine to back up")
 
 _MODES = {
+    "b": Mode(_BACKUP),
+    "c": Mode(_RESTORE, {"t": Takes.MAYBE, "f": Takes.PATH, "k": Takes.NOTHING}),
     "d": Mode(rebuild.defragment, rebuild.SWITCHES),
     "g": Mode(integrity.run, integrity.SWITCHES),
     "k": Mode(checksummode.run, checksummode.SWITCHES),
     "r": Mode(recovery.run, recovery.SWITCHES),
-    "z": Mode(rebuild.secure, rebuild.SWITCHES),
     "y": Mode(copyfile.run, copyfile.SWITCHES),
+    "z": Mode(rebuild.secure, rebuild.SWITCHES),
 }
+_WITH_MODIFIER = {"c": ("", "c", "m")}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -49,9 +89,7 @@ def run(argv: list[str], console: Console | None = None, env: Env | None = None)
             console.logo()
         mode.run(console, env or OsEnv(), arguments)
     except Usage as error:
-        console.line(str(error))
-        console.line()
-        return USAGE
+        return _explained(console, str(error))
     except HotsplitError as error:
         return _terminated(console, error)
     except ImportError as error:
@@ -59,6 +97,15 @@ def run(argv: list[str], console: Console | None = None, env: Env | None = None)
     console.line(f"Operation completed successfully in {console.seconds:.3f} seconds.")
     console.line()
     return 0
+
+
+def _explained(console: Console, problem: str) -> int:
+    if problem:
+        console.line(problem)
+        console.line()
+    for line in _HELP:
+        console.line(line)
+    return USAGE
 
 
 def _terminated(console: Console, error: HotsplitError) -> int:
@@ -76,19 +123,16 @@ def _parse(argv: list[str]) -> tuple[Mode, Arguments]:
     first = argv[0]
     if not is_switch(first):
         raise Usage("Usage Error: Mode selection must be preceded by '-' or '/'.")
-    letter, modifier = first[1].lower(), first[2:].lower()
+    letter, modifier, rest = first[1].lower(), first[2:].lower(), argv[1:]
+    if letter == "?":
+        raise Usage("")
     if letter == "m":
-        modifier, rest = _dump_modifier(modifier, argv[1:])
-        mode = Mode(partial(_dump, modifier), dump.SWITCHES)
-        return mode, parse(rest, mode.switches)
-    known = _MODES.get(letter)
-    if known is None or modifier:
+        modifier, rest = _dump_modifier(modifier, rest)
+        return Mode(partial(dump.run, modifier)), parse(rest, dump.SWITCHES)
+    mode = _MODES.get(letter)
+    if mode is None or modifier not in _WITH_MODIFIER.get(letter, ("",)):
         raise Usage("Usage Error: Invalid mode.")
-    return known, parse(argv[1:], known.switches)
-
-
-def _dump(modifier: str, console: Console, env: Env, arguments: Arguments) -> None:
-    dump.run(console, env, modifier, arguments)
+    return mode, parse(rest, mode.switches)
 
 
 def _dump_modifier(modifier: str, rest: list[str]) -> tuple[str, list[str]]:

@@ -7,7 +7,7 @@ import re
 
 from hotsplit.classic.console import Console, Ruler, Unsupported, Usage
 from hotsplit.classic.switches import Arguments, Takes
-from hotsplit.errors import Jet, RecoveryFailed
+from hotsplit.errors import HotsplitError, Jet, RecoveryFailed
 from hotsplit.ese.engine.inplace import recover_in_place
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.basics import LogPosition
@@ -43,6 +43,11 @@ _NEEDS_FOLDER = {
     "u": "/u leaves the databases dirty, or older than their logs",
     "b": "/b restores a copy",
 }
+_LOSSY = {
+    Jet.errCommittedLogFilesMissing: "is",
+    Jet.errCommittedLogFileCorrupt: "is",
+    Jet.errMissingLogFile: "might be",
+}
 _TITLE = "Restore Status (% complete)"
 _HERE = "<current directory>"
 _LABELS = (("l", "Log files"), ("s", "System files"), ("d", "Database Directory"))
@@ -65,7 +70,11 @@ def run(console: Console, env: Env, arguments: Arguments) -> None:
     console.line()
     hard = "b" in arguments
     console.line(f"Performing {'hard' if hard else 'soft'} recovery...")
-    _recover(console, env, arguments, base, options)
+    try:
+        _recover(console, env, arguments, base, options)
+    except HotsplitError as error:
+        _hint(console, error)
+        raise
     console.line()
     console.line()
     if not options.undo:
@@ -73,6 +82,14 @@ def run(console: Console, env: Env, arguments: Arguments) -> None:
             "Everything was redone; open transactions are not undone, as asked",
             jet=Jet.errRecoveredWithoutUndo,
         )
+
+
+def _hint(console: Console, error: HotsplitError) -> None:
+    word = _LOSSY.get(error.jet)
+    if word is not None:
+        text = f"Recovery has indicated that there {word} a lossy recovery option."
+        console.line()
+        console.line(f"  \t{text}  Run recovery with the /a argument.")
 
 
 def _refuse(arguments: Arguments) -> None:

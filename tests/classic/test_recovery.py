@@ -1,0 +1,157 @@
+"""``eseutil /r`` and what comes after it: integrity, defragmentation, securing."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hotsplit.errors import Jet
+from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.read.database import Database
+from tests.classic.tool import ours, run_eseutil
+from tests.conftest import manifest, unpack_vector
+from tests.damage import apply_ops
+
+SET = "errors-p4096"
+CASES = (
+    "undamaged",
+    "log-missing-first-required",
+    "log-missing-middle",
+    "db-missing",
+)
+
+
+def cases() -> list[str]:
+    known = {case["case"]: case for case in manifest().get(SET, {}).get("cases", [])}
+    return [name for name in CASES if name in known]
+
+
+@pytest.mark.parametrize("name", cases())
+def test_results_are_those_of_the_original(name: str, tmp_path: Path) -> None:
+    case = next(c for c in manifest()[SET]["cases"] if c["case"] == name)
+    folder = tmp_path / "copy"
+    apply_ops(unpack_vector(SET), case["ops"], folder)
+    ran = run_eseutil("/r", "E00", f"-l{folder}", f"-s{folder}", f"-d{folder}")
+    assert ran.result == case["eseutil_r"]["error"]
+    title = case["eseutil_r"]["name"]
+    closing = [line for line in ran.out if line.startswith("Operation")]
+    if ran.result:
+        assert closing[0].startswith(f"Operation terminated with error {ran.result} ({title}, ")
+    else:
+        assert closing[0].startswith("Operation completed successfully in ")
+        assert "            State: Clean Shutdown" in run_eseutil("/mh", folder / "test.edb").out
+
+
+@pytest.fixture
+def copy(shared: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(unpack_vector(SET) / "base", tmp_path / "copy"))
+
+
+def test_what_is_shown(copy: Path) -> None:
+    shown = ours(run_eseutil("/R", "E00", "/L", copy, "/S", copy, "/I"))
+    assert shown == [
+        "",
+        "",
+        "Initiating RECOVERY mode...",
+        "    Logfile base name: E00",
+        f"            Log files: {copy.name}",
+        f"         System files: {copy.name}",
+        "",
+        "Performing soft recovery...",
+        "",
+        "                      Restore Status (% complete)",
+        "",
+        "          0    10   20   30   40   50   60   70   80   90  100",
+        "          |----|----|----|----|----|----|----|----|----|----|",
+        "          ...................................................",
+        "",
+        "",
+        "Operation completed successfully in #.",
+    ]
+
+
+def test_a_lossy_recovery_is_pointed_out(copy: Path) -> None:
+    (copy / "E0000000007.log").unlink()
+    ran = run_eseutil("/r", "E00", "-l", copy)
+    text = "Recovery has indicated that there might be a lossy recovery option."
+    assert f"  \t{text}  Run recovery with the /a argument." in ran.out
+    assert ran.result == Jet.errMissingLogFile
+
+
+@pytest.mark.parametrize("switch", ["/a", "/u", "/u7", "/bsomewhere"])
+def test_what_is_not_done_in_place(copy: Path, switch: str) -> None:
+    before = {path.name: path.read_bytes() for path in copy.iterdir()}
+    ran = run_eseutil("/r", "E00", f"-l{copy}", switch)
+    assert ran.result == Jet.errFeatureNotAvailable
+    assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
+
+
+def test_redo_only_into_a_new_folder(copy: Path, tmp_path: Path) -> None:
+    ran = run_eseutil("/r", "E00", f"-l{copy}", "/u", f"-r{tmp_path / 'new'}")
+    assert ran.result == Jet.errRecoveredWithoutUndo
+    header = run_eseutil("/mh", tmp_path / "new" / "test.edb").out
+    assert "            State: Dirty Shutdown" in header
+
+
+def test_a_backup_is_restored(shared: Path, tmp_path: Path) -> None:
+    full = unpack_vector("backup-stream-p4096") / "full"
+    ran = run_eseutil("/r", "E00", f"-b{full}", f"-r{tmp_path / 'new'}")
+    assert ran.result == 0
+    assert run_eseutil("/g", tmp_path / "new" / "test.edb").result == 0
+
+
+@pytest.fixture
+def clean(copy: Path) -> Path:
+    assert run_eseutil("/r", "E00", f"-l{copy}", f"-s{copy}").result == 0
+    return copy / "test.edb"
+
+
+def rows(path: Path) -> dict[str, int]:
+    with Database.open(OsEnv(), str(path)) as database:
+        return {table.name: table.count() for table in database}
+
+
+def test_integrity(copy: Path, clean: Path) -> None:
+    assert "Integrity check successful." in run_eseutil("/g", clean).out
+    data = bytearray(clean.read_bytes())
+    data[5 * 4096 + 100 : 5 * 4096 + 120] = bytes(20)
+    clean.write_bytes(data)
+    ran = run_eseutil("/g", clean)
+    assert ran.result == Jet.errDatabaseCorrupted
+    assert "Integrity check completed.  Database is CORRUPTED!" in ran.out
+    assert any(line.startswith("ERROR: page 4") for line in ran.err)
+
+
+def test_integrity_of_a_dirty_database(copy: Path) -> None:
+    ran = run_eseutil("/g", copy / "test.edb")
+    assert ran.result == Jet.errDatabaseDirtyShutdown
+    assert "The database is not up-to-date. This operation may find that" in ran.out
+
+
+@pytest.mark.parametrize("mode", ["/d", "/z"])
+def test_rebuilt_in_its_place(clean: Path, mode: str) -> None:
+    before, old = rows(clean), clean.read_bytes()
+    backup = clean.parent / "old.edb"
+    ran = run_eseutil(mode, clean, f"-b{backup}")
+    assert ran.result == 0
+    assert backup.read_bytes() == old
+    assert clean.read_bytes() != old
+    assert rows(clean) == before
+    assert run_eseutil("/g", clean).result == 0
+    assert not list(clean.parent.glob("TEMP*"))
+
+
+def test_a_temporary_database_that_is_kept(clean: Path, tmp_path: Path) -> None:
+    old = clean.read_bytes()
+    ran = run_eseutil("/d", clean, "/p", f"-t{tmp_path / 'small.edb'}")
+    assert ran.result == 0
+    assert clean.read_bytes() == old
+    assert rows(tmp_path / "small.edb") == rows(clean)
+
+
+def test_a_dirty_database_is_not_rebuilt(copy: Path) -> None:
+    old = (copy / "test.edb").read_bytes()
+    assert run_eseutil("/d", copy / "test.edb").result == Jet.errDatabaseDirtyShutdown
+    assert (copy / "test.edb").read_bytes() == old
