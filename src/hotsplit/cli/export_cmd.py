@@ -78,9 +78,9 @@ def command(
     opens = opener(env, database, replay=replay, logs=logs)
     with opens() as db:
         dirty_notice(db, out)
-    job = Job(env, opens, output, plan)
-    with out.progress("Exporting", job.pages) as progress:
-        report = job.run(jobs or os.cpu_count() or 1, progress.advance, overwrite=overwrite)
+        job = Job(env, db, output, plan, opener=opens)
+        with out.progress("Exporting", job.pages) as progress:
+            report = job.run(jobs or os.cpu_count() or 1, progress.advance, overwrite=overwrite)
     _print(out, report)
     out.emit({"database": database, "format": chosen, **_summary(report)})
     return NOT_ALL if report.failed else 0

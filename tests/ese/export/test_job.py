@@ -32,7 +32,7 @@ def database(request: pytest.FixtureRequest, shared: Path) -> Path:
 def job(database: Path, target: Path, form: Format, env: Any = None, **plan: Any) -> Job:
     env = env or OsEnv()
     opener = partial(Database.open, env, str(database))
-    return Job(env, opener, str(target), Plan(form, **plan))
+    return Job(env, opener(), str(target), Plan(form, **plan), opener=opener)
 
 
 def export(database: Path, target: Path, form: Format, jobs: int = 1, **plan: Any) -> Report:

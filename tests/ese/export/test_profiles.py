@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +52,8 @@ def test_known_applications_are_covered() -> None:
 
 
 def export(path: Path, target: Path, profile: str) -> Report:
-    opener = partial(Database.open, OsEnv(), str(path))
-    return Job(OsEnv(), opener, str(target), Plan("jsonl", profile=profile)).run()
+    with Database.open(OsEnv(), str(path)) as db:
+        return Job(OsEnv(), db, str(target), Plan("jsonl", profile=profile)).run()
 
 
 def lines(folder: Path, name: str) -> list[dict[str, Any]]:

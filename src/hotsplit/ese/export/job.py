@@ -30,6 +30,7 @@ from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import State
 from hotsplit.ese.read.pages import CountedPages
 from hotsplit.ese.read.table import Table
+from hotsplit.report import Reporter
 
 MANIFEST = "export.json"
 _HEADER_BYTES = 65536
@@ -88,18 +89,19 @@ class Report:
 class Job:
     """The export of one database.
 
-    opener: opens the database; every process opens it for itself. target: a folder, or a file for
-    SQLite or where one table is named.
+    db: the database, open until the export is done. opener: opens it once more, for a process that
+    cannot inherit it. target: a folder, or a file for SQLite or where one table is named.
     """
 
-    def __init__(self, env: Env, opener: Opener, target: str, plan: Plan) -> None:
-        self._env, self._opener, self._target, self._plan = env, opener, target, plan
-        with opener() as db:
-            names = db.tables(system=True)
-            self.profile = choose(env, plan.profile, names)
-            self._names = self._tables(db)
-            self._sizes = [page_estimate(db.table(name)) for name in self._names]
-            self._identity = _identity(env, db)
+    def __init__(
+        self, env: Env, db: Database, target: str, plan: Plan, *, opener: Opener | None = None
+    ) -> None:
+        self._env, self._db, self._target, self._plan = env, db, target, plan
+        self._opener = opener
+        self.profile = choose(env, plan.profile, db.tables(system=True))
+        self._names = self._tables(db)
+        self._sizes = [page_estimate(db.table(name)) for name in self._names]
+        self._identity = _identity(env, db)
         if plan.columns and len(self._names) != 1:
             raise InvalidUse("Columns can be named for one table only")
         self._single = bool(plan.tables) and len(self._names) == 1 and self._is_file(target)
@@ -176,7 +178,8 @@ class Job:
         self, folder: str, todo: list[tuple[int, str, str]], jobs: int, tick: Tick
     ) -> Iterator[Result]:
         jobs = min(jobs, len(todo))
-        if jobs > 1:
+        method = _start_method()
+        if jobs > 1 and (method == "fork" or self._opener is not None):
             yield from self._parallel(folder, todo, jobs, tick)
             return
         for size, name, file in todo:
@@ -184,23 +187,21 @@ class Job:
                 yield self._one(name, f"{folder}/{file}", inside)
 
     def _one(self, name: str, path: str, tick: Tick) -> Result:
-        return export_table(self._env, self._opener, name, path, self._plan, self.profile, tick)
+        return export_table(self._env, self._db, name, path, self._plan, self.profile, tick)
 
     def _parallel(
         self, folder: str, todo: list[tuple[int, str, str]], jobs: int, tick: Tick
     ) -> Iterator[Result]:
-        context = multiprocessing.get_context(_start_method())
+        method = _start_method()
+        context = multiprocessing.get_context(method)
         counter = context.Value("Q", 0)
-        with ProcessPoolExecutor(jobs, context, _begin_worker, (counter,)) as pool:
+        opener = self._opener
+        if method == "fork":
+            _worker.database, opener = self._db, None
+        with ProcessPoolExecutor(jobs, context, _begin_worker, (counter, opener)) as pool:
             futures = [
                 pool.submit(
-                    _in_worker,
-                    self._env,
-                    self._opener,
-                    name,
-                    f"{folder}/{file}",
-                    self._plan,
-                    self.profile,
+                    _in_worker, self._env, name, f"{folder}/{file}", self._plan, self.profile
                 )
                 for _, name, file in todo
             ]
@@ -230,28 +231,35 @@ def _start_method() -> str:
     return "fork" if can_fork and threading.active_count() == 1 else "spawn"
 
 
-_counter: Any = None
+class _Worker:
+    """What a process has: its database, inherited or opened, and the counter of all."""
+
+    database: Database | None = None
+    counter: Any = None
 
 
-def _begin_worker(counter: Any) -> None:
-    global _counter
-    _counter = counter
+_worker = _Worker()
+
+
+def _begin_worker(counter: Any, opener: Opener | None) -> None:
+    _worker.counter = counter
+    if opener is not None:
+        _worker.database = opener()
 
 
 def _count(pages: int) -> None:
-    with _counter.get_lock():
-        _counter.value += pages
+    with _worker.counter.get_lock():
+        _worker.counter.value += pages
 
 
-def _in_worker(
-    env: Env, opener: Opener, name: str, path: str, plan: Plan, profile: Profile | None
-) -> Result:
-    return export_table(env, opener, name, path, plan, profile, _count)
+def _in_worker(env: Env, name: str, path: str, plan: Plan, profile: Profile | None) -> Result:
+    assert _worker.database is not None
+    return export_table(env, _worker.database, name, path, plan, profile, _count)
 
 
 def export_table(
     env: Env,
-    opener: Opener,
+    db: Database,
     name: str,
     path: str,
     plan: Plan,
@@ -261,19 +269,18 @@ def export_table(
     """Export one table to a file; an error of reading or writing is part of the result."""
     begun = time.monotonic()
     result = Result(name, name, os.path.basename(path))  # noqa: PTH119 - paths are plain strings
-    with opener() as db:
-        try:
-            counted = CountedPages(db.source, tick)
-            view = _view(Database(counted, path=db.path, reporter=db.reporter), name, plan, profile)
-            result.title = view.title
-            written = write_table(env, view, plan.form, path)
-            result.rows = written.rows
-            result.columns = _schema(view, written.types)
-        except HotsplitError as error:
-            result.error = error.at(file=db.path).as_json()
-        findings = db.reporter.findings[:_MOST_FINDINGS]
-        result.findings = [finding.as_json() for finding in findings]
-        result.finding_count = sum(db.reporter.counts.values())
+    reporter = Reporter(limit=_MOST_FINDINGS)
+    counted = Database(CountedPages(db.source, tick), path=db.path, reporter=reporter)
+    try:
+        view = _view(counted, name, plan, profile)
+        result.title = view.title
+        written = write_table(env, view, plan.form, path)
+        result.rows = written.rows
+        result.columns = _schema(view, written.types)
+    except HotsplitError as error:
+        result.error = error.at(file=db.path).as_json()
+    result.findings = [finding.as_json() for finding in reporter.findings[:_MOST_FINDINGS]]
+    result.finding_count = sum(reporter.counts.values())
     result.seconds = round(time.monotonic() - begun, 3)
     return result
 

@@ -110,11 +110,10 @@ class View:
         names = [column.name for column in columns]
         places = [names.index(field.column.name) for field in self.fields]
         plain = places == list(range(len(columns))) and not any(f.meaning for f in self.fields)
+        stored = self._stored(names)
         if where or index or reverse:
             found = self.table.scan(names, where=where, index=index, reverse=reverse)
             stored = ((list(row.values()), None) for row in found)
-        else:
-            stored = self._stored(names)
         for values, origin in stored:
             shown = values if plain else self._shown(values, places)
             yield shown if origin is None else [*shown, *label_values(origin)]
