@@ -26,6 +26,7 @@ from hotsplit.ese.export.view import View, make_view
 from hotsplit.ese.export.writers import Format, merge_sqlite, write_table
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.space import Extent, SpaceHeader
+from hotsplit.ese.read.arrow import load_pyarrow
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import State
 from hotsplit.ese.read.pages import CountedPages
@@ -102,6 +103,8 @@ class Job:
         self._names = self._tables(db)
         self._sizes = [page_estimate(db.table(name)) for name in self._names]
         self._identity = _identity(env, db)
+        if plan.form in ("parquet", "arrow"):
+            load_pyarrow()  # tell at once that it is missing
         if plan.columns and len(self._names) != 1:
             raise InvalidUse("Columns can be named for one table only")
         self._single = bool(plan.tables) and len(self._names) == 1 and self._is_file(target)
