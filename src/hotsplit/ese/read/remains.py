@@ -212,12 +212,14 @@ def _fixed_ends(columns: list[ColumnDef]) -> dict[int, int]:
     for column in sorted((c for c in columns if c.is_fixed), key=lambda c: c.id):
         end = max(end, column.offset + column.stored_size)
         ends[column.id] = end + (column.id + 7) // 8
-    return {0: 4, **ends}
+    return {0: 4, **{last: end for last, end in ends.items() if end <= _LARGE_MASK}}
 
 
 def free_space(page: Page) -> list[tuple[int, int]]:
-    """Return the (start, end) of the bytes of a page that no line covers."""
+    """Return the (start, end) of the bytes of a page that no line covers. Raises ValueError."""
     first, last = page.header_size, page.size - 4 * page.tag_count
+    if last < first:
+        raise ValueError("the tag array overlaps the page header")
     gaps, at = [], first
     for start, size in sorted(_lines(page)):
         if start > at:
