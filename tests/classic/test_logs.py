@@ -61,8 +61,8 @@ def test_less_detail(stream: Path) -> None:
     records = next(i for i, line in enumerate(full) if line.startswith("Segment"))
     pages = full.index("Number of database page references:  54")
     table = full[pages + 1 : pages + 8]
-    assert plain == full[:records] + [""] + full[pages : pages + 1] + full[pages + 8 :]
-    assert summary == full[:records] + [""] + full[pages:]
+    assert plain == [*full[:records], "", full[pages], *full[pages + 8 :]]
+    assert summary == [*full[:records], "", *full[pages:]]
     assert table[1].startswith("=====")
 
 
