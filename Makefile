@@ -33,7 +33,7 @@ fuzz: $(VENV)/dev ## look for crashes with damaged files for FUZZ_SECONDS (300)
 	$(BIN)/python -m fuzz.run
 
 campaign: $(VENV)/dev ## kill recovery at every change of a file, run it again, compare
-	FAULTS=all $(BIN)/python -m pytest -n auto tests/ese/recovery/test_faults.py
+	FAULTS=all $(BIN)/python -m pytest -n auto tests/ese/recovery/test_faults.py tests/ese/engine
 
 bench: $(VENV)/dev ## all benchmarks; the figures go to docs/performance.md
 	$(BIN)/python -m bench.run

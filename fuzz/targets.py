@@ -7,6 +7,7 @@ import hashlib
 import io
 import itertools
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.batches import rows_of
 
 from hotsplit.cli import main
 from hotsplit.errors import HotsplitError, error_classes
+from hotsplit.ese.engine.inplace import recover_in_place
 from hotsplit.ese.export.text import RowWriter
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.files.identify import FileKind, identify
@@ -163,18 +165,54 @@ def recover_all(place: Place) -> str:
     return outcome
 
 
-TARGETS: tuple[Target, ...] = (
-    verify,
-    inspect,
-    logs,
-    records,
-    rows,
-    batches,
-    remains,
-    check,
-    assess,
-    recover_all,
-)
+def recover_where_they_lie(place: Place) -> str:
+    """Recover copies in place; the rows must be those of a recovery into a new folder."""
+    folder, into = place.scratch / "in place", place.scratch / "beside"
+    shutil.copytree(place.folder, folder)
+    source = str(place.folder)
+    try:
+        here = recover_in_place(OsEnv(), [str(folder)], []).databases
+        there = recover(OsEnv(), [source], [source], str(into)).databases
+    except HotsplitError as error:
+        return f"{error.jet.title} {error.message}"
+    rows_here = [_all_tables(Path(path), _read_rows) for path, _, _ in sorted(here)]
+    rows_there = [_all_tables(Path(path), _read_rows) for path, _, _ in sorted(there)]
+    if rows_here != rows_there:
+        raise WrongOutcome(f"other rows in place: {rows_here} {rows_there}")
+    return " ".join(rows_here)
+
+
+def rewrite(place: Place) -> str:
+    """Write the databases anew, compacted and scrubbed."""
+    found = []
+    for path in place.of_kind(FileKind.DATABASE):
+        for command in ("compact", "scrub"):
+            into = place.scratch / f"{command} {path.name}"
+            options = (str(path), "--into", str(into), "--replay")
+            outcome = _json_command(command, *options)
+            if outcome.startswith("0"):
+                outcome += _all_tables(into, _read_rows)
+            found.append(outcome)
+    return " ".join(found)
+
+
+def export(place: Place) -> str:
+    """Export the databases as text, with what was deleted."""
+    found = []
+    for path in place.of_kind(FileKind.DATABASE):
+        into = place.scratch / f"exported {path.name}"
+        options = ("--format", "jsonl", "--include", "all", "--jobs", "1")
+        found.append(_json_command("export", str(path), "--output", str(into), *options))
+    return " ".join(found)
+
+
+ALWAYS: tuple[Target, ...] = (verify, inspect, logs, records, rows, check, assess, recover_all)
+SOMETIMES: tuple[Target, ...] = (batches, remains, recover_where_they_lie, rewrite, export)
+
+
+def targets_of(number: int) -> tuple[Target, ...]:
+    """Return what is done in a case: the rarer things take turns."""
+    return (*ALWAYS, SOMETIMES[number % len(SOMETIMES)])
 
 
 def _all_tables(path: Path, read: Callable[[Table, Callable[[bytes], None]], int]) -> str:
