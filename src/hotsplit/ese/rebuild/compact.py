@@ -69,7 +69,7 @@ def compact(
     try:
         with located(path), NewDatabase(env, into, source.header, FIRST_FREE_PAGE) as database:
             _Compaction(source, database, result, on_page or no_progress).run()
-            header = database.header()
+            header = database.new_header()
             result.pages, result.signature = database.last, str(header.db_signature)
             watched.check()
             database.finish(header)

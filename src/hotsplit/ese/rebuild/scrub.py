@@ -1,8 +1,8 @@
 """A copy of a database without what was deleted: pages stay where they are, their rests do not.
 
 Deleted nodes, long values without references, free space inside pages and pages of no tree are
-gone. What remains of them are keys: those that separate pages, and the key of one node on a page
-that holds nothing but deleted ones. `compact` leaves none of these.
+gone. What remains of them are keys: those that separate pages, and the key (in an index also the
+row it leads to) of one node on a page that holds nothing but deleted ones. `compact` leaves none.
 
 Source: format specification 2.5 (free space), 3.2 (prefix), 5.2, 5.4 (space trees), 2.2 (flags).
 """
@@ -131,7 +131,9 @@ class _Scrubbing:
         if keep is not None:
             live = list(filter(keep, live))
         if nodes and not live and not page.is_root:  # no other leaf may be empty
-            live = [Node(nodes[0].key, bytes(len(nodes[0].data)), NodeFlag.DELETED)]
+            data = nodes[0].data  # where keys are not unique, it is a part of the order
+            data = data if page.flags & PageFlag.NON_UNIQUE else bytes(len(data))
+            live = [Node(nodes[0].key, data, NodeFlag.DELETED)]
         _refill(page, live)
 
 

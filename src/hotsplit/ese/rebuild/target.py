@@ -31,7 +31,7 @@ class NewDatabase:
     """A database that is being written to a file beside `path`.
 
     like: header of the database that it is made from; page size, format revision, versions and
-    object ids are those. Used as a context manager: on an error nothing is left behind.
+    object ids are those. Pages that were written can be read, as from any source. Used as a context manager: on an error nothing is left behind.
     """
 
     def __init__(self, env: Env, path: str, like: DatabaseHeader, first_page: int) -> None:
@@ -43,7 +43,7 @@ class NewDatabase:
         if env.exists(self._work):  # left behind by a run that was killed
             env.remove(self._work)
         self.file: File = env.open(self._work, "create")
-        self.like = like
+        self.header = like
         self.page_size: int = like.page_size
         self.next = first_page
         self.dbtime = FIRST_DBTIME
@@ -121,9 +121,9 @@ class NewDatabase:
         self._env.rename(self._work, self.path)
         self._env.sync_dir(os.path.dirname(os.path.abspath(self.path)))  # noqa: PTH100, PTH120
 
-    def header(self) -> DatabaseHeader:
+    def new_header(self) -> DatabaseHeader:
         """Return the header: a clean database with a signature of its own, of no log stream."""
-        header = clean_header(self.like, self._env)
+        header = clean_header(self.header, self._env)
         header.dbtime = self.dbtime
         header.dbtime_last_scrub, header.scrub_time = 0, LogTime()
         header.repair_count_old = (header.repair_count_old + header.repair_count) & _MOST

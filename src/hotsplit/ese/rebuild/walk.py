@@ -30,12 +30,13 @@ class TreeName(NamedTuple):
 class Hole(NamedTuple):
     """A page of a tree that cannot be used, and which keys it had: from `low` to below `high`.
 
-    low, high: None for no bound.
+    low, high: None for no bound. is_leaf: the page above says that this one is a leaf.
     """
 
     page: int
     low: bytes | None
     high: bytes | None
+    is_leaf: bool
     error: HotsplitError
 
 
@@ -43,6 +44,7 @@ class _Child(NamedTuple):
     page: int
     low: bytes | None
     high: bytes | None
+    is_leaf: bool
 
 
 def tree_kind(flags: int) -> int:
@@ -66,7 +68,7 @@ class TreeWalk:
 
     def pages(self) -> Iterator[Page]:
         """Yield internal pages before what is below them, and leaves, in key order."""
-        stack = [[_Child(self._tree.root, None, None)]]
+        stack = [[_Child(self._tree.root, None, None, False)]]
         while stack:
             if not stack[-1]:
                 stack.pop()
@@ -77,7 +79,7 @@ class TreeWalk:
                 below = [] if page.is_leaf else self._children(page, child)
             except HotsplitError as error:
                 self.visited.add_bad(child.page)
-                self._on_hole(Hole(child.page, child.low, child.high, self._named(error)))
+                self._on_hole(Hole(*child, self._named(error)))
                 continue
             yield page
             if below:
@@ -113,9 +115,10 @@ class TreeWalk:
             raise _damaged("an internal page without proper pointers", page.number,
                            Jet.errBadParentPageLink)  # fmt: skip
         found, low = [], place.low
+        above_leaves = bool(page.flags & PageFlag.PARENT_OF_LEAF)
         for i, node in enumerate(nodes):
             high = place.high if i + 1 == len(nodes) else node.key
-            found.append(_Child(int.from_bytes(node.data, "little"), low, high))
+            found.append(_Child(int.from_bytes(node.data, "little"), low, high, above_leaves))
             low = high
         return found
 

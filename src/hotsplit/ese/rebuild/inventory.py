@@ -1,0 +1,53 @@
+"""All leaf pages of a damaged database by the object that they belong to.
+
+Source: format specification 2.1 to 2.3. Four bytes for each leaf page.
+"""
+
+from __future__ import annotations
+
+import struct
+from array import array
+
+from hotsplit.errors import HotsplitError
+from hotsplit.ese.format.checksum import RUN_GOOD, scan_pages
+from hotsplit.ese.format.page import PageFlag
+from hotsplit.ese.read.pages import RunSource
+from hotsplit.ese.rebuild.source import OnPage
+
+_RUN_BYTES = 1 << 19
+_OBJID, _FLAGS = struct.Struct("<I"), struct.Struct("<I")
+_NO_LEAF = PageFlag.SPACE_TREE | PageFlag.EMPTY | PageFlag.PRE_INIT
+
+
+class Inventory:
+    """What a look at every page of the file found.
+
+    leaves: page numbers of readable leaf pages by object id, unlinked ones included; damaged:
+    numbers of pages that are not empty and cannot be read.
+    """
+
+    def __init__(self, source: RunSource, on_page: OnPage) -> None:
+        self.leaves: dict[int, array[int]] = {}
+        self.damaged: array[int] = array("I")
+        self._source = source
+        size = source.page_size
+        step = _RUN_BYTES // size
+        for first in range(1, source.page_count + 1, step):
+            data = source.read_raw(first, min(step, source.page_count + 1 - first))
+            states = scan_pages(data, size, first).states
+            for i in range(len(data) // size):
+                page = data[i * size : (i + 1) * size]
+                self._take(first + i, page, states[i] == RUN_GOOD)
+            on_page(len(data) // size)
+
+    def _take(self, pgno: int, page: bytes, good: bool) -> None:
+        if not good and any(page):
+            try:
+                page = self._source.read_page(pgno)
+            except HotsplitError:
+                self.damaged.append(pgno)
+                return
+        flags = _FLAGS.unpack_from(page, 36)[0]
+        if flags & PageFlag.LEAF and not flags & _NO_LEAF:
+            objid = _OBJID.unpack_from(page, 24)[0]
+            self.leaves.setdefault(objid, array("I")).append(pgno)

@@ -1,0 +1,85 @@
+"""What the records of a table say: whether they hold together, which long values they refer to,
+and the index entries that they make.
+
+The compiled kernel only sums entries up; its Python reference hands them out, which is what a
+rebuilt index needs. Source: format specification 7 (records), 10 (keys).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from hotsplit._native.rowcheck_py import Rows
+from hotsplit.ese.check.rowplan import Compare, TableShape, compare_mode, index_plan, layout_of
+from hotsplit.ese.format.catalogschema import IndexDef
+from hotsplit.ese.format.page import Node
+
+Fetch = Callable[[bool, bytes, int], bytes | None]
+
+
+@dataclass
+class _Collector:
+    """Takes the place of the kernel's ledger and keeps what it is handed."""
+
+    items: list[tuple[bytes, bytes]] = field(default_factory=list)
+    is_watching: bool = True
+
+    def is_watched(self, _: int) -> bool:
+        return True
+
+    def enter(self, side: int, hash_: int, count: int) -> None:
+        """Sums are of no use here."""
+
+    def take(self, _: int, key: bytes, data: bytes, count: int, place: tuple[int, int]) -> None:
+        self.items.append((key, data))
+
+
+def can_make(shape: TableShape, index: IndexDef) -> bool:
+    """True if the entries of an index can be made from the rows."""
+    try:
+        made = index_plan(shape, index, None) is not None
+    except ValueError:
+        return False
+    return made and compare_mode(shape, index) == Compare.BY_KEY
+
+
+class RecordTest:
+    """Tells sound records of one table from others. references: long-value ids they refer to."""
+
+    def __init__(self, shape: TableShape, page_size: int, fetch: Fetch) -> None:
+        self._references = _Collector()
+        self._rows = Rows(layout_of(shape, page_size, None), None, [], fetch, [])
+        if shape.table.long_value_root:
+            self._rows.set_references(self._references)  # type: ignore[arg-type]
+
+    def references(self, node: Node, *, old: bool) -> list[int] | None:
+        """Return the ids of long values that a record refers to, None if it is not sound."""
+        self._references.items.clear()
+        if not self._rows.take(node.key, node.data, old, (0, 0)):
+            return None
+        return [int.from_bytes(key, "little") for key, _ in self._references.items]
+
+
+class EntryMaker:
+    """Makes the entries of one index. Raises ValueError for a definition that makes no sense."""
+
+    def __init__(self, shape: TableShape, index: IndexDef, page_size: int, fetch: Fetch) -> None:
+        self._entries = _Collector()
+        plan = index_plan(shape, index, self._entries)
+        if plan is None:
+            raise ValueError("a column of the key is missing")
+        self._rows = Rows(layout_of(shape, page_size, None), None, [plan], fetch, [])
+        self._rows.set_references(_Collector())  # type: ignore[arg-type]
+
+    @property
+    def failed(self) -> int:
+        """For how many records the entries cannot be told."""
+        return self._rows.unknown[0]
+
+    def entries(self, node: Node, *, old: bool) -> Iterator[Node]:
+        """Yield the entries of a record, each once."""
+        self._entries.items.clear()
+        self._rows.take(node.key, node.data, old, (0, 0))
+        for key, bookmark in dict.fromkeys(self._entries.items):
+            yield Node(key, bookmark)
