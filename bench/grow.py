@@ -4,8 +4,8 @@ The table's tree and that of its long values are built anew behind the end of th
 of a row with its own key and its own long values. Other readers read the result; its space trees
 do not know the new pages, so it is for reading only.
 
-Run: ``python bench/grow.py SOURCE TABLE ROWS TARGET``. The table's primary key must be of Long and
-DateTime columns, which get ascending values.
+Run: ``python bench/grow.py SOURCE TABLE ROWS TARGET``. The table's primary key must be of
+numbers and times, which get ascending values.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from pathlib import Path
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.checksum import stamp
 from hotsplit.ese.format.columns import Coltyp, ColumnDef
-from hotsplit.ese.format.longvalue import pack_lid, parse_lid, root_key
+from hotsplit.ese.format.compression import compress_seven_bit, compress_xpress
+from hotsplit.ese.format.longvalue import LongValueRoot, pack_lid, parse_lid, root_key
 from hotsplit.ese.format.page import Node, Page, PageFlag, common_prefix
+from hotsplit.ese.format.record import encode_record
 from hotsplit.ese.format.taggedcolumns import (
     Instance,
     TaggedField,
     TagHeader,
     build_fields,
+    join_instances,
     parse_fields,
     split_instances,
 )
@@ -36,6 +39,7 @@ from hotsplit.ese.read.table import Table
 _KIND = PageFlag.LONG_VALUE | PageFlag.INDEX | PageFlag.NON_UNIQUE | PageFlag.NEW_RECORD
 _KIND |= PageFlag.NEW_CHECKSUM
 _FULL = 0.94
+_NUMBERS = (Coltyp.LONG, Coltyp.UNSIGNED_LONG, Coltyp.LONG_LONG)
 
 
 class TreeWriter:
@@ -153,8 +157,8 @@ def _key_columns(table: Table) -> list[ColumnDef]:
     primary = next(index for index in table.indexes if index.is_primary)
     columns = {c.id: c for c in table.columns if c.is_fixed and not c.derived}
     found = [columns[segment.column_id] for segment in primary.key]
-    if any(c.coltyp not in (Coltyp.LONG, Coltyp.DATE_TIME) for c in found):
-        raise SystemExit(f"{table.name}: the primary key is not of Long and DateTime columns")
+    if any(c.coltyp not in (*_NUMBERS, Coltyp.DATE_TIME) for c in found):
+        raise SystemExit(f"{table.name}: the primary key is not of numbers and times")
     return found
 
 
@@ -162,8 +166,11 @@ def _renumbered(record: bytes, columns: list[ColumnDef], number: int) -> tuple[b
     """Return (key, record) with the number, or a time so many seconds after 2009, in its place."""
     key, data = b"", bytearray(record)
     for column in columns:
-        if column.coltyp == Coltyp.LONG:
-            value, body = struct.pack("<i", number), struct.pack(">I", number ^ 0x80000000)
+        if column.coltyp in _NUMBERS:
+            size = column.stored_size
+            value, body = number.to_bytes(size, "little"), number.to_bytes(size, "big")
+            if column.coltyp != Coltyp.UNSIGNED_LONG:
+                body = bytes([body[0] ^ 0x80]) + body[1:]
         else:
             value = struct.pack("<d", 40000 + number / 86400)
             body = bytes([value[7] ^ 0x80]) + value[6::-1]
@@ -230,6 +237,63 @@ def _mapped(field: TaggedField, mapping: dict[int, int]) -> TaggedField:
 def _replace_last(data: bytes, old: bytes, new: bytes) -> bytes:
     at = data.rfind(old)
     return data[:at] + new + data[at + len(old) :]
+
+
+def grow_mixed(source: Path, rows: int, target: Path) -> None:
+    """Write a copy of `source` in which table Tagged has `rows` rows of the usual kind.
+
+    Each has two numbers, a text, a GUID, a text compressed to 7 bits and some flags as tagged
+    columns; every fourth has a separated long value of 2,000 bytes, compressed with XPRESS.
+    """
+    shutil.copyfile(source, target)
+    target.chmod(0o644)
+    with Database.open(OsEnv(), str(source)) as db:
+        table = db.table("Tagged")
+        root, pool = (_root(db, pgno) for pgno in _roots(table))
+        first = target.stat().st_size // db.page_size - 1
+        large = db.page_size > 8192
+    columns = {column.name: column for column in table.columns}
+    writer = TreeWriter(target, root, first)
+    body = compress_xpress(
+        (b"A line of a message that somebody wrote to somebody else. " * 40)[:2000]
+    )
+    for number in range(1, rows + 1):
+        record = encode_record([columns["id"]], {"id": number}, large)
+        fields = list(_usual(columns, number))
+        if number % 4 == 0:
+            lid = pack_lid(0x8000000080000000 + number)
+            fields.append(_field(columns["tCmpBin"], [Instance(lid, separated=True)]))
+        key = b"\x7f" + (number ^ 0x80000000).to_bytes(4, "big")
+        writer.add(key, record + build_fields(fields, large))
+    writer.finish()
+    values = TreeWriter(target, pool, writer.next)
+    for number in range(4, rows + 1, 4):
+        key = root_key(0x8000000080000000 + number)
+        values.add(key, LongValueRoot(1, 2000).pack())
+        values.add(key + bytes(4), body or b"")
+    values.finish()
+
+
+def _roots(table: Table) -> tuple[int, int]:
+    return table.definition.root, table.definition.long_value_root
+
+
+def _usual(columns: dict[str, ColumnDef], number: int) -> Iterator[TaggedField]:
+    text = f"The subject of message {number}".encode("utf-16-le")
+    yield _field(columns["tLong"], [Instance(struct.pack("<i", n)) for n in (number, 7)])
+    yield _field(columns["tText"], [Instance(text)])
+    packed = compress_seven_bit(
+        f"Folder {number % 50}, item {number}".encode("utf-16-le"), text=True
+    )
+    yield _field(columns["tCmpText"], [Instance(packed or b"", compressed=True)])
+    yield _field(columns["tGuid"], [Instance(number.to_bytes(16, "big"))])
+    yield _field(columns["tBit"], [Instance(b"\xff")])
+    yield _field(columns["tDbl"], [Instance(struct.pack("<d", number / 3))])
+
+
+def _field(column: ColumnDef, instances: list[Instance]) -> TaggedField:
+    header, data = join_instances(instances, column.is_long)
+    return TaggedField(column.id, column.derived, header, data)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,182 @@
+"""Reading tables into columns and exporting databases, beside two other readers.
+
+The databases are grown from one made by the real engine (`bench.grow`). Every reader reads all
+values of all rows of the same table of the same file, in turn.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyesedb
+from dissect.database.ese import ESE
+from tests.conftest import SHARED
+
+from bench.common import Row, example, seconds, vector
+from bench.grow import grow, grow_mixed
+from hotsplit.ese.export.job import Job, Plan
+from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.read.database import Database
+
+ROWS = 20_000
+_ROUNDS = 3
+_SEVERAL = {"Fixed": 100_000, "Wide": 12_000, "Auto64": 700_000, "Tagged": 20_000}
+_SRUM = SHARED / "corpus" / "srum" / "goese-SRUDB.dat"
+_USAGE = "{D10CA2FE-6FCF-4F6D-848E-B2E99266FA89}"  # 19 columns
+
+
+def to_arrow(path: Path, name: str) -> int:
+    """Read a table into Arrow data, batch by batch; return the number of rows."""
+    from hotsplit.ese.read.arrow import ArrowForm
+
+    count, form = 0, None
+    with Database.open(OsEnv(), str(path)) as db:
+        for batch in db.table(name).batches():
+            form = form or ArrowForm.of([batch], batch.columns)
+            count += form.record_batch(batch).num_rows
+    return count
+
+
+def by_pyesedb(path: Path, name: str) -> int:
+    """Read a table with libesedb, values as stored."""
+    file = pyesedb.file()
+    file.open(str(path))
+    table = file.get_table_by_name(name)
+    count = table.number_of_records
+    for i in range(count):
+        record = table.get_record(i)
+        for c in range(record.number_of_values):
+            _pyesedb_value(record, c)
+    file.close()
+    return int(count)
+
+
+def _pyesedb_value(record: Any, c: int) -> Any:
+    try:
+        if record.is_long_value(c):
+            return record.get_value_data_as_long_value(c).get_data()
+        return record.get_value_data(c)
+    except OSError:  # some values are beyond it
+        return None
+
+
+def by_dissect(path: Path, name: str) -> int:
+    """Read a table with dissect.database."""
+    with path.open("rb") as file:
+        table = ESE(file).table(name)
+        names = [column.name for column in table.columns]
+        count = 0
+        for record in table.records():
+            for column in names:
+                record.get(column)
+            count += 1
+    return count
+
+
+def rates(*calls: Callable[[], int]) -> list[float]:
+    """Return rows a second of each call, run in turn; the median of several rounds."""
+    figures: list[list[float]] = [[] for _ in calls]
+    for _ in range(_ROUNDS):
+        for call, found in zip(calls, figures, strict=True):
+            begun = time.perf_counter()
+            rows = call()
+            found.append(rows / (time.perf_counter() - begun))
+    return list(map(statistics.median, figures))
+
+
+def compared(path: Path, name: str, what: str, goal: str) -> list[Row]:
+    """Return the figures of all readers on one table."""
+    readers = (to_arrow, by_pyesedb, by_dissect)
+    ours, libesedb, dissect = rates(*(partial(reader, path, name) for reader in readers))
+    return [
+        Row(f"{what}: hotsplit, to Arrow", ours, "rows/s", goal),
+        Row(f"{what}: libesedb", libesedb, "rows/s"),
+        Row(f"{what}: dissect.database", dissect, "rows/s"),
+        Row(f"{what}: hotsplit / libesedb", ours / libesedb, "times", "at least 10"),
+        Row(f"{what}: hotsplit / dissect.database", ours / dissect, "times", "at least 50"),
+    ]
+
+
+def flat(source: Path, folder: Path) -> list[Row]:
+    """Compare the time a row of a small file with that of one sixteen times as large."""
+    small, large = folder / "small.edb", folder / "large.edb"
+    grow(source, "Fixed", 25_000, small)
+    grow(source, "Fixed", 400_000, large)
+    few, many = rates(partial(to_arrow, small, "Fixed"), partial(to_arrow, large, "Fixed"))
+    sizes = f"{small.stat().st_size / 1e6:.0f} and {large.stat().st_size / 1e6:.0f} MB"
+    return [Row(f"time a row, {sizes}", few / many, "times", "at most 1.1")]
+
+
+def export(source: Path, folder: Path) -> list[Row]:
+    """Export several tables on one core and on two; the memory of the largest process."""
+    database = folder / "several.edb"
+    shutil.copyfile(source, database)
+    for name, count in _SEVERAL.items():
+        bigger = folder / "bigger.edb"
+        grow(database, name, count, bigger)
+        bigger.replace(database)
+    peak = _memory(database, folder / "out")
+    times = [[_export(database, folder / "out", jobs) for jobs in (1, 2)] for _ in range(3)]
+    gain = statistics.median(one / two for one, two in times)
+    return [
+        Row("export of several tables as CSV, two cores / one", gain, "times", "at least 1.7"),
+        Row("memory of an export to Parquet", peak, "MB", "at most 200"),
+    ]
+
+
+def _memory(database: Path, target: Path) -> float:
+    """Return the most memory, in MB, that any process of an export has."""
+    main = "from hotsplit.cli import main; main()"
+    options = ["-o", str(target), "--format", "parquet"]
+    command = [sys.executable, "-c", main, "export", str(database), *options]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, _, usage = os.wait4(process.pid, 0)
+    shutil.rmtree(target)
+    return usage.ru_maxrss / 1000
+
+
+def _export(database: Path, target: Path, jobs: int) -> float:
+    shutil.rmtree(target, ignore_errors=True)
+    with Database.open(OsEnv(), str(database)) as db:
+        job = Job(OsEnv(), db, str(target), Plan("csv", tuple(_SEVERAL), profile="none"))
+        spent = seconds(partial(job.run, jobs))
+    shutil.rmtree(target)
+    return spent
+
+
+def run() -> list[Row]:
+    """Return all figures."""
+    if importlib.util.find_spec("pyarrow") is None:
+        return []
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        made = vector("crash-p4096-ckpt")
+        source = made / "recovered" / "test.edb" if made else next(example(folder).glob("*.edb"))
+        fixed, mixed = folder / "fixed.edb", folder / "mixed.edb"
+        usage, name = (_SRUM, _USAGE) if _SRUM.exists() else (source, "Auto64")
+        grow(usage, name, ROWS, fixed)
+        grow_mixed(source, ROWS, mixed)
+        rows = compared(fixed, name, "fixed and variable columns", "at least 1,000,000")
+        fixed.unlink()
+        rows += compared(mixed, "Tagged", "tagged, long, compressed", "at least 250,000")
+        mixed.unlink()
+        rows += flat(source, folder)
+        if (os.cpu_count() or 1) > 1:
+            rows += export(source, folder)
+    return rows
+
+
+if __name__ == "__main__":
+    for what, figure, unit, goal in run():
+        print(f"{what:60} {figure:14,.1f} {unit:8} {goal}")
