@@ -150,6 +150,11 @@ class TreeSalvage:
             if page is not None:
                 self.missing.update(p for p in (page.previous, page.next) if p and p not in known)
 
+    def root_page(self) -> Page | None:
+        """Return the root page, None if it cannot be used."""
+        lost = any(hole.page == self.tree.root for hole in self.holes)
+        return None if lost else Page(self._source.read_page(self.tree.root), self.tree.root)
+
     # The nodes
 
     def batches(self) -> Iterator[Batch]:

@@ -83,6 +83,11 @@ def write_root(database: NewDatabase, tree: TreePlace, content: RootContent) -> 
     _write_multiple(database, tree, content, roots[0], ([extent], []))
 
 
+def write_provisional_root(database: NewDatabase, tree: TreePlace, content: RootContent) -> None:
+    """Write a root page whose space is not known yet, so that the tree can be read already."""
+    _write_root_page(database, tree, content, SpaceHeader(1, tree.parent, 0, 0, tree.mark))
+
+
 def write_fixed_root(
     database: NewDatabase,
     place: FixedPlace,

@@ -31,7 +31,8 @@ class NewDatabase:
     """A database that is being written to a file beside `path`.
 
     like: header of the database that it is made from; page size, format revision, versions and
-    object ids are those. Pages that were written can be read, as from any source. Used as a context manager: on an error nothing is left behind.
+    object ids are those. Pages that were written can be read, as from any source. Used as a context
+    manager: on an error nothing is left behind.
     """
 
     def __init__(self, env: Env, path: str, like: DatabaseHeader, first_page: int) -> None:

@@ -1,0 +1,199 @@
+"""Long values of a damaged table: whole again, with as many references as there are.
+
+A missing chunk becomes zeros; a value whose end is missing is cut there; one of which nothing is
+left becomes empty, so that the rest of its row stays readable. All of it is reported.
+
+Source: format specification 8.1, 8.2.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import groupby
+from typing import NamedTuple
+
+from hotsplit.errors import HotsplitError
+from hotsplit.ese.format.compression import decompress
+from hotsplit.ese.format.longvalue import (
+    BEING_DELETED,
+    LongValueRoot,
+    chunk_key,
+    root_key,
+    split_key,
+)
+from hotsplit.ese.format.page import Node
+from hotsplit.ese.rebuild.builder import Batch
+
+
+class LostValue(NamedTuple):
+    """A long value that is not whole. size: bytes it has now; lost: bytes gone, None if unknown."""
+
+    lid: int
+    size: int
+    lost: int | None
+
+
+class _Piece(NamedTuple):
+    lid: int
+    offset: int | None
+    node: Node
+
+
+@dataclass
+class _State:
+    """What is there of one long value. end: behind the last chunk; gap: where the first one is."""
+
+    root: LongValueRoot | None = None
+    end: int = 0
+    missing: int = 0
+    gap: int | None = None
+    last: Node | None = None
+
+
+class LongValueMender:
+    """Mends the long values of one table.
+
+    chunk: bytes of a full chunk. references: an id for each reference, None if they are not known.
+    room: bytes of zeros that may be put in the place of missing chunks. dropped: long values
+    without references, which are not carried over.
+    """
+
+    def __init__(self, chunk: int, references: array[int] | None, room: int) -> None:
+        self._chunk, self._room = chunk, room
+        self._references = None if references is None else sorted(references)
+        self._sizes: dict[int, int] = {}
+        self._lost: dict[int, LostValue] = {}
+        self.dropped = self.bad_nodes = 0
+
+    @property
+    def lost(self) -> list[LostValue]:
+        """The long values that are not whole."""
+        return list(self._lost.values())
+
+    # What there is
+
+    def survey(self, batches: Iterable[Batch]) -> None:
+        """Find the long values that are not whole."""
+        for lid, pieces in groupby(self._pieces(batches), key=lambda piece: piece.lid):
+            state = self._state(pieces)
+            whole = state.root is not None and not state.missing
+            if not whole or state.root is None or state.end < state.root.size:
+                self._decide(lid, state)
+        self.bad_nodes = 0
+
+    def _pieces(self, batches: Iterable[Batch]) -> Iterator[_Piece]:
+        for _, nodes in batches:
+            for node in nodes:
+                try:
+                    lid, offset = split_key(node.key)
+                except ValueError:
+                    self.bad_nodes += 1
+                    continue
+                yield _Piece(lid, offset, node)
+
+    def _state(self, pieces: Iterable[_Piece]) -> _State:
+        state = _State()
+        for _, offset, node in pieces:
+            if offset is None:
+                state.root = _root_of(node)
+            elif self._fits(state, offset):
+                if offset > state.end:
+                    state.gap = state.end if state.gap is None else state.gap
+                    state.missing += offset - state.end
+                state.end, state.last = offset + self._chunk, node
+        return state
+
+    def _fits(self, state: _State, offset: int) -> bool:
+        size = state.root.size if state.root is not None else BEING_DELETED
+        return offset % self._chunk == 0 and state.end <= offset < size
+
+    def _decide(self, lid: int, state: _State) -> None:
+        """Choose the size of a long value that is not whole."""
+        size = state.end if state.root is None else min(state.end, state.root.size)
+        if state.root is None and state.last is not None:
+            size = state.end - self._chunk + self._plain_size(state.last.data)
+        lost: int | None = None
+        if state.root is not None:
+            lost = state.root.size - size + state.missing
+        if state.missing > self._room and state.gap is not None:
+            size = state.gap
+            lost = None if state.root is None else state.root.size - size
+        else:
+            self._room -= state.missing
+        self._sizes[lid] = size
+        self._lost[lid] = LostValue(lid, size, lost)
+
+    def _plain_size(self, data: bytes) -> int:
+        """Return the size of a last chunk of which it is not known whether it is compressed."""
+        if len(data) >= self._chunk:
+            return self._chunk
+        try:
+            return len(decompress(data, self._chunk)) or len(data)
+        except HotsplitError:
+            return len(data)
+
+    # What comes of it
+
+    def batches(self, batches: Iterable[Batch], kind: int) -> Iterator[Batch]:
+        """Yield the nodes of all long values; `batches` are the same as in `survey`."""
+        yield Batch(kind, self._mended(batches))
+
+    def _mended(self, batches: Iterable[Batch]) -> Iterator[Node]:
+        wanted = self._counted()
+        due = next(wanted, None)
+        for lid, pieces in groupby(self._pieces(batches), key=lambda piece: piece.lid):
+            while due is not None and due[0] < lid:
+                yield self._empty(*due)
+                due = next(wanted, None)
+            count: int | None = None
+            if self._references is not None:
+                count = due[1] if due is not None and due[0] == lid else 0
+                due = next(wanted, None) if count else due
+            if count == 0:
+                self.dropped += 1
+                self._lost.pop(lid, None)
+            else:
+                yield from self._one(lid, pieces, count)
+        while due is not None:
+            yield self._empty(*due)
+            due = next(wanted, None)
+
+    def _counted(self) -> Iterator[tuple[int, int]]:
+        for lid, group in groupby(self._references or ()):
+            yield lid, sum(1 for _ in group)
+
+    def _empty(self, lid: int, count: int) -> Node:
+        self._lost[lid] = LostValue(lid, 0, None)
+        return Node(root_key(lid), LongValueRoot(count, 0).pack())
+
+    def _one(self, lid: int, pieces: Iterable[_Piece], count: int | None) -> Iterator[Node]:
+        """Yield root and chunks of one long value."""
+        state, begun = _State(), False
+        size = self._sizes.get(lid)
+        for _, offset, node in pieces:
+            root = _root_of(node) if offset is None else None
+            if not begun:
+                begun = True
+                state.root = self._new_root(root, size, count)
+                yield Node(root_key(lid), state.root.pack())
+            if offset is None or not self._fits(state, offset):
+                continue
+            for at in range(state.end, offset, self._chunk):
+                yield Node(chunk_key(lid, at), bytes(self._chunk))
+            state.end = offset + self._chunk
+            yield node
+
+    @staticmethod
+    def _new_root(root: LongValueRoot | None, size: int | None, count: int | None) -> LongValueRoot:
+        root = root or LongValueRoot(1, 0)
+        root = root if size is None else root._replace(size=size)
+        return root if count is None else root._replace(references=count)
+
+
+def _root_of(node: Node) -> LongValueRoot | None:
+    try:
+        return LongValueRoot.unpack(node.data)
+    except ValueError:
+        return None
