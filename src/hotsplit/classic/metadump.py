@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.catalogschema import IndexDef, TableDef, TableFlag
-from hotsplit.ese.format.columns import ColumnDef
+from hotsplit.ese.format.columns import ColumnDef, Coltyp
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.format.space import Extent, SpaceHeader
 from hotsplit.ese.read.btree import BTree
@@ -57,7 +57,9 @@ def _table(table: Table) -> Iterator[str]:
 
 
 def _column(column: ColumnDef) -> str:
-    return f"    {column.name:<15} {column.id:9}  {column.type_name:<15} {column.size:7}"
+    known = column.coltyp in list(Coltyp)
+    kind = column.type_name if known else f"unknown ({column.coltyp})"
+    return f"    {column.name:<15} {column.id:9}  {kind:<15} {column.size:7}"
 
 
 def _index(table: Table, index: IndexDef) -> Iterator[str]:

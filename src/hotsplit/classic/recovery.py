@@ -139,7 +139,7 @@ def _recover(console: Console, env: Env, arguments: Arguments, base: str, option
         place = (arguments.value("d") or ".") if "d" in arguments else logs
         sources.append(place)
     folders = [logs] if "b" not in arguments or "l" in arguments else []
-    checkpoint = os.path.join(arguments.value("s") or logs, f"{base}.chk")  # noqa: PTH118
+    checkpoint = os.path.join(arguments.value("s") or ".", f"{base}.chk")  # noqa: PTH118
     found = checkpoint if env.exists(checkpoint) else None
     watch = _Watch(console, verbose="v" in arguments)
     into = arguments.value("r")
