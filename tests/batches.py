@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-import itertools
-import struct
 from collections.abc import Iterator
 from typing import Any
 
-from hotsplit.ese.format.columns import ColumnDef
-from hotsplit.ese.read.batch import Batch, Buffers, element_values
+from hotsplit.ese.read.batch import Batch
+from hotsplit.ese.read.table import Table
 
 
 def rows_of(batch: Batch) -> Iterator[list[Any]]:
-    """Yield the rows of a batch as `Table.values` gives them, but text that is no text."""
-    columns = [
-        column_values(column, buffers, batch.rows)
-        for column, buffers in zip(batch.columns, batch.buffers, strict=True)
-    ]
-    return map(list, zip(*columns, strict=True)) if columns else iter([[]] * batch.rows)
+    """Yield the rows of a batch, and check that its buffers have the sizes they must have."""
+    for found in batch.buffers:
+        if found is None:
+            continue
+        assert found.validity is None or len(found.validity) == (found.length + 7) // 8
+        assert found.offsets is None or len(found.offsets) == 4 * (found.length + 1)
+        rows = found.length if found.row_offsets is None else len(found.row_offsets) // 4 - 1
+        assert rows == batch.rows
+    return batch.values()
 
 
-def column_values(column: ColumnDef, buffers: Buffers | None, rows: int) -> list[Any]:
-    """The values of one column, a list a row if the column has several."""
-    if buffers is None:
-        return [None] * rows
-    elements = element_values(column, buffers)
-    if buffers.row_offsets is None:
-        assert len(elements) == rows
-        return elements
-    ends = struct.unpack(f"<{rows + 1}i", buffers.row_offsets)
-    lists = [elements[a:b] for a, b in itertools.pairwise(ends)]
-    valid = _flags(buffers.row_validity, rows)
-    found = [one if flag else None for one, flag in zip(lists, valid, strict=True)]
-    if column.is_multi_valued:
-        return found
-    return [one[0] if one is not None and len(one) == 1 else one for one in found]
-
-
-def _flags(validity: bytes | None, count: int) -> list[bool]:
-    if validity is None:
-        return [True] * count
-    assert len(validity) == (count + 7) // 8
-    return [bool(validity[i >> 3] >> (i & 7) & 1) for i in range(count)]
+def record_rows(table: Table) -> Iterator[list[Any]]:
+    """Yield the live rows decoded one record at a time, without batches."""
+    return (row.values for row in table.labelled())

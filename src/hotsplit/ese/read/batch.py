@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from hotsplit import _native
 from hotsplit.ese.format.columns import (
@@ -23,7 +23,9 @@ from hotsplit.ese.format.columns import (
     Coltyp,
     ColumnDef,
     ColumnFlag,
+    DateTime,
     Scalar,
+    Value,
     decode_text,
     decode_value,
 )
@@ -60,7 +62,8 @@ class Batch:
     """Rows of one table. buffers: one entry a column, None where all rows are null.
 
     keys: the bookmarks, if asked for. places: 8 bytes a row: page (uint32), node (uint16), label
-    (uint16, see `hotsplit.ese.read.labels`), little-endian.
+    (uint16, see `hotsplit.ese.read.labels`), little-endian. raw: by column and element, the bytes
+    of text that is not valid in its code page, if they were asked for.
     """
 
     rows: int
@@ -68,20 +71,41 @@ class Batch:
     buffers: list[Buffers | None]
     places: bytes
     keys: Buffers | None = None
+    raw: Mapping[int, Mapping[int, bytes]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.rows
 
+    def values(self) -> Iterator[list[Value]]:
+        """Yield the rows as lists of Python values, as `Table.values` does."""
+        if not self.columns:
+            return iter([[] for _ in range(self.rows)])
+        columns = [
+            _rows_of(column, found, self.rows, self.raw.get(i, {}))
+            for i, (column, found) in enumerate(zip(self.columns, self.buffers, strict=True))
+        ]
+        return map(list, zip(*columns, strict=True))
+
+    def key_values(self) -> list[bytes]:
+        """Return the bookmarks. Raises ValueError if they were not asked for."""
+        if self.keys is None:
+            raise ValueError("the batch has no bookmarks")
+        ends = memoryview(self.keys.offsets or b"").cast("i").tolist()
+        return [self.keys.data[start:end] for start, end in itertools.pairwise(ends)]
+
     @classmethod
-    def finish(cls, builder: object, columns: list[ColumnDef]) -> Batch:
+    def finish(
+        cls, builder: Any, columns: list[ColumnDef], raw: Mapping[int, Mapping[int, bytes]]
+    ) -> Batch:
         """Take what a builder of these columns has."""
-        rows, buffers, keys, places = builder.finish()  # type: ignore[attr-defined]
+        rows, buffers, keys, places = builder.finish()
         return cls(
             rows,
             columns,
             [None if found is None else Buffers(*found) for found in buffers],
             places,
             None if keys is None else Buffers(*keys),
+            raw,
         )
 
 
@@ -140,34 +164,58 @@ def element(column: ColumnDef, data: bytes) -> tuple[bytes | None, bool]:
     return data, True
 
 
-def is_set(bits: bytes | None, i: int) -> bool:
-    """Return bit `i` of validity or of a column of bits; True without validity."""
-    return bits is None or bool(bits[i >> 3] >> (i & 7) & 1)
+_BITS = [tuple(bool(byte >> i & 1) for i in range(8)) for byte in range(256)]
+
+
+def _flags(bits: bytes, count: int) -> list[bool]:
+    return list(itertools.chain.from_iterable(map(_BITS.__getitem__, bits)))[:count]
+
+
+def _valid(values: list[Any], validity: bytes | None) -> list[Any]:
+    """Return the values, None where the validity says so."""
+    if validity is None:
+        return values
+    flags = _flags(validity, len(values))
+    return [value if flag else None for value, flag in zip(values, flags, strict=True)]
 
 
 def element_values(column: ColumnDef, buffers: Buffers) -> list[Scalar]:
     """Return the elements of a column as Python values, None for null."""
-    count, validity = buffers.length, buffers.validity
-    if column.coltyp == Coltyp.BIT:
-        return [is_set(buffers.data, i) if is_set(validity, i) else None for i in range(count)]
-    return [
-        _value(column, piece) if is_set(validity, i) else None
-        for i, piece in enumerate(_pieces(buffers))
-    ]
+    return _valid(_all_elements(column, buffers), buffers.validity)
 
 
-def _pieces(buffers: Buffers) -> Iterator[bytes]:
-    data = buffers.data
-    if buffers.offsets is None:
-        size = len(data) // max(1, buffers.length)
-        return (data[at : at + size] for at in range(0, len(data), size or 1))
-    ends = memoryview(buffers.offsets).cast("i").tolist()
-    return (data[start:end] for start, end in itertools.pairwise(ends))
+def _all_elements(column: ColumnDef, buffers: Buffers) -> list[Any]:
+    coltyp, data = column.coltyp, buffers.data
+    if coltyp == Coltyp.BIT:
+        return list(_flags(data, buffers.length))
+    if coltyp in NUMBER_CODES:
+        code: Any = NUMBER_CODES[coltyp]
+        numbers: list[Any] = memoryview(data).cast(code).tolist()
+        return numbers
+    if coltyp == Coltyp.DATE_TIME:
+        return [DateTime(data[at : at + 8]) for at in range(0, len(data), 8)]
+    if coltyp == Coltyp.GUID:
+        return [uuid.UUID(bytes=data[at : at + 16]) for at in range(0, len(data), 16)]
+    ends = memoryview(buffers.offsets or b"").cast("i").tolist()
+    pieces = itertools.pairwise(ends)
+    if coltyp in TEXT_TYPES:
+        return [data[start:end].decode() for start, end in pieces]
+    return [data[start:end] for start, end in pieces]
 
 
-def _value(column: ColumnDef, data: bytes) -> Scalar:
-    if column.coltyp in TEXT_TYPES:
-        return data.decode()
-    if column.coltyp == Coltyp.GUID:
-        return uuid.UUID(bytes=data)
-    return decode_value(column, data)
+def _rows_of(
+    column: ColumnDef, buffers: Buffers | None, rows: int, raw: Mapping[int, bytes]
+) -> list[Any]:
+    """Return the values of a column, a list a row where there are several or may be."""
+    if buffers is None:
+        return [None] * rows
+    elements = element_values(column, buffers)
+    for element, data in raw.items():
+        elements[element] = data
+    if buffers.row_offsets is None:
+        return elements
+    ends = memoryview(buffers.row_offsets).cast("i").tolist()
+    lists: list[Any] = [elements[start:end] for start, end in itertools.pairwise(ends)]
+    if not column.is_multi_valued:
+        lists = [one[0] if len(one) == 1 else one for one in lists]
+    return _valid(lists, buffers.row_validity)

@@ -51,7 +51,7 @@ class BatchReader:
     """Makes batches of the rows of one table.
 
     columns: those wanted. size: most rows of a batch. keys: bookmarks too. deleted: rows flagged
-    as deleted too. Damage is reported and left out.
+    as deleted too. exact: with the bytes of text that is none. Damage is reported and left out.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class BatchReader:
         size: int = BATCH_ROWS,
         keys: bool = False,
         deleted: bool = False,
+        exact: bool = False,
     ) -> None:
         self.visited = PageSet()
         self._tree, self._columns = tree, columns
@@ -76,7 +77,9 @@ class BatchReader:
             most_bytes=_VALUE_BYTES,
             most_pending=_PENDING,
         )
-        self._resolver = Resolver(columns, tree.name, long_values, reporter, _VALUE_BYTES)
+        self._resolver = Resolver(
+            columns, tree.name, long_values, reporter, _VALUE_BYTES, exact=exact
+        )
 
     def sweep(self, *, reverse: bool = False) -> Iterator[Batch]:
         """Yield the rows of the tree, in key order or against it.
@@ -98,8 +101,7 @@ class BatchReader:
             is_cut = builder.pending_count and not self._complete(feed)
             full = builder.is_full or self._resolver.is_full
             if builder.rows and (is_cut or full or not more):
-                yield Batch.finish(builder, self._columns)
-                self._resolver.restart()
+                yield Batch.finish(builder, self._columns, self._resolver.restart())
             more = more or bool(is_cut)
 
     def _complete(self, feed: _Feed) -> bool:

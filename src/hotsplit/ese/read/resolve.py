@@ -51,7 +51,8 @@ class Resolver:
     """Completes batches of some columns of one table.
 
     name: of the table, for findings. long_values: gives the long values of the table; raises
-    ObjectNotFound if it has none. budget: bytes that the long values of a batch may have.
+    ObjectNotFound if it has none. budget: bytes that the long values of a batch may have. exact:
+    keep the bytes of text that is none in `raw`, by column and element.
     """
 
     def __init__(
@@ -61,10 +62,14 @@ class Resolver:
         long_values: Callable[[], LongValues],
         reporter: Reporter,
         budget: int,
+        *,
+        exact: bool = False,
     ) -> None:
         self._columns, self._name = columns, name
         self._long_values, self._reporter = long_values, reporter
         self._budget = self._left = budget
+        self._exact = exact
+        self.raw: dict[int, dict[int, bytes]] = {}
         self._quiet = False  # for remains of rows, which are not expected to be whole
 
     @property
@@ -72,9 +77,11 @@ class Resolver:
         """True if the long values of the batch have reached their limit."""
         return self._left <= 0
 
-    def restart(self) -> None:
-        """A new batch begins."""
+    def restart(self) -> dict[int, dict[int, bytes]]:
+        """A new batch begins; return the `raw` of the last one."""
         self._left = self._budget
+        raw, self.raw = self.raw, {}
+        return raw
 
     def resolve(self, builder: Any) -> int:
         """Fill in what is pending; return how many rows from the first on can be complete.
@@ -136,7 +143,9 @@ class Resolver:
 
     def _element(self, note: Note, data: bytes) -> bytes | None:
         value, exact = element(self._columns[note.column], data)
-        if not exact and not self._quiet:
+        if not exact and self._exact:
+            self.raw.setdefault(note.column, {})[note.element] = data
+        elif not exact and not self._quiet:
             self._reporter.report(
                 Finding(
                     "text",

@@ -6,6 +6,7 @@ Source: format specification 7 (records), 8 (long values).
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from hotsplit.ese.format.longvalue import parse_lid
 from hotsplit.ese.format.page import NodeFlag, Page, PageFlag
 from hotsplit.ese.format.record import RecordPlan, plain_instance
 from hotsplit.ese.format.taggedcolumns import Instance, TagHeader
+from hotsplit.ese.read.batches import BatchReader
 from hotsplit.ese.read.btree import BTree
 from hotsplit.ese.read.labels import Label, Origin
 from hotsplit.ese.read.longvalues import LongValues
@@ -25,6 +27,7 @@ from hotsplit.report import Finding, Reporter, Severity
 
 _kernel = _native.load("lookup")
 _LARGE_PAGE = 16384
+_ROWS = 4096  # of a batch
 _Decoded = tuple[int, bytes | None, list[Any] | None, list[int]]
 
 
@@ -53,30 +56,39 @@ class RowReader:
 
     def live(self, tree: BTree, *, keys: bool) -> Iterator[tuple[bytes | None, list[Value]]]:
         """Yield (bookmark if `keys`, values) of each live row in key order."""
-        for page in tree.leaves():
-            for _, key, values in self._page(tree, page, keys=keys):
-                yield key, values
+        reader = BatchReader(
+            tree,
+            self._columns,
+            long_values=self._long_values,
+            reporter=self._reporter,
+            size=_ROWS,
+            keys=keys,
+            exact=True,
+        )
+        for batch in reader.sweep():
+            bookmarks = batch.key_values() if keys else itertools.repeat(None, batch.rows)
+            yield from zip(bookmarks, batch.values(), strict=True)
 
     def _page(
-        self, tree: BTree, page: Page, *, keys: bool = False, only: Container[int] | None = None
-    ) -> Iterator[tuple[int, bytes | None, list[Value]]]:
-        """Yield (node, bookmark if `keys`, values) of the live rows of a page, or some."""
+        self, tree: BTree, page: Page, *, only: Container[int] | None = None
+    ) -> Iterator[tuple[int, list[Value]]]:
+        """Yield (node, values) of the live rows of a page, or of `only` some."""
         try:
-            decoded = self._plan.decode_page(page.data, keys)
+            decoded = self._plan.decode_page(page.data)
         except ValueError as error:
             tree.report(PageDamaged(str(error), position=f"page {page.number}"))
             return
         if only is not None:
             decoded = [row for row in decoded if row[0] in only]
         found = self._read_long(decoded)
-        for node, key, values, pending in decoded:
+        for node, _, values, pending in decoded:
             if values is None:
                 tree.report_node(page, node)
                 continue
             for place in pending:
                 where = f"page {page.number}, node {node}"
                 values[place] = self._resolve(place, values[place], where, found)
-            yield node, key, values
+            yield node, values
 
     def where(
         self, tree: BTree, asked: list[ColumnDef], tests: Sequence[Condition]
@@ -84,9 +96,9 @@ class RowReader:
         """Yield the live rows that meet all tests, whose columns are `asked`, in key order."""
         first = RowReader(self._name, asked, self._long_values, self._reporter)
         for page in tree.leaves():
-            met = {node for node, _, values in first._page(tree, page) if meets(values, tests)}
+            met = {node for node, values in first._page(tree, page) if meets(values, tests)}
             if met:
-                for _, _, values in self._page(tree, page, only=met):
+                for _, values in self._page(tree, page, only=met):
                     yield values
 
     def labelled(self, tree: BTree, *, deleted: bool) -> Iterator[LabelledRow]:
