@@ -12,7 +12,7 @@ of transactions that were rolled back or open; trees, indexes and space in order
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from hotsplit.ese.engine.instance import Instance
@@ -142,7 +142,7 @@ class Run:
 
     def _row(self, number: int) -> dict[str, Value]:
         rng = self.rng
-        tags: list[Value] = [f"tag {n}" for n in range(rng.randrange(3))]
+        tags: Value = [f"tag {n}" for n in range(rng.randrange(3))]
         size = rng.choice((0, 20, 20, 300, 5000))
         return {
             "Id": number,
@@ -194,7 +194,7 @@ class Run:
         recover(env, [FOLDER], [], "/copy")
         assert env.files(FOLDER) == before
         with Database.open(env, "/copy/items.edb") as database:
-            found = _rows(database)
+            found = by_number(database.table("Items").rows())
         assert found in image.expected, _difference(found, image.expected)
         self.copied += 1
 
@@ -208,7 +208,7 @@ class Run:
                 self.reopened += 1
                 self.undone += instance.restarted.undone
             table = session.open_table(instance.attach_database(PATH), "Items")
-            found = {row["Id"]: row for row in table.rows()}
+            found = by_number(table.rows())
             assert found in image.expected, _difference(found, image.expected)
             for index in ("by_size", "by_tags"):
                 cursor, count = table.cursor(index), 0
@@ -222,9 +222,10 @@ class Run:
         assert len(live) == names
 
 
-def _rows(database: Database) -> Rows:
+def by_number(rows: Iterable[Mapping[str, Value]]) -> Rows:
+    """Return rows by their `Id`."""
     found = {}
-    for row in database.table("Items").rows():
+    for row in rows:
         number = row["Id"]
         assert isinstance(number, int)
         found[number] = dict(row)

@@ -7,6 +7,7 @@ shares nothing with the engine that it judges.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Env
@@ -34,9 +35,11 @@ def check_database(env: Env, path: str) -> Shape:
         for name in db.tables(system=True):
             table = db.table(name).definition
             roots.append((name, table.root, table.objid, 1))
-            for index in table.indexes:
-                if not index.is_primary:
-                    roots.append((f"{name}/{index.name}", index.root, index.objid, table.root))
+            roots += [
+                (f"{name}/{index.name}", index.root, index.objid, table.root)
+                for index in table.indexes
+                if not index.is_primary
+            ]
             if table.long_value_root:
                 lv = (f"{name}/LV", table.long_value_root, table.long_value_objid, table.root)
                 roots.append(lv)
@@ -93,13 +96,13 @@ class _Checker:
         unique = not kind & PageFlag.NON_UNIQUE or bool(kind & PageFlag.SPACE_TREE)
         depth = self._walk(name, page, objid, kind, (b"", b""), leaves, unique)
         assert depth < 8
-        for before, after in zip(leaves, leaves[1:], strict=False):
+        for before, after in pairwise(leaves):
             assert (before.next, after.previous) == (after.number, before.number), f"{name}: links"
         assert not leaves[0].previous
         assert not leaves[-1].next
         nodes = [node for leaf in leaves for node in leaf.nodes()]
         marks = [node.key if unique else (node.key, node.data) for node in nodes]
-        assert all(a < b for a, b in zip(marks, marks[1:], strict=False)), f"{name}: order"  # type: ignore[operator]
+        assert all(a < b for a, b in pairwise(marks)), f"{name}: order"  # type: ignore[operator]
         return nodes
 
     def _walk(
