@@ -23,6 +23,7 @@ _COMMANDS = {
     "rows": "rows_cmd",
     "export": "export_cmd",
     "compact": "compact_cmd",
+    "repair": "repair_cmd",
     "scrub": "scrub_cmd",
     "demo": "demo_cmd",
 }

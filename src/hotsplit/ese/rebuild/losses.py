@@ -13,7 +13,8 @@ _LISTED = 1000
 
 @dataclass
 class TreeLoss:
-    """One damaged tree. pages: that cannot be used; lost: about how many of its nodes are gone.
+    """One damaged tree. pages: that cannot be used; lost: about how many of its nodes are gone,
+    None if nothing is left to go by.
 
     found: leaf pages that no pointer led to; unsound: records that do not hold together and were
     left out; repeated: older copies of nodes. action: what was done, in words.
@@ -22,7 +23,7 @@ class TreeLoss:
     object: str
     objid: int
     pages: list[int] = field(default_factory=list)
-    lost: int = 0
+    lost: int | None = 0
     found: int = 0
     unsound: int = 0
     repeated: int = 0

@@ -71,9 +71,14 @@ class TreeSalvage:
         return bool(self.holes or self.bad_nodes or not self._in_order)
 
     @property
-    def lost_nodes(self) -> int:
-        """About how many nodes are lost: those of an average leaf for each missing one."""
+    def lost_nodes(self) -> int | None:
+        """About how many nodes are lost: those of an average leaf for each missing one.
+
+        None if not a single leaf is left to go by.
+        """
         leaves = len(self.reached) + len(self.found)
+        if self.holes and not leaves:
+            return None
         average = self.nodes / leaves if leaves else 0
         return round(average * len(self.missing)) + self.bad_nodes
 
