@@ -148,6 +148,8 @@ class Job:
         good = [r for r in results if r.error is None]
         parts = [(f"{folder}/{result.file}", result.title) for result in good]
         merge_sqlite(env, parts, target)
+        for result in good:
+            result.file = os.path.basename(target)  # noqa: PTH119 - paths are plain strings
         if len(good) == len(results):
             env.remove_tree(folder)
         return results
