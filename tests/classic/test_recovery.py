@@ -167,3 +167,41 @@ def test_a_dirty_database_is_not_rebuilt(copy: Path) -> None:
     old = (copy / "test.edb").read_bytes()
     assert run_eseutil("/d", copy / "test.edb").result == Jet.errDatabaseDirtyShutdown
     assert (copy / "test.edb").read_bytes() == old
+
+
+def damaged(clean: Path) -> None:
+    data = bytearray(clean.read_bytes())
+    data[57 * 4096 + 700 : 57 * 4096 + 710] = bytes(10)
+    clean.write_bytes(data)
+
+
+def test_a_damaged_database_is_repaired(clean: Path) -> None:
+    damaged(clean)
+    old = clean.read_bytes()
+    ran = run_eseutil("/p", clean)
+    assert ran.result == 0
+    assert any(line.startswith("Operation completed successfully with 595 (") for line in ran.out)
+    assert "ERROR: page 56 cannot be read" in ran.err
+    assert Path(f"{clean}.unrepaired").read_bytes() == old
+    assert run_eseutil("/g", clean).result == 0
+    assert any(line == "     Repair Count: 1" for line in run_eseutil("/mh", clean).out)
+    damaged(clean)
+    second = run_eseutil("/p", clean)
+    assert second.result == Jet.errFileAlreadyExists  # what was kept is not lost
+
+
+def test_a_sound_database_is_left_alone(clean: Path) -> None:
+    old = clean.read_bytes()
+    ran = run_eseutil("/p", clean)
+    assert ran.result == 0
+    assert "Integrity check successful." in ran.out
+    assert clean.read_bytes() == old
+
+
+def test_a_dirty_database_is_repaired_only_if_one_insists(copy: Path) -> None:
+    path = copy / "test.edb"
+    old = path.read_bytes()
+    assert run_eseutil("/p", path).result == Jet.errDatabaseDirtyShutdown
+    assert path.read_bytes() == old
+    assert run_eseutil("/p", path, "/o").result == 0
+    assert "            State: Clean Shutdown" in run_eseutil("/mh", path).out

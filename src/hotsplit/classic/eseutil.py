@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from hotsplit.classic import checksummode, copyfile, dump, integrity, rebuild, recovery
+from hotsplit.classic import checksummode, copyfile, dump, integrity, rebuild, recovery, repair
 from hotsplit.classic.console import (
     USAGE,
     Console,
@@ -18,10 +18,11 @@ from hotsplit.classic.console import (
     guarded,
 )
 from hotsplit.classic.switches import Arguments, Takes, is_switch, parse
-from hotsplit.errors import HotsplitError
+from hotsplit.errors import HotsplitError, Jet
 from hotsplit.ese.files.env import Env, OsEnv
 
-Run = Callable[[Console, Env, Arguments], None]
+Run = Callable[[Console, Env, Arguments], Jet | None]
+"""Runs a mode; may return a warning. Raises HotsplitError, Usage."""
 
 _HELP = (
     "MODES OF OPERATION:",
@@ -30,6 +31,7 @@ _HELP = (
     "                        eseutil /r BASE /rNEWDIR [/a] [/u[LOG]] [/bBACKUP] ...",
     "            Integrity:  eseutil /g DATABASE",
     "             Checksum:  eseutil /k FILE|BASE [/e]",
+    "               Repair:  eseutil /p DATABASE [/tTEMP] [/bBACKUP] [/o]",
     "            File Dump:  eseutil /mh DATABASE",
     "                        eseutil /mk CHECKPOINT",
     "                        eseutil /ml LOG|BASE [/v1|/v2] [/s] [/rFROM[-TO]]",
@@ -67,6 +69,7 @@ _MODES = {
     "d": Mode(rebuild.defragment, rebuild.SWITCHES),
     "g": Mode(integrity.run, integrity.SWITCHES),
     "k": Mode(checksummode.run, checksummode.SWITCHES),
+    "p": Mode(repair.run, repair.SWITCHES),
     "r": Mode(recovery.run, recovery.SWITCHES),
     "y": Mode(copyfile.run, copyfile.SWITCHES),
     "z": Mode(rebuild.secure, rebuild.SWITCHES),
@@ -87,14 +90,18 @@ def run(argv: list[str], console: Console | None = None, env: Env | None = None)
         mode, arguments = _parse(argv)
         if "o" not in arguments:
             console.logo()
-        mode.run(console, env or OsEnv(), arguments)
+        warning = mode.run(console, env or OsEnv(), arguments)
     except Usage as error:
         return _explained(console, str(error))
     except HotsplitError as error:
         return _terminated(console, error)
     except ImportError as error:
         return _terminated(console, as_error(error))
-    console.line(f"Operation completed successfully in {console.seconds:.3f} seconds.")
+    if warning is None:
+        console.line(f"Operation completed successfully in {console.seconds:.3f} seconds.")
+    else:
+        result = f"{int(warning)} ({warning.title}) after {console.seconds:.3f} seconds."
+        console.line(f"Operation completed successfully with {result}")
     console.line()
     return 0
 

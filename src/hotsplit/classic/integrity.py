@@ -30,18 +30,15 @@ def run(console: Console, env: Env, arguments: Arguments) -> None:
     path = arguments.only("source database")
     console.line("Initiating INTEGRITY mode...")
     console.line(f"        Database: {path}")
-    console.line()
-    console.line("Checking database integrity.")
     try:
         with DatabaseFile.open(env, path) as file:
             clean = is_clean(file)
     except HeaderDamaged as error:
         raise DataDamaged(str(error)) from error
     if not clean:
-        for line in _NOT_UP_TO_DATE:
-            console.line(line)
+        not_up_to_date(console)
         raise DirtyDatabase("The database was not shut down cleanly", file=path)
-    result = _check(console, env, path)
+    result = check_under_ruler(console, env, path)
     console.line()
     if result.is_damaged:
         console.line("Integrity check completed.  Database is CORRUPTED!")
@@ -51,7 +48,16 @@ def run(console: Console, env: Env, arguments: Arguments) -> None:
     console.line()
 
 
-def _check(console: Console, env: Env, path: str) -> CheckResult:
+def not_up_to_date(console: Console) -> None:
+    """Say that a database needs its logs first."""
+    for line in _NOT_UP_TO_DATE:
+        console.line(line)
+
+
+def check_under_ruler(console: Console, env: Env, path: str) -> CheckResult:
+    """Check all rules; findings go to the error stream. Raises what `check_database` raises."""
+    console.line()
+    console.line("Checking database integrity.")
     ruler = Ruler(console, file_size(env, path))
     console.line()
     ruler.begin(_TITLE)

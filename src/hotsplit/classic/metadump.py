@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.catalogschema import IndexDef, TableDef, TableFlag
-from hotsplit.ese.format.columns import ColumnDef, Coltyp
+from hotsplit.ese.format.columns import Coltyp, ColumnDef
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.format.space import Extent, SpaceHeader
 from hotsplit.ese.read.btree import BTree

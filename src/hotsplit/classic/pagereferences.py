@@ -8,7 +8,7 @@ specification 10.1 (the table), record fields of 4.2.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from hotsplit.ese.format.logrecord import LogRecord
@@ -16,7 +16,7 @@ from hotsplit.ese.format.recordparts import emptied_pages, scan_checked
 from hotsplit.ese.format.recordtable import RecordType as T
 
 _LARGEST_IO = 512 * 1024
-_LARGEST = 1 << 16  # pages of an extent that are listed
+_MOST_FREED = 1 << 18  # pages of freed extents that are entered; more are only counted
 _WIDTH = 102
 _HEAD = (
     "DBID   # Page Refs  # Cache Pages  # IOs  # Pages IO  # Reads  # Pages Read  # Writes"
@@ -80,7 +80,8 @@ class Reference(NamedTuple):
 def references(record: LogRecord) -> Iterator[Reference]:
     """Yield the pages of a record, once for each time that it touches them.
 
-    Raises LogDamaged when the content of the record makes no sense.
+    Freed extents are left out: their pages are not named one by one. Raises LogDamaged when the
+    content of the record makes no sense.
     """
     for name, use in _PAGES.get(record.type, ()):
         pgno = getattr(record, name)
@@ -89,9 +90,6 @@ def references(record: LogRecord) -> Iterator[Reference]:
     if record.type == T.EMPTY_TREE:
         for page in emptied_pages(record):
             yield Reference(record.dbid, page.pgno, True, True)
-    elif record.type in (T.EXTENT_FREED, T.EXTENT_FREED2):
-        for pgno in range(record.pgno_first, record.pgno_first + min(record.cpg_extent, _LARGEST)):
-            yield Reference(record.dbid, pgno, True, False)
     elif record.type == T.SCAN_CHECK:
         found = scan_checked(record)
         yield Reference(found.dbid, found.pgno, True, False)
@@ -120,22 +118,38 @@ class _Counts:
         )
 
 
-@dataclass
 class PageReferences:
-    """Collects the references of a log: how often each page is named, whether read and written."""
+    """Collects the references of a log: how often each page is named, whether read and written.
 
-    count: int = 0
-    _pages: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    count: of all references.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._pages: dict[tuple[int, int], list[int]] = {}
+        self._freed = 0
 
     def add(self, record: LogRecord) -> None:
-        """Take a record in."""
+        """Take a record in. Raises LogDamaged when its content makes no sense."""
+        if record.type in (T.EXTENT_FREED, T.EXTENT_FREED2):
+            self._add_extent(record.dbid, record.pgno_first, max(0, record.cpg_extent))
         for reference in references(record):
-            self.count += 1
-            key = reference.dbid, reference.pgno
-            entry = self._pages.setdefault(key, [0, reference.read, reference.written])
-            entry[0] += 1
-            entry[1] |= reference.read
-            entry[2] |= reference.written
+            self._enter(reference)
+
+    def _add_extent(self, dbid: int, first: int, pages: int) -> None:
+        entered = min(pages, _MOST_FREED - self._freed)
+        self._freed += entered
+        for pgno in range(first, first + entered):
+            self._enter(Reference(dbid, pgno, True, False))
+        self.count += pages - entered
+
+    def _enter(self, reference: Reference) -> None:
+        self.count += 1
+        key = reference.dbid, reference.pgno
+        entry = self._pages.setdefault(key, [0, reference.read, reference.written])
+        entry[0] += 1
+        entry[1] |= reference.read
+        entry[2] |= reference.written
 
     def table(self, page_size: int) -> Iterator[str]:
         """Yield the lines of the table."""

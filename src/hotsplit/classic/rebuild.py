@@ -1,4 +1,4 @@
-"""``eseutil /d`` and ``/z``: a database written anew takes the place of the old one."""
+"""Databases written anew that take the place of the old one: ``eseutil /d`` and ``/z``."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ SWITCHES = {
     "u": Takes.MAYBE,
 }
 _NOTE = (
+    "Note:",
     "  It is recommended that you immediately perform a full backup",
     "  of this database. If you restore a backup made before the",
     "  {}, the database will be rolled back to the state",
     "  it was in at the time of that backup.",
+    "",
 )
 
-Rebuild = Callable[[DatabaseFile, str, Callable[[int], None]], object]
+OnPage = Callable[[int], None]
 
 
 def defragment(console: Console, env: Env, arguments: Arguments) -> None:
@@ -35,12 +37,15 @@ def defragment(console: Console, env: Env, arguments: Arguments) -> None:
     path = arguments.only("source database")
     console.line("Initiating DEFRAGMENTATION mode...")
     console.line(f"            Database: {path}")
-
-    def work(file: DatabaseFile, into: str, on_page: Callable[[int], None]) -> object:
-        return compact(env, file, path, into, on_page)
-
-    _rebuild(console, env, arguments, "Defragmentation", work)
-    _note(console, "defragmentation")
+    place = Place(console, env, path, arguments, "TEMPDFRG")
+    with DatabaseFile.open(env, path) as file:
+        place.build(
+            "Defragmentation",
+            file.page_count,
+            lambda into, on_page: compact(env, file, path, into, on_page),
+        )
+    place.instate()
+    note(console, "defragmentation")
 
 
 def secure(console: Console, env: Env, arguments: Arguments) -> None:
@@ -48,57 +53,76 @@ def secure(console: Console, env: Env, arguments: Arguments) -> None:
     path = arguments.only("source database")
     console.line("Initiating SECURE mode...")
     console.line(f"        Database: {path}")
-
-    def work(file: DatabaseFile, into: str, on_page: Callable[[int], None]) -> object:
-        return scrub(env, file, path, into, on_page)
-
-    _rebuild(console, env, arguments, "Securing", work)
+    place = Place(console, env, path, arguments, "TEMPSCRUB")
+    with DatabaseFile.open(env, path) as file:
+        place.build(
+            "Securing",
+            file.page_count,
+            lambda into, on_page: scrub(env, file, path, into, on_page),
+        )
+    place.instate()
     console.line("Warning:")
     console.line("  You MUST delete the logfiles for this database")
     console.line()
-    _note(console, "repair")
+    note(console, "repair")
 
 
-def _note(console: Console, operation: str) -> None:
-    console.line("Note:")
+def note(console: Console, operation: str) -> None:
+    """Print what the original says at the end."""
     for line in _NOTE:
         console.line(line.format(operation))
-    console.line()
 
 
-def _rebuild(console: Console, env: Env, arguments: Arguments, title: str, work: Rebuild) -> None:
-    path = arguments.only("source database")
-    folder = os.path.dirname(path)  # noqa: PTH120 - paths are plain strings
-    default = os.path.join(folder, f"TEMPDFRG{os.getpid()}.EDB")  # noqa: PTH118
-    temporary = arguments.value("t") or default
-    with DatabaseFile.open(env, path) as file:
-        ruler = Ruler(console, file.page_count)
-        console.line()
+class Place:
+    """Where a new database is written, and where it goes.
+
+    Switches: ``/t`` names the new file, ``/p`` leaves it there, ``/b`` keeps the old one under a
+    name; `backup` if that is not given. Raises TargetExists when that name is taken.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        env: Env,
+        path: str,
+        arguments: Arguments,
+        prefix: str,
+        backup: str = "",
+    ) -> None:
+        folder = os.path.dirname(path)  # noqa: PTH120 - paths are plain strings
+        default = os.path.join(folder, f"{prefix}{os.getpid()}.EDB")  # noqa: PTH118
+        self.temporary = arguments.value("t") or default
+        self._console, self._env, self._path = console, env, path
+        self._backup = arguments.value("b") or backup
+        self._keeps_both = "p" in arguments
+        if self._backup and not self._keeps_both and env.exists(self._backup):
+            raise TargetExists("The file is there already", file=self._backup)
+
+    def build(self, title: str, pages: int, work: Callable[[str, OnPage], object]) -> None:
+        """Let `work` write the new database, under the ruler."""
+        ruler = Ruler(self._console, pages)
+        self._console.line()
         ruler.begin(f"{title} Status (% complete)")
         try:
-            work(file, temporary, ruler.advance)
+            work(self.temporary, ruler.advance)
         finally:
             ruler.end()
-    console.line()
-    if "p" not in arguments:
-        _instate(console, env, temporary, path, arguments.value("b"))
+        self._console.line()
 
+    def instate(self) -> None:
+        """Put the new database in the place of the old one."""
+        if self._keeps_both:
+            return
+        if self._backup:
+            self._move(self._path, self._backup)
+        self._move(self.temporary, self._path)
 
-def _instate(console: Console, env: Env, temporary: str, path: str, backup: str) -> None:
-    """Put the new database in the place of the old one, which is kept if `backup` names a file."""
-    if backup:
-        if env.exists(backup):
-            raise TargetExists("The file is there already", file=backup)
-        _move(console, env, path, backup)
-    _move(console, env, temporary, path)
-
-
-def _move(console: Console, env: Env, source: str, target: str) -> None:
-    console.part(f"Moving '{source}' to '{target}'...")
-    try:
-        env.rename(source, target)
-        env.sync_dir(os.path.dirname(target))  # noqa: PTH120
-    except BaseException:
-        console.line(" FAILED!")
-        raise
-    console.line(" DONE!")
+    def _move(self, source: str, target: str) -> None:
+        self._console.part(f"Moving '{source}' to '{target}'...")
+        try:
+            self._env.rename(source, target)
+            self._env.sync_dir(os.path.dirname(target))  # noqa: PTH120
+        except BaseException:
+            self._console.line(" FAILED!")
+            raise
+        self._console.line(" DONE!")
