@@ -126,6 +126,16 @@ class DateTime:
         """The stored 64 bits as a signed integer (a FILETIME, if the application put one there)."""
         return int.from_bytes(self.raw, "little", signed=True)
 
+    @classmethod
+    def of(cls, moment: dt.datetime) -> DateTime:
+        """Return the stored form of a time; one with a time zone is stored in UTC."""
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
+        past = moment - _EPOCH
+        part = past - dt.timedelta(days=past.days)
+        days = past.days + part / dt.timedelta(days=1) * (-1 if past.days < 0 else 1)
+        return cls(struct.pack("<d", days))
+
     def exact(self) -> str | int:
         """Return ISO text with the fewest digits that give back the same double, else `bits`.
 
@@ -257,9 +267,9 @@ def _encode(column: ColumnDef, value: Scalar) -> bytes:
         return value.raw
     if isinstance(value, uuid.UUID):
         return value.bytes_le
-    if isinstance(value, str):
+    if isinstance(value, str) and column.coltyp in TEXT_TYPES:
         return encode_text(value, column.code_page)
-    if column.coltyp == Coltyp.BIT:
+    if column.coltyp == Coltyp.BIT and not isinstance(value, str):
         return b"\xff" if value else b"\0"
     code = NUMBER_CODES.get(column.coltyp)
     if code is None or value is None:
