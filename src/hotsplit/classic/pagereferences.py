@@ -16,7 +16,11 @@ from hotsplit.ese.format.recordparts import emptied_pages, scan_checked
 from hotsplit.ese.format.recordtable import RecordType as T
 
 _LARGEST_IO = 512 * 1024
-_MOST_FREED = 1 << 18  # pages of freed extents that are entered; more are only counted
+
+# What is entered in the table, so that a log that is made for it cannot fill the memory; more is
+# only counted.
+_MOST_PAGES = 1 << 20
+_MOST_FREED = 1 << 14
 _WIDTH = 102
 _HEAD = (
     "DBID   # Page Refs  # Cache Pages  # IOs  # Pages IO  # Reads  # Pages Read  # Writes"
@@ -146,7 +150,11 @@ class PageReferences:
     def _enter(self, reference: Reference) -> None:
         self.count += 1
         key = reference.dbid, reference.pgno
-        entry = self._pages.setdefault(key, [0, reference.read, reference.written])
+        entry = self._pages.get(key)
+        if entry is None:
+            if len(self._pages) >= _MOST_PAGES:
+                return
+            entry = self._pages[key] = [0, False, False]
         entry[0] += 1
         entry[1] |= reference.read
         entry[2] |= reference.written
