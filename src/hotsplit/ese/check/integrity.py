@@ -1,7 +1,7 @@
 """The integrity check of a database: all rules, every finding.
 
-Each page in use is read once, tree after tree; memory is about a byte a page plus a bounded amount,
-whatever the number of rows. The rules are in `hotsplit.ese.check.rules`.
+Each page in use is read once, tree after tree; memory is at most a byte a page plus a bounded
+amount, whatever the number of rows. The rules are in `hotsplit.ese.check.rules`.
 Source: format specification 13.
 """
 
