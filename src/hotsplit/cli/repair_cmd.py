@@ -94,7 +94,7 @@ def _loss(loss: TreeLoss) -> str:
         parts.append(f"unusable: page {_numbers(loss.pages)}")
     if loss.found:
         parts.append(f"{loss.found} leaves found that no pointer leads to")
-    if loss.object.startswith("table"):
+    if loss.holds_rows:
         lost = "an unknown number of" if loss.lost is None else f"about {loss.lost}"
         parts.append(f"{lost} rows are lost")
     if loss.unsound:

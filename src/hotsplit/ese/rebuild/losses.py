@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from hotsplit.ese.format.page import PageFlag
 from hotsplit.ese.rebuild.longvaluemender import LostValue
+from hotsplit.ese.rebuild.objects import FIXED_OBJIDS
 from hotsplit.ese.rebuild.salvage import TreeSalvage
 
 _LISTED = 1000
+_NO_ROWS = PageFlag.INDEX | PageFlag.LONG_VALUE
 
 
 @dataclass
@@ -17,7 +20,7 @@ class TreeLoss:
     None if nothing is left to go by.
 
     found: leaf pages that no pointer led to; unsound: records that do not hold together and were
-    left out; repeated: older copies of nodes. action: what was done, in words.
+    left out; repeated: older copies of nodes. action: what was done, in words. holds_rows: a table.
     """
 
     object: str
@@ -28,6 +31,12 @@ class TreeLoss:
     unsound: int = 0
     repeated: int = 0
     action: str = ""
+    holds_rows: bool = False
+
+    @property
+    def lost_rows(self) -> bool:
+        """True if rows of a table are lost."""
+        return self.holds_rows and (self.lost is None or self.lost + self.unsound > 0)
 
     @classmethod
     def of(cls, salvage: TreeSalvage) -> TreeLoss:
@@ -40,6 +49,7 @@ class TreeLoss:
             salvage.lost_nodes,
             len(salvage.found),
             repeated=salvage.repeated,
+            holds_rows=not salvage.kind & _NO_ROWS and salvage.tree.objid not in FIXED_OBJIDS,
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -84,7 +94,8 @@ class Repaired:
     @property
     def lost_anything(self) -> bool:
         """True if the result lacks something that the database had."""
-        return bool(self.trees or self.values or self.left_out or self.notes)
+        rows = any(loss.lost_rows for loss in self.trees)
+        return bool(rows or self.values or self.left_out or self.notes)
 
     def as_json(self) -> dict[str, Any]:
         """Return everything for programs."""

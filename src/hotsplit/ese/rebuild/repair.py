@@ -76,7 +76,14 @@ class _Repair:
         self._builder = DatabaseBuilder(database)
         room = source.page_count * source.page_size
         self._shop = Workshop(
-            env, source, inventory, self._builder, result, self._catalog.kind, room
+            env,
+            source,
+            inventory,
+            self._builder,
+            result,
+            self._catalog.kind,
+            room,
+            self._catalog.whole,
         )
 
     def run(self) -> None:

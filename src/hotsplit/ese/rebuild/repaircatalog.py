@@ -28,7 +28,10 @@ _SORTED_TAGGED_FROM = 9  # update-major
 
 
 class SalvagedCatalog:
-    """Rows and definitions. `pages` has the rows as a tree."""
+    """Rows and definitions. `pages` has the rows as a tree.
+
+    whole: no row is lost, so what a record has beyond it is wrong.
+    """
 
     def __init__(self, source: RunSource, inventory: Inventory, result: Repaired) -> None:
         header = source.header
@@ -63,6 +66,7 @@ class SalvagedCatalog:
         if whole is not None:
             for loss in self._result.trees:
                 loss.action, loss.lost = f"all rows taken from {whole.tree.text}", 0
+        self.whole = whole is not None
         found: dict[bytes, bytes] = {}
         for salvage in [whole] if whole is not None else salvages:
             for _, nodes in salvage.batches():

@@ -43,7 +43,11 @@ _EXPANDED_MOST = 0x7FFF
 
 @dataclass(frozen=True)
 class Workshop:
-    """What the repair of each table works with. room: bytes of zeros for missing chunks."""
+    """What the repair of each table works with.
+
+    room: bytes of zeros for missing chunks. strict: the definitions are complete, so a record that
+    does not fit them is damaged.
+    """
 
     env: Env
     source: RunSource
@@ -52,6 +56,7 @@ class Workshop:
     result: Repaired
     kind: int
     room: int
+    strict: bool
 
 
 class TableRepair:
@@ -66,6 +71,7 @@ class TableRepair:
             self._values = self._salvage(table.long_values, PageFlag.LONG_VALUE)
         self._references: array[int] | None = array("Q")
         self._new_values: LongValues | None = None
+        self._changed_values = False
         self._root = 0
 
     def _salvage(self, tree: TreeName, kind: int) -> TreeSalvage:
@@ -135,10 +141,12 @@ class TableRepair:
         old = not kind & PageFlag.NEW_RECORD
         for node in nodes:
             found = test.references(node, old=old)
-            if found is None:
+            if found is None and self._shop.strict:
                 loss.unsound += 1
                 continue
-            if self._references is not None:
+            if found is None:
+                self._references = None
+            elif self._references is not None:
                 self._references.extend(found)
             yield node
 
@@ -170,6 +178,7 @@ class TableRepair:
             mender.survey(values.batches())
             batches = mender.batches(values.batches(), values.kind)
             self._write(tree, values.kind, batches)
+            self._changed_values = bool(mender.lost)
             if mender.lost:
                 self._shop.result.values[self._table.name] = mender.lost
         else:
@@ -200,7 +209,7 @@ class TableRepair:
         if index is not None and self._shape is not None and can_make(self._shape, index):
             loss.action = "made anew from the rows"
             self._rebuild(tree, salvage.kind, index)
-        elif not salvage.damaged:
+        elif not salvage.damaged and not self._changes_keys(index):
             loss.action = "entries of lost rows left out"
             self._write(tree, salvage.kind, self._filtered(salvage))
         else:
@@ -209,6 +218,13 @@ class TableRepair:
             self._shop.result.left_out.append(tree.text)
         if salvage.damaged:
             self._shop.result.trees.append(loss)
+
+    def _changes_keys(self, index: IndexDef | None) -> bool:
+        """True if keys of the index come from long values of which a part is lost."""
+        if not self._changed_values or index is None or self._shape is None:
+            return self._changed_values
+        found = [self._shape.column(segment) for segment in index.key]
+        return any(column is None or column[0].is_long for column in found)
 
     def _definition(self, tree: TreeName) -> IndexDef | None:
         indexes = self._shape.table.indexes if self._shape is not None else []
