@@ -22,9 +22,9 @@ from dissect.database.ese import ESE
 
 from bench.common import Row, example
 from hotsplit.errors import HotsplitError
+from hotsplit.ese.export.text import RowWriter
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.read.database import Database
-from hotsplit.ese.export.text import RowWriter
 
 _ROUNDS, _SECONDS = 5, 0.5
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from hotsplit.cli.opening import opener, replay_options
 from hotsplit.cli.output import Output
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.files.env import OsEnv
@@ -27,11 +28,14 @@ def dirty_notice(db: Database, out: Output) -> None:
 @click.argument("database", metavar="DB", type=click.Path())
 @click.option("--all", "system", is_flag=True, help="List the engine's own tables too.")
 @click.option("--count", is_flag=True, help="Count the live rows of each table (reads them all).")
+@replay_options
 @click.option("--json", "json", is_flag=True, help="Print one JSON object with all details.")
-def command(database: str, system: bool, count: bool, json: bool) -> None:
+def command(
+    database: str, system: bool, count: bool, replay: bool, logs: tuple[str, ...], json: bool
+) -> None:
     """List the tables of a database."""
     out = Output(json=json)
-    with Database.open(OsEnv(), database) as db:
+    with opener(OsEnv(), database, replay=replay, logs=logs)() as db:
         dirty_notice(db, out)
         tables = [_describe(db, name, count) for name in db.tables(system=system)]
         head = ["Table", "Root", "Columns", "Indexes", "Long values", *["Rows"][:count]]

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from bench.grow import grow
 
+from hotsplit.errors import ObjectNotFound
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.columns import DateTime
 from hotsplit.ese.read.batch import Batch
@@ -123,6 +124,23 @@ def test_large_long_values_come_in_several_batches(large: Path) -> None:
         assert first[0] == 1
         assert first == sorted(first)
         compare(table)
+
+
+def test_long_values_come_in_pieces(large: Path) -> None:
+    with Database.open(OsEnv(), str(large)) as db:
+        table = db.table("Tagged")
+        seen = 0
+        for row in itertools.islice(table.records(["tCmpBin", "tBit", "id"]), 60):
+            pieces = list(table.stream(row.key, "tCmpBin"))
+            value = row.values[0]
+            first = value[0] if isinstance(value, list) else value
+            assert b"".join(pieces) == (first or b"")
+            assert all(len(piece) <= 4096 for piece in pieces)
+            assert b"".join(table.stream(row.key, "id")) == row.values[2].to_bytes(4, "little")  # type: ignore[union-attr]
+            seen += len(pieces) > 1
+        assert seen
+        with pytest.raises(ObjectNotFound):
+            table.stream(b"\0", "tCmpBin")
 
 
 def test_memory_stays_bounded(large: Path) -> None:

@@ -31,7 +31,7 @@ from hotsplit.ese.read.btree import BTree
 from hotsplit.ese.read.pages import CachedPages
 from hotsplit.report import Finding, Reporter, Severity
 
-_LARGE_PAGE = 16384
+_LARGE_PAGE, _LARGEST_PAGE = 16384, 32768
 _KEY_SIZE = 13  # 7f objid, 7f type, 7f id
 _CATALOG_OBJID, _SHADOW_OBJID = 2, 3
 _LAST_OBJID = 0x7FFFFFFF
@@ -192,8 +192,11 @@ class Catalog:
         kind = row["Type"]
         if kind == RowType.TABLE:
             table.template = _text(row["TemplateTable"])
-            table.chunk_size = row["LVChunkMax"] or 0
             table.separate_lv = int.from_bytes(row["SeparateLV"] or b"", "little")
+            chunk = row["LVChunkMax"] or 0
+            if not 0 <= chunk < _LARGEST_PAGE:
+                raise ValueError(f"long values in chunks of {chunk} bytes")
+            table.chunk_size = chunk
         elif kind == RowType.INDEX:
             table.indexes.append(_index(row))
         elif kind == RowType.LONG_VALUE:

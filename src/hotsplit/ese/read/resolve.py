@@ -23,6 +23,7 @@ from hotsplit.ese.read.longvalues import LongValues
 from hotsplit.report import Finding, Reporter, Severity
 
 _kernel = _native.load("batch")
+_MOST_BYTES = 1 << 29  # of one value: its text, and a few more, must stay below 2 GB
 _WHY = {
     _kernel.ENCRYPTED: ("the value is encrypted", Jet.errColumnNoEncryptionKey),
     _kernel.BAD_RECORD: ("the record is damaged", Jet.errDatabaseCorrupted),
@@ -127,7 +128,10 @@ class Resolver:
             self._report(note, *_WHY[note.code])
             return None
         try:
-            return self._element(note, self._stored(note))
+            data = self._stored(note)
+            if len(data) > _MOST_BYTES:
+                raise ValueError(f"{len(data)} bytes are too many: use Table.stream")
+            return self._element(note, data)
         except HotsplitError as error:
             self._report(note, error.message, error.jet)
         except ValueError as error:

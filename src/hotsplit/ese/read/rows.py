@@ -8,11 +8,12 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from hotsplit import _native
-from hotsplit.errors import HotsplitError, Jet, PageDamaged
-from hotsplit.ese.format.columns import ColumnDef, Scalar, Value, decode_value
+from hotsplit.errors import DataDamaged, HotsplitError, Jet, PageDamaged
+from hotsplit.ese.format.columns import Coltyp, ColumnDef, Scalar, Value, decode_value
 from hotsplit.ese.format.longvalue import parse_lid
 from hotsplit.ese.format.page import NodeFlag, Page, PageFlag
 from hotsplit.ese.format.record import RecordPlan, plain_instance
@@ -28,6 +29,7 @@ from hotsplit.report import Finding, Reporter, Severity
 _kernel = _native.load("lookup")
 _LARGE_PAGE = 16384
 _ROWS = 4096  # of a batch
+_ALWAYS_PENDING = 0xFFFF  # no code page: the kernel gives the bytes
 _Decoded = tuple[int, bytes | None, list[Any] | None, list[int]]
 
 
@@ -191,3 +193,28 @@ class RowReader:
             return
         message = f"table {self._name}, column {column.name}: {why}"
         self._reporter.report(Finding("value", Severity.ERROR, message, position=where, jet=jet))
+
+
+def stream_value(
+    record: bytes, column: ColumnDef, long_values: Callable[[], LongValues], large: bool
+) -> Iterator[bytes]:
+    """Yield the bytes of the first value of a column, a long value chunk by chunk.
+
+    Raises DataDamaged if the value is damaged or encrypted.
+    """
+    plan = RecordPlan([replace(column, coltyp=Coltyp.LONG_TEXT, code_page=_ALWAYS_PENDING)])
+    values, pending = plan.decode(record, large)
+    if not pending:
+        return
+    header = values[0][0]
+    if header > 0 and header & TagHeader.ENCRYPTED.value:
+        raise DataDamaged("the value is encrypted", jet=Jet.errColumnNoEncryptionKey)
+    try:
+        instances = plan.instances(0, values[0])
+    except ValueError as error:
+        raise DataDamaged(str(error)) from error
+    for instance in (instances or ())[:1]:
+        if instance.separated:
+            yield from long_values().stream(parse_lid(instance.data))
+        else:
+            yield plain_instance(instance)

@@ -24,7 +24,7 @@ from hotsplit.ese.read.labels import State
 from hotsplit.ese.read.longvalues import LongValues
 from hotsplit.ese.read.pages import CachedPages, PageSet
 from hotsplit.ese.read.remains import Carver, PageMap, Remnant, orphans
-from hotsplit.ese.read.rows import LabelledRow, RowReader
+from hotsplit.ese.read.rows import LabelledRow, RowReader, stream_value
 from hotsplit.ese.read.where import Condition, meets, parse_condition
 from hotsplit.report import Reporter
 
@@ -215,6 +215,18 @@ class Table:
         batches = list(self.batches(columns, include=include))
         form = ArrowForm.of(batches, self.select(columns))
         return pyarrow.Table.from_batches(map(form.record_batch, batches), schema=form.schema)
+
+    def stream(self, key: bytes, column: str) -> Iterator[bytes]:
+        """Yield the bytes of a value, as stored, piece by piece: for values larger than memory.
+
+        key: the bookmark of the row. Of several values the first comes. Nothing comes for NULL.
+        Raises ObjectNotFound if there is no such row, DataDamaged.
+        """
+        node = next(self.tree().nodes_from(key), None)
+        if node is None or node.key != key:
+            raise ObjectNotFound(f"table {self.name} has no row with key {key.hex()}")
+        large = self._pages.page_size >= _LARGE_PAGE
+        return stream_value(node.data, self.column(column), self.long_values, large)
 
     def count(self) -> int:
         """Return the number of live rows."""
