@@ -102,7 +102,8 @@ static int hs_take(hs_core *c, const uint8_t *r, size_t size, uint64_t position)
         c->fragments = fragments;
         c->fragment_room = room;
     }
-    memcpy(c->fragments + c->fragment_used, r + size - part, part);
+    if (part) /* an empty part can be the first: there is no room yet */
+        memcpy(c->fragments + c->fragment_used, r + size - part, part);
     c->fragment_used += part;
     if (c->fragment_used < c->fragment_total)
         return 0;
