@@ -227,7 +227,8 @@ class ColumnDef:
     @property
     def type_name(self) -> str:
         """Name of the column type."""
-        return Coltyp(self.coltyp).title if self.coltyp <= max(Coltyp) else str(self.coltyp)
+        known = self.coltyp in Coltyp._value2member_map_
+        return Coltyp(self.coltyp).title if known else str(self.coltyp)
 
 
 def decode_value(column: ColumnDef, data: bytes) -> Scalar:
