@@ -4,7 +4,9 @@ Each batch of pages is written to one file beside the logs and made durable ther
 page goes to the database; the next batch waits until those are durable in turn. So after a crash
 every torn page lies whole in this file. (The published engine trusts that pages do not tear.)
 
-A page that passes for one with wrong bits may be torn as well, see `pagejournal`.
+A checksum cannot tell all tears: not one that passes for a wrong bit (see `pagejournal`), nor one
+of a page of numbers that all changed alike, whose differences cancel out. So a page is replaced
+unless it is newer than the one kept, which only another engine can have made it.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from hotsplit.ese.recovery.store import Store, WorkStore
 
 _MAGIC = b"HSPSAFE1"
 _HEAD = struct.Struct("<8sIIIHI")  # magic, CRC of what follows, its size, page size, path, pages
-_BAD = (State.BAD, State.WRONG_PAGE_NUMBER, State.UNINITIALIZED)
+_USABLE = (State.GOOD, State.CORRECTABLE)
 
 
 class PageSafe:
@@ -101,11 +103,8 @@ class PageSafe:
         found = store.read_raw(pgno)
         if len(found) < store.page_size:
             return  # the file has not grown yet: replay makes the page
-        state = page_state(found, pgno).state
-        torn = state in _BAD or (
-            state == State.CORRECTABLE and Page(found, pgno).dbtime <= Page(kept, pgno).dbtime
-        )
-        if torn:
+        newer = Page(found, pgno).dbtime > Page(kept, pgno).dbtime
+        if found != kept and not (newer and page_state(found, pgno).state in _USABLE):
             store.file.pwrite(kept, (pgno + 1) * store.page_size)
             self.mended += 1
 
