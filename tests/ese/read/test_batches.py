@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from bench.grow import grow
 
+from hotsplit import _native
 from hotsplit.errors import ObjectNotFound
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.columns import DateTime
@@ -108,6 +109,8 @@ def test_bookmarks_and_places(shared: Path) -> None:
 @pytest.fixture(scope="module")
 def large(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database whose long values are far larger than a batch may be."""
+    if _native.CHOICE == "python":
+        pytest.skip("the reference kernels need minutes for it")
     target = tmp_path_factory.mktemp("grown") / "large.edb"
     grow(unpack_vector("crash-p4096-ckpt") / "recovered" / "test.edb", "Tagged", 12000, target)
     return target
