@@ -25,7 +25,8 @@ from tests.conftest import SHARED
 
 from bench.common import Row, example, seconds, vector
 from bench.grow import grow, grow_mixed
-from hotsplit.ese.export.job import Job, Plan
+from hotsplit.ese.export.job import Job
+from hotsplit.ese.export.manifest import Plan
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.read.database import Database
 

@@ -202,7 +202,7 @@ def test_times_equal(values: list[int], form: int, data: st.DataObject) -> None:
 
 @pytest.mark.parametrize("kernel", [batch, batch_py])
 def test_times(kernel: Any) -> None:
-    """2021-10-07 08:26 UTC as OLE date and as FILETIME; half a day before the epoch of OLE dates."""
+    """2021-10-07 08:26 UTC as OLE date and as FILETIME; a time before the epoch of OLE dates."""
     second = 1633595160
     ole = struct.pack("<d", 25569 + second / 86400)
     filetime = struct.pack("<q", (second + 11644473600) * 10**7 + 1)

@@ -8,7 +8,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
 cdef extern from "batch.h" nogil:
-    enum: HB_BIT, HB_NUMBER, HB_BINARY, HB_GUID, HB_NO_MEMORY, HB_SCRATCH, HB_STAYS_NULL
+    enum: HB_BIT, HB_NUMBER, HB_BINARY, HB_GUID, HB_NO_MEMORY, HB_SCRATCH
     enum: HG_FOUND, HG_HARD
     ctypedef struct hb_buffer:
         uint8_t *data
@@ -73,9 +73,6 @@ cdef extern from "batch.h" nogil:
     int hg_walk(hg_gather *, const hs_run *, uint32_t *)
     uint32_t hg_wanted_key(const hg_gather *, uint8_t *)
     void hg_leave(hg_gather *, int)
-    int hb_gather(const hb_builder *, hg_gather *)
-    uint32_t hb_fitting(const hb_builder *, const hg_gather *, int64_t *)
-    int hb_take_gathered(hb_builder *, const hg_gather *)
     int hb_has_ends(const hb_column *)
     int hb_pad(hb_column *, uint32_t)
     int hb_complete(hb_column *)
@@ -87,8 +84,14 @@ cdef extern from "batch.h" nogil:
     hb_place hb_get_place(const hb_builder *, uint32_t)
     void hb_truncate(hb_builder *, uint8_t *, uint32_t)
     void hb_restart(hb_builder *)
-    int hb_fill(hb_column *, const uint32_t *, const uint32_t *, size_t, const uint8_t *)
     int hs_is_page_size(size_t)
+
+cdef extern from "fill.h" nogil:
+    enum: HB_STAYS_NULL
+    int hb_gather(const hb_builder *, hg_gather *)
+    uint32_t hb_fitting(const hb_builder *, const hg_gather *, int64_t *)
+    int hb_take_gathered(hb_builder *, const hg_gather *)
+    int hb_fill(hb_column *, const uint32_t *, const uint32_t *, size_t, const uint8_t *)
 
 cdef extern from "times.h" nogil:
     int ht_is_filetime(int64_t)

@@ -14,13 +14,18 @@ Source: Apache Arrow columnar format 1.4 (layout of arrays); format specificatio
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Sequence
 from itertools import pairwise
 
 from hotsplit._native import compress_py
-from hotsplit._native.gather_py import FOUND, HARD, TOO_LARGE, Gather
+from hotsplit._native.columns_py import (
+    BINARY,
+    Buffers,
+    Column,
+    NoTextError,
+)
+from hotsplit._native.gather_py import FOUND, HARD, Gather
 from hotsplit._native.record_py import (
     END,
     FIRST_TAGGED,
@@ -29,7 +34,6 @@ from hotsplit._native.record_py import (
     MET,
     OUTSIDE,
     REFUSED,
-    SEEK,
     SMALL_MOST,
     DamagedError,
     OpenPage,
@@ -38,9 +42,6 @@ from hotsplit._native.record_py import (
     find_column,
     tag_order,
 )
-
-RAW, BIT, NUMBER, ANSI, UTF16, BINARY, GUID = range(7)
-"""How stored bytes become data. RAW: text of a rare code page, always pending."""
 
 (LONG, COMPRESSED, TEXT, ENCRYPTED, BAD_RECORD, BAD_PLACE, BAD_SIZE, BAD_VALUES, BAD_NODE) = range(
     1, 10
@@ -54,162 +55,18 @@ have no payload: the value stays null; of BAD_NODE there is no row.
 
 NO_ELEMENT = 0xFFFFFFFF
 
-OLE, FILETIME = range(2)
-"""Forms of times: microseconds since 1970 (from an OLE date), nanoseconds (from a FILETIME)."""
+__all__ = [
+    *("ANSI", "BINARY", "BIT", "GUID", "NUMBER", "RAW", "UTF16"),
+    *("END", "FULL", "MET", "OUTSIDE", "REFUSED", "SEEK", "FOUND", "HARD", "TOO_LARGE"),
+    *("FILETIME", "OLE", "convert_times", "count_filetimes", "Builder", "Gather"),
+]
 
-__all__ = ["FOUND", "HARD", "SEEK", "TOO_LARGE", "Builder", "Gather"]
-
-_SIZES = {BIT: (1,), NUMBER: (1, 2, 4, 8), GUID: (16,)}
 _INTRINSIC_MOST = 0x7FFF
 _ROOT = 1
 _PLACE = struct.Struct("<IHH")
 
 Pending = tuple[int, int, int, int, bytes, int, int]
 """Row, column, element, code, payload, page, node."""
-
-Buffers = tuple[int, bytes | None, bytes | None, bytes, bytes | None, bytes | None]
-"""Number of elements, validity (None: no nulls), offsets, data; validity and offsets of lists."""
-
-
-class _NoTextError(Exception):
-    """The bytes are not text."""
-
-
-class _Column:
-    """One column: elements in final form, and where rows end in them if rows are lists."""
-
-    def __init__(
-        self,
-        kind: int,
-        id_: int,
-        offset: int,
-        size: int,
-        derived: bool,
-        listed: bool,
-        fallback: bytes | None,
-    ) -> None:
-        self.kind, self.id, self.offset, self.size = kind, id_, offset, size
-        self.derived, self.listed, self.fallback = derived, listed, fallback
-        sized = kind in _SIZES
-        if not 1 <= id_ <= 0xFFFF or not RAW <= kind <= GUID or not 0 <= size <= 0x7FFF:
-            raise ValueError(f"column {id_} of {size} bytes")
-        if sized and size not in _SIZES[kind]:
-            raise ValueError(f"column {id_} of {size} bytes")
-        if sized and fallback is not None and len(fallback) != size:
-            raise ValueError(f"column {id_}: a default of {len(fallback)} bytes")
-        self.is_sized = sized
-        self.clear()
-
-    def clear(self) -> None:
-        self.elements: list[bytes | None] = []
-        self.waiting: set[int] = set()  # elements that someone else must fill
-        self.lists: list[int | None] = []  # end of each row in elements; None for null
-        self.ends: list[int] = []
-
-    @property
-    def rows(self) -> int:
-        return len(self.ends) if self.listed else len(self.elements)
-
-    def make_lists(self) -> None:
-        if not self.listed:
-            self.ends = list(range(1, len(self.elements) + 1))
-            self.lists = [
-                None if element is None and i not in self.waiting else i + 1
-                for i, element in enumerate(self.elements)
-            ]
-            self.listed = True
-
-    def end_row(self) -> None:
-        if self.listed:
-            self.lists.append(len(self.elements))
-            self.ends.append(len(self.elements))
-
-    def add_null_row(self) -> None:
-        if self.listed:
-            self.lists.append(None)
-            self.ends.append(len(self.elements))
-        else:
-            self.elements.append(None)
-
-    def pad(self, row: int) -> None:
-        while self.rows < row:
-            if self.fallback is None:
-                self.add_null_row()
-            else:
-                self.elements.append(self.fallback)
-                self.end_row()
-
-    def cut(self, row: int) -> None:
-        if self.rows <= row:
-            return
-        if self.listed:
-            del self.elements[self.ends[row - 1] if row else 0 :], self.ends[row:], self.lists[row:]
-        else:
-            del self.elements[row:]
-        self.waiting = {i for i in self.waiting if i < len(self.elements)}
-
-    def convert(self, data: bytes) -> bytes:
-        """Return stored bytes in final form."""
-        if self.kind == RAW:
-            raise _NoTextError
-        if self.kind == ANSI:
-            return _from_ansi(data).encode()
-        if self.kind == GUID:
-            return data[3::-1] + data[5:3:-1] + data[7:5:-1] + data[8:]
-        if self.kind != UTF16:
-            return data
-        try:
-            return data.decode("utf-16-le").encode()
-        except UnicodeDecodeError:
-            raise _NoTextError from None
-
-    def buffers(self, rows: int) -> Buffers | None:
-        self.pad(rows)
-        if not self.listed and rows and all(element is None for element in self.elements):
-            return None
-        return (
-            len(self.elements),
-            _validity(self.elements),
-            None if self.is_sized else _offsets(self._sizes()),
-            self._data(),
-            _validity(self.lists) if self.listed else None,
-            struct.pack(f"<{len(self.ends) + 1}I", 0, *self.ends) if self.listed else None,
-        )
-
-    def _sizes(self) -> list[int]:
-        return [len(element or b"") for element in self.elements]
-
-    def _data(self) -> bytes:
-        if self.kind == BIT:
-            return _bits([element is not None and element != b"\0" for element in self.elements])
-        nothing = bytes(self.size) if self.is_sized else b""
-        return b"".join(nothing if element is None else element for element in self.elements)
-
-
-def _from_ansi(data: bytes) -> str:
-    return "".join(
-        chr(b) if b in b"\x81\x8d\x8f\x90\x9d" else bytes([b]).decode("cp1252") for b in data
-    )
-
-
-def _bits(flags: Sequence[bool]) -> bytes:
-    out = bytearray((len(flags) + 7) // 8)
-    for i, flag in enumerate(flags):
-        out[i // 8] |= flag << i % 8
-    return bytes(out)
-
-
-def _validity(values: Sequence[object]) -> bytes | None:
-    flags = [value is not None for value in values]
-    return None if all(flags) else _bits(flags)
-
-
-def _offsets(sizes: Sequence[int]) -> bytes:
-    ends, end = [0], 0
-    for size in sizes:
-        end += size
-        ends.append(end)
-    return struct.pack(f"<{len(ends)}I", *ends)
 
 
 class Builder:
@@ -235,8 +92,8 @@ class Builder:
     ) -> None:
         if page_size not in (2048, 4096, 8192, 16384, 32768):
             raise ValueError(f"a page of {page_size} bytes")
-        self._columns = [_Column(*column) for column in columns]
-        self._keys = _Column(BINARY, 1, 0, 0, False, False, None) if keys else None
+        self._columns = [Column(*column) for column in columns]
+        self._keys = Column(BINARY, 1, 0, 0, False, False, None) if keys else None
         self._page_size, self._wanted = page_size, (live, deleted)
         self._most = most_rows, most_bytes, most_pending
         self._page = self._node = 0
@@ -457,7 +314,7 @@ class Builder:
             self.value_bytes += len(data)
         try:
             column.elements.append(column.convert(data))
-        except _NoTextError:
+        except NoTextError:
             self._defer(number, TEXT, data)
 
     def _defer(self, number: int, code: int, payload: bytes) -> None:
@@ -518,7 +375,7 @@ class Builder:
             return False
         try:
             column.elements[note[2]] = column.convert(data)
-        except _NoTextError:
+        except NoTextError:
             return False
         return True
 
@@ -563,7 +420,7 @@ def _lid(note: Pending) -> int:
     return lid if valid else 0
 
 
-def _is_trusted(record: Record, column: _Column) -> bool:
+def _is_trusted(record: Record, column: Column) -> bool:
     """True if the part of the record in which the column lies holds together."""
     if column.id < FIRST_VARIABLE:
         return record.sound_fixed
@@ -633,66 +490,3 @@ def _decompress(data: bytes) -> bytes | None:
         return compress_py.xpress_decode(data[3:], size)
     except ValueError:
         return None
-
-
-_LEAST_FILETIME, _END_FILETIME = 0x0080000000000000, 0x0400000000000000  # 1829, 2514
-_OLE_BITS = 0x3E00000000000000  # as a double 1e-10 days; as a FILETIME far beyond year 9999
-_FROM_1601, _FROM_1899 = 116444736000000000, 25569  # 100 ns, days to 1970
-_MOST = 2**63 - 1
-
-
-def convert_times(
-    data: bytes, validity: bytes | None, form: int
-) -> tuple[bytes, bytes | None, int]:
-    """Turn stored times of 8 bytes into numbers since 1970, as `form` says.
-
-    Each value is taken for what it is: applications put a FILETIME into the double of an OLE date,
-    and the two cannot be mistaken for each other. Returns (data, validity, lost): values that are
-    no time in the range of the result become null, and their number is the last item.
-    """
-    count = len(data) // 8
-    if (
-        len(data) % 8
-        or (validity is not None and len(validity) != (count + 7) // 8)
-        or form not in (OLE, FILETIME)
-    ):
-        raise ValueError(f"{len(data)} bytes of times")
-    lost, out, flags = 0, [], []
-    for i in range(count):
-        valid = validity is None or bool(validity[i >> 3] >> (i & 7) & 1)
-        value = _convert_time(data[8 * i : 8 * i + 8], form) if valid else None
-        lost += valid and value is None
-        out.append(value or 0)
-        flags.append(value is not None)
-    kept = None if validity is None and not lost else _bits(flags)
-    return struct.pack(f"<{count}q", *out), kept, lost
-
-
-def _convert_time(stored: bytes, form: int) -> int | None:
-    bits = int.from_bytes(stored, "little", signed=True)
-    days = struct.unpack("<d", stored)[0]
-    if form == OLE:
-        if _LEAST_FILETIME <= bits < _END_FILETIME:
-            return bits // 10 - _FROM_1601 // 10
-        return _from_ole(days)
-    if 0 <= bits < _OLE_BITS:
-        ns = (bits - _FROM_1601) * 100
-        return ns if abs(ns) <= _MOST // 100 * 100 else None
-    us = _from_ole(days)
-    return None if us is None or abs(us) > _MOST // 1000 else us * 1000
-
-
-def _from_ole(days: float) -> int | None:
-    if not -693593 <= days < 2958466:
-        return None
-    whole = math.trunc(days)
-    part = abs(days - whole) * 86400e6
-    below = math.floor(part)
-    return (whole - _FROM_1899) * 86_400_000_000 + below + (part - below >= 0.5)
-
-
-def count_filetimes(data: bytes) -> tuple[int, int]:
-    """Return how many stored times of 8 bytes are FILETIMEs, and how many others are not 0."""
-    values = struct.unpack(f"<{len(data) // 8}q", data[: len(data) // 8 * 8])
-    found = sum(_LEAST_FILETIME <= value < _END_FILETIME for value in values)
-    return found, sum(value != 0 for value in values) - found

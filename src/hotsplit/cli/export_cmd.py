@@ -11,7 +11,8 @@ import click
 from hotsplit.cli.opening import include_option, opener, replay_options
 from hotsplit.cli.output import Output
 from hotsplit.cli.tables_cmd import dirty_notice
-from hotsplit.ese.export.job import Job, Plan, Report
+from hotsplit.ese.export.job import Job, Report
+from hotsplit.ese.export.manifest import Plan
 from hotsplit.ese.export.writers import FORMATS, Format
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.read.labels import State

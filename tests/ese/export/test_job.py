@@ -13,7 +13,8 @@ import pytest
 
 from hotsplit.errors import DiskFull, HotsplitError, InvalidUse, TargetExists
 from hotsplit.ese.export.files import file_name
-from hotsplit.ese.export.job import Job, Plan, Report
+from hotsplit.ese.export.job import Job, Report
+from hotsplit.ese.export.manifest import Plan
 from hotsplit.ese.export.writers import FORMATS, Format
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.columns import DateTime

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from hotsplit.errors import InvalidUse
-from hotsplit.ese.export.job import Job, Plan, Report
+from hotsplit.ese.export.job import Job, Report
+from hotsplit.ese.export.manifest import Plan
 from hotsplit.ese.export.profiles import builtin_names, choose, load_builtin, load_file, parse
 from hotsplit.ese.export.view import make_view
 from hotsplit.ese.files.env import OsEnv

@@ -29,7 +29,7 @@ _LOCALES = ("", "en-US", 0, 0x409, 0x7F, 0x400)
 
 
 class KeyUnknown(ValueError):
-    """The key cannot be made here: it needs the sort tables of Windows for a locale or character."""
+    """The key cannot be made here: it needs sort tables of Windows."""
 
 
 def build_key(columns: list[ColumnDef], index: IndexDef, values: list[bytes | None]) -> bytes:

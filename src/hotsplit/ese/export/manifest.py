@@ -1,0 +1,145 @@
+"""The manifest of an export: the file beside the tables that says what is in them.
+
+It says which tables are finished, so an export that was broken off goes on where it was;
+``complete`` is true only when all of them are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hotsplit.errors import HotsplitError, TargetExists
+from hotsplit.ese.export.files import PART, replaced
+from hotsplit.ese.export.writers import Format
+from hotsplit.ese.files.env import Env
+from hotsplit.ese.read.database import Database
+from hotsplit.ese.read.labels import State
+
+MANIFEST = "export.json"
+_HEADER_BYTES = 65536
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to export, and how.
+
+    tables: names, all that are not the engine's own if empty. columns: only these, if one table
+    is named. profile: see `profiles.choose`. system: the engine's own tables too.
+    """
+
+    form: Format
+    tables: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    include: tuple[State, ...] = ()
+    profile: str = "auto"
+    system: bool = False
+
+
+@dataclass
+class Result:
+    """What came of one table. error: as JSON, if it could not be exported to the end."""
+
+    table: str
+    title: str
+    file: str
+    rows: int = 0
+    columns: list[dict[str, Any]] = field(default_factory=list)
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    finding_count: int = 0
+    seconds: float = 0.0
+    error: dict[str, Any] | None = None
+    kept: bool = False
+
+
+def identity(env: Env, db: Database) -> dict[str, Any]:
+    """Return what tells this database, in this state, from any other."""
+    try:
+        file = env.open(db.path, "read")
+    except HotsplitError:
+        return {"file": db.path}
+    try:
+        digest = hashlib.sha256(file.pread(_HEADER_BYTES, 0)).hexdigest()
+        return {"file": db.path, "size": file.size(), "header_sha256": digest, "state": db.state}
+    finally:
+        file.close()
+
+
+class Manifest:
+    """The file in an export's folder that says what is in it."""
+
+    def __init__(self, env: Env, folder: str, source: dict[str, Any], plan: Plan) -> None:
+        self._env, self._folder = env, folder
+        self._path = f"{folder}/{MANIFEST}"
+        self._head = {
+            "hotsplit": importlib.metadata.version("hotsplit"),
+            "source": source,
+            "format": plan.form,
+            "columns": list(plan.columns),
+            "include": [str(state) for state in plan.include],
+            "profile": plan.profile,
+        }
+        self._results: dict[str, Result] = {}
+
+    def load(self) -> dict[str, Result]:
+        """Return the finished tables of an earlier run of the same export.
+
+        Raises TargetExists if the folder holds something else.
+        """
+        env = self._env
+        if not env.exists(self._folder):
+            return {}
+        raw = self._read()
+        if raw is None:
+            if env.listdir(self._folder):
+                raise TargetExists("The folder is not empty", file=self._folder)
+            return {}
+        if any(raw.get(key) != value for key, value in self._head.items()):
+            raise TargetExists(
+                "The folder holds another export: of another database, state or format",
+                file=self._folder,
+                hint="Choose a new folder, or replace it with --overwrite.",
+            )
+        return {entry["table"]: Result(**entry) for entry in raw["tables"] if self._is_there(entry)}
+
+    def _is_there(self, entry: dict[str, Any]) -> bool:
+        return entry["error"] is None and self._env.exists(f"{self._folder}/{entry['file']}")
+
+    def _read(self) -> dict[str, Any] | None:
+        if not self._env.exists(self._path):
+            return None
+        file = self._env.open(self._path, "read")
+        try:
+            raw = json.loads(file.pread(file.size(), 0))
+        except ValueError:
+            return None
+        finally:
+            file.close()
+        return raw if isinstance(raw, dict) and isinstance(raw.get("tables"), list) else None
+
+    def begin(self, done: dict[str, Result]) -> None:
+        """Make the folder ready; what an earlier run left half done goes away."""
+        self._env.mkdir(self._folder)
+        for name in self._env.listdir(self._folder):
+            if name.endswith(PART):
+                self._env.remove(f"{self._folder}/{name}")
+        self._results = dict(done)
+        self._write(complete=False)
+
+    def add(self, result: Result) -> None:
+        """Enter a table."""
+        self._results[result.table] = result
+        self._write(complete=False)
+
+    def finish(self, complete: bool) -> None:
+        """Say that this was all."""
+        self._write(complete=complete)
+
+    def _write(self, *, complete: bool) -> None:
+        tables = [asdict(result) for result in self._results.values()]
+        content = {**self._head, "complete": complete, "tables": tables}
+        with replaced(self._env, self._path) as file:
+            file.write(json.dumps(content, indent=1, ensure_ascii=False).encode())
