@@ -64,10 +64,9 @@ def _print(out: Output, result: Repaired, checked: CheckResult, into: str) -> No
         out.line(_loss(loss), fg="yellow")
     for table, values in result.values.items():
         sizes = [value.lost for value in values if value.lost is not None]
-        more = ", others wholly" if len(sizes) < len(values) else ""
         out.line(
-            f"long values of table {table}: {len(values)} are not whole, "
-            f"{sum(sizes)} bytes of them are gone{more}; see --json",
+            f"long values of table {table}, not whole: {len(values)}; {len(values) - len(sizes)} "
+            f"of unknown size, {sum(sizes)} bytes of the others are lost",
             fg="yellow",
         )
     for name in result.left_out:
@@ -91,14 +90,14 @@ def _numbers(pages: list[int]) -> str:
 def _loss(loss: TreeLoss) -> str:
     parts = []
     if loss.pages:
-        parts.append(f"unusable: page {_numbers(loss.pages)}")
+        parts.append(f"unusable pages: {_numbers(loss.pages)}")
     if loss.found:
-        parts.append(f"{loss.found} leaves found that no pointer leads to")
+        parts.append(f"leaves found without a pointer to them: {loss.found}")
     if loss.holds_rows:
-        lost = "an unknown number of" if loss.lost is None else f"about {loss.lost}"
-        parts.append(f"{lost} rows are lost")
+        lost = "an unknown number" if loss.lost is None else f"about {loss.lost}"
+        parts.append(f"rows lost: {lost if loss.lost != 0 else 'none'}")
     if loss.unsound:
-        parts.append(f"{loss.unsound} rows do not hold together and were left out")
+        parts.append(f"rows left out that do not hold together: {loss.unsound}")
     if loss.action:
         parts.append(loss.action)
     return f"{loss.object}: {'; '.join(parts)}"

@@ -7,15 +7,17 @@ rebuilt index needs. Source: format specification 7 (records), 10 (keys).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from hotsplit._native.indexkey_py import Fetch, Index, RowEntries, Source
+from hotsplit._native.record_py import Record
 from hotsplit._native.rowcheck_py import Rows
 from hotsplit.ese.check.rowplan import Compare, TableShape, compare_mode, index_plan, layout_of
 from hotsplit.ese.format.catalogschema import IndexDef
 from hotsplit.ese.format.page import Node
 
-Fetch = Callable[[bool, bytes, int], bytes | None]
+_LARGE_PAGE = 16384
 
 
 @dataclass
@@ -62,24 +64,25 @@ class RecordTest:
 
 
 class EntryMaker:
-    """Makes the entries of one index. Raises ValueError for a definition that makes no sense."""
+    """Makes the entries of one index. failed: for how many records they cannot be told.
+
+    Raises ValueError for a definition that makes no sense.
+    """
 
     def __init__(self, shape: TableShape, index: IndexDef, page_size: int, fetch: Fetch) -> None:
         self._entries = _Collector()
         plan = index_plan(shape, index, self._entries)
         if plan is None:
             raise ValueError("a column of the key is missing")
-        self._rows = Rows(layout_of(shape, page_size, None), None, [plan], fetch, [])
-        self._rows.set_references(_Collector())  # type: ignore[arg-type]
-
-    @property
-    def failed(self) -> int:
-        """For how many records the entries cannot be told."""
-        return self._rows.unknown[0]
+        self._index = Index.of(plan)
+        self._large = page_size >= _LARGE_PAGE
+        self._fetch = fetch
+        self.failed = 0
 
     def entries(self, node: Node, *, old: bool) -> Iterator[Node]:
         """Yield the entries of a record, each once."""
         self._entries.items.clear()
-        self._rows.take(node.key, node.data, old, (0, 0))
+        source = Source(Record(node.data, self._large, old), self._fetch)
+        self.failed += not RowEntries(self._index, source, node.key, (0, 0)).enter()
         for key, bookmark in dict.fromkeys(self._entries.items):
             yield Node(key, bookmark)
