@@ -20,12 +20,18 @@ from itertools import pairwise
 
 from hotsplit._native import compress_py
 from hotsplit._native.columns_py import (
+    ANSI,
     BINARY,
+    BIT,
+    GUID,
+    NUMBER,
+    RAW,
+    UTF16,
     Buffers,
     Column,
     NoTextError,
 )
-from hotsplit._native.gather_py import FOUND, HARD, Gather
+from hotsplit._native.gather_py import FOUND, HARD, TOO_LARGE, Gather
 from hotsplit._native.record_py import (
     END,
     FIRST_TAGGED,
@@ -34,6 +40,7 @@ from hotsplit._native.record_py import (
     MET,
     OUTSIDE,
     REFUSED,
+    SEEK,
     SMALL_MOST,
     DamagedError,
     OpenPage,
@@ -42,6 +49,7 @@ from hotsplit._native.record_py import (
     find_column,
     tag_order,
 )
+from hotsplit._native.times_py import FILETIME, OLE, convert_times, count_filetimes
 
 (LONG, COMPRESSED, TEXT, ENCRYPTED, BAD_RECORD, BAD_PLACE, BAD_SIZE, BAD_VALUES, BAD_NODE) = range(
     1, 10
@@ -56,9 +64,38 @@ have no payload: the value stays null; of BAD_NODE there is no row.
 NO_ELEMENT = 0xFFFFFFFF
 
 __all__ = [
-    *("ANSI", "BINARY", "BIT", "GUID", "NUMBER", "RAW", "UTF16"),
-    *("END", "FULL", "MET", "OUTSIDE", "REFUSED", "SEEK", "FOUND", "HARD", "TOO_LARGE"),
-    *("FILETIME", "OLE", "convert_times", "count_filetimes", "Builder", "Gather"),
+    "ANSI",
+    "BAD_NODE",
+    "BAD_PLACE",
+    "BAD_RECORD",
+    "BAD_SIZE",
+    "BAD_VALUES",
+    "BINARY",
+    "BIT",
+    "COMPRESSED",
+    "ENCRYPTED",
+    "END",
+    "FILETIME",
+    "FOUND",
+    "FULL",
+    "GUID",
+    "HARD",
+    "LONG",
+    "MET",
+    "NO_ELEMENT",
+    "NUMBER",
+    "OLE",
+    "OUTSIDE",
+    "RAW",
+    "REFUSED",
+    "SEEK",
+    "TEXT",
+    "TOO_LARGE",
+    "UTF16",
+    "Builder",
+    "Gather",
+    "convert_times",
+    "count_filetimes",
 ]
 
 _INTRINSIC_MOST = 0x7FFF
