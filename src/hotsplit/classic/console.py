@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from hotsplit import __version__
-from hotsplit.errors import HotsplitError, Jet, KernelsUnavailable
+from hotsplit.errors import HotsplitError, KernelsUnavailable
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 USAGE = -1
@@ -28,12 +28,6 @@ _CONTROL = {c: "?" for c in (*range(32), *range(127, 160)) if chr(c) not in "\t\
 
 class Usage(Exception):
     """The arguments make no sense. The text is what the original says."""
-
-
-class Unsupported(HotsplitError):
-    """A switch of the original that does nothing here."""
-
-    default_jet = Jet.errFeatureNotAvailable
 
 
 class Console:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from hotsplit.classic.checkpointdump import checkpoint_lines
-from hotsplit.classic.console import Console, Unsupported, Usage
+from hotsplit.classic.console import Console, Usage
 from hotsplit.classic.headerdump import header_lines
 from hotsplit.classic.logmode import LogSet, dump_one, is_base_name, parse_range
 from hotsplit.classic.logrecords import Detail
 from hotsplit.classic.metadump import space_lines, table_lines
 from hotsplit.classic.pagedump import page_lines
 from hotsplit.classic.switches import Arguments, Takes, page_number
-from hotsplit.errors import DataDamaged, HeaderDamaged
+from hotsplit.errors import DataDamaged, HeaderDamaged, Unsupported
 from hotsplit.ese.files.checkpointfile import CheckpointFile
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Env

@@ -11,14 +11,13 @@ from hotsplit.classic import checksummode, copyfile, dump, integrity, rebuild, r
 from hotsplit.classic.console import (
     USAGE,
     Console,
-    Unsupported,
     Usage,
     as_error,
     described,
     guarded,
 )
 from hotsplit.classic.switches import Arguments, Takes, is_switch, parse
-from hotsplit.errors import HotsplitError, Jet
+from hotsplit.errors import HotsplitError, Jet, Unsupported
 from hotsplit.ese.files.env import Env, OsEnv
 
 Run = Callable[[Console, Env, Arguments], Jet | None]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os.path
 import re
 
-from hotsplit.classic.console import Console, Ruler, Unsupported, Usage
+from hotsplit.classic.console import Console, Ruler, Usage
 from hotsplit.classic.switches import Arguments, Takes
-from hotsplit.errors import HotsplitError, Jet, RecoveryFailed
+from hotsplit.errors import HotsplitError, Jet, RecoveryFailed, Unsupported
 from hotsplit.ese.engine.inplace import recover_in_place
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.basics import LogPosition

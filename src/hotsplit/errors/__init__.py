@@ -300,6 +300,14 @@ class FeatureMissing(HotsplitError):
     default_hint = "Install the extra that the message names."
 
 
+class Unsupported(HotsplitError):
+    """Something that the engine or its tools can do and that is not offered here."""
+
+    exit_status = 41
+    default_jet = Jet.errFeatureNotAvailable
+    default_hint = "See the page of the command for what there is instead."
+
+
 def error_classes() -> list[type[HotsplitError]]:
     """Return every error class, by exit status: what the table in the docs is generated from."""
 
