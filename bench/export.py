@@ -32,7 +32,7 @@ from hotsplit.ese.read.database import Database
 
 ROWS = 20_000
 _ROUNDS = 3
-_SEVERAL = {"Fixed": 100_000, "Wide": 12_000, "Auto64": 700_000, "Tagged": 20_000}
+_SEVERAL = {"Fixed": 120_000, "Wide": 14_000, "Auto64": 1_100_000, "Tagged": 12_000}
 _SRUM = SHARED / "corpus" / "srum" / "goese-SRUDB.dat"
 _USAGE = "{D10CA2FE-6FCF-4F6D-848E-B2E99266FA89}"  # 19 columns
 

@@ -13,7 +13,7 @@ import pytest
 
 from hotsplit.errors import DiskFull, HotsplitError, InvalidUse, TargetExists
 from hotsplit.ese.export.files import file_name
-from hotsplit.ese.export.job import Job, Report
+from hotsplit.ese.export.job import Job, Report, page_estimate
 from hotsplit.ese.export.manifest import Plan
 from hotsplit.ese.export.writers import FORMATS, Format
 from hotsplit.ese.files.env import OsEnv
@@ -249,6 +249,15 @@ def test_a_damaged_table_does_not_stop_the_others(database: Path, tmp_path: Path
     assert [r.table for r in report.failed] == ["Fixed"]
     assert not (tmp_path / "out" / "Fixed.jsonl").exists()
     assert len(list((tmp_path / "out").glob("*.jsonl"))) == len(report.results) - 1
+
+
+def test_estimates_are_of_the_right_size(database: Path) -> None:
+    with Database.open(OsEnv(), str(database)) as db:
+        for table in db:
+            leaves = sum(1 for _ in table.tree().leaves())
+            if table.definition.long_value_root:
+                leaves += sum(1 for _ in table.long_values().tree.leaves())
+            assert leaves / 2 <= page_estimate(table) <= 3 * leaves + 2
 
 
 def test_names_of_files() -> None:

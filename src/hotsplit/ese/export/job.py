@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,6 @@ from hotsplit.ese.export.profiles import Profile, choose
 from hotsplit.ese.export.view import View, make_view
 from hotsplit.ese.export.writers import merge_sqlite, write_table
 from hotsplit.ese.files.env import Env
-from hotsplit.ese.format.space import Extent, SpaceHeader
 from hotsplit.ese.read.arrow import load_pyarrow
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.pages import CountedPages
@@ -181,12 +180,11 @@ def _collect(futures: Sequence[Future[Result]], counter: Any, tick: Tick) -> Ite
     """Yield results as they come; report pages meanwhile."""
     waiting, seen = set(futures), 0
     while waiting:
-        time.sleep(_POLL if seen else _POLL / 10)
-        tick(counter.value - seen)
-        seen = counter.value
-        for future in [future for future in waiting if future.done()]:
-            waiting.remove(future)
-            yield future.result()
+        done, waiting = wait(waiting, _POLL, FIRST_COMPLETED)
+        now = counter.value
+        tick(now - seen)
+        seen = now
+        yield from (future.result() for future in done)
 
 
 def _start_method() -> str:
@@ -291,18 +289,10 @@ def _bounded(tick: Tick, size: int) -> Iterator[Tick]:
 
 
 def page_estimate(table: Table) -> int:
-    """Return about how many pages a table has, its indexes included: what its space says."""
-    try:
-        tree = table.tree()
-        header = SpaceHeader.unpack(tree.page(tree.root).external)
-        if not header.is_multiple:
-            return max(1, header.pages)
-        return max(1, sum(_extents(table, header.owned)))
-    except (HotsplitError, ValueError):
-        return 1
-
-
-def _extents(table: Table, root: int) -> Iterator[int]:
-    for node in table.space_tree(root).nodes():
-        with contextlib.suppress(ValueError):
-            yield Extent.unpack(node.key, node.data).pages
+    """Return about how many pages an export of a table reads."""
+    pages = 0
+    with contextlib.suppress(HotsplitError):
+        pages += table.tree().page_estimate()
+        if table.definition.long_value_root:
+            pages += table.long_values().tree.page_estimate()
+    return max(1, pages)

@@ -154,7 +154,7 @@ def make_view(
     chosen = table.select(columns)
     if profile is None:
         fields = [Field(column.name, column) for column in chosen]
-        return View(table, table.name, fields, include)
+        return View(table, table.name, _distinct(fields), include)
     rule = profile.table(table.name)
     known = _names(db, rule.names) if rule.names else {}
     fields = []

@@ -176,6 +176,23 @@ class BTree:
         """Take down that a node of a page cannot be read."""
         self.report(_damaged(page, f"node {node} does not fit its page"), "node")
 
+    def page_estimate(self) -> int:
+        """Return about how many pages the tree has: the fan-outs on a way through its middle.
+
+        Raises as `page` does.
+        """
+        pgno, level, total = self.root, 1, 1
+        for _ in range(_DEEPEST):
+            page = self.page(pgno)
+            if page.is_leaf or not page.node_count:
+                break
+            level *= page.node_count
+            total += level
+            if page.flags & PageFlag.PARENT_OF_LEAF:
+                break
+            pgno = _child(page, page.node_count // 2)
+        return total
+
     # Seek
 
     def nodes_from(self, key: bytes) -> Iterator[Node]:

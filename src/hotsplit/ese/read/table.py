@@ -300,10 +300,6 @@ class Table:
             self._long_values = LongValues(tree, self._chunk)
         return self._long_values
 
-    def space_tree(self, root: int) -> BTree:
-        """Return the tree of the extents that this table owns, or of those that are free."""
-        return self._tree(root, f"space of table {self.name}", self.definition.objid)
-
     def index_tree(self, index: IndexDef) -> BTree:
         """Return the tree of an index; that of the records for the primary one."""
         if index.is_primary:
