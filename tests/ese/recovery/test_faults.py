@@ -276,7 +276,7 @@ def test_a_wrong_bit_is_corrected_or_refused(files: Set) -> None:
     """One wrong bit on the way from the disk never gives another result."""
     chance = random.Random(f"{files} bits")
     paths = [path for path in undisturbed(files).reads if path.startswith(SOURCE)]
-    for _ in range(20 * POINTS if ALL else 2 * POINTS):
+    for _ in range(400 if ALL else 2 * POINTS):
         path = chance.choice(paths)
         env = fresh(files)
         size = len(undisturbed(files).source[path])
