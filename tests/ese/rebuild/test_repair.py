@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hotsplit.errors import DataDamaged, HotsplitError
+from hotsplit.errors import DataDamaged, HotsplitError, IoFailed
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.format.checksum import stamp
 from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.rebuild.losses import Repaired
@@ -185,13 +186,42 @@ def test_without_a_catalog_there_is_nothing_to_go_by(corpus: Path, tmp_path: Pat
     assert list(tmp_path.iterdir()) == [source]
 
 
+class FailingFile(DatabaseFile):
+    """A database on a device of which some pages cannot be read."""
+
+    failing: frozenset[int] = frozenset()
+
+    def read_raw(self, pgno: int, count: int = 1) -> bytes:
+        if self.failing & set(range(pgno, pgno + count)):
+            raise IoFailed("Input/output error", file=self.path)
+        return super().read_raw(pgno, count)
+
+
+def test_a_device_that_fails_in_places(corpus: Path, tmp_path: Path) -> None:
+    source, into = corpus / "srum/goese-SRUDB.dat", tmp_path / "new.edb"
+    lost = {4, *of_kind(source, "leaf")[5:8]}
+    with FailingFile.open(OsEnv(), str(source)) as file:
+        file.failing = frozenset(lost)
+        result = repair(OsEnv(), file, str(source), str(into))
+    assert result.damaged_pages == sorted(lost)
+    assert missing(source, into, lost) == {}
+    assert not findings(into)
+
+
+def test_a_file_cut_short(corpus: Path, tmp_path: Path) -> None:
+    source, into = corpus / "srum/goese-SRUDB.dat", tmp_path / "new.edb"
+    cut = tmp_path / "old.edb"
+    cut.write_bytes(source.read_bytes()[: 500 * 4096 + 1000])
+    repaired(cut, into)
+    assert missing(source, into, set(range(499, 1000))) == {}
+    assert not findings(into)
+
+
 @pytest.mark.parametrize("seed", range(12))
 def test_hostile_pages_with_good_checksums(seed: int, corpus: Path, tmp_path: Path) -> None:
     """Random bytes in sound-looking pages: an error of ours or a result, and no more."""
     rng = random.Random(seed)
     data = bytearray((corpus / "engine/multi.edb").read_bytes())
-    from hotsplit.ese.format.checksum import stamp
-
     for _ in range(6):
         pgno = rng.randrange(1, 36)
         page = data[(pgno + 1) * 4096 : (pgno + 2) * 4096]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from array import array
 
-from hotsplit.errors import HotsplitError
+from hotsplit.errors import HotsplitError, IoFailed
 from hotsplit.ese.format.checksum import RUN_GOOD, scan_pages
 from hotsplit.ese.format.page import PageFlag
 from hotsplit.ese.read.pages import RunSource
@@ -16,6 +16,7 @@ from hotsplit.ese.rebuild.source import OnPage
 
 _RUN_BYTES = 1 << 19
 _OBJID, _FLAGS = struct.Struct("<I"), struct.Struct("<I")
+_UNREAD = b"?"  # anything but zeros
 _NO_LEAF = PageFlag.SPACE_TREE | PageFlag.EMPTY | PageFlag.PRE_INIT
 
 
@@ -33,12 +34,19 @@ class Inventory:
         size = source.page_size
         step = _RUN_BYTES // size
         for first in range(1, source.page_count + 1, step):
-            data = source.read_raw(first, min(step, source.page_count + 1 - first))
-            states = scan_pages(data, size, first).states
-            for i in range(len(data) // size):
-                page = data[i * size : (i + 1) * size]
-                self._take(first + i, page, states[i] == RUN_GOOD)
-            on_page(len(data) // size)
+            count = min(step, source.page_count + 1 - first)
+            try:
+                self._take_run(first, source.read_raw(first, count))
+            except IoFailed:  # a part of the device cannot be read
+                for pgno in range(first, first + count):
+                    self._take(pgno, _UNREAD, False)
+            on_page(count)
+
+    def _take_run(self, first: int, data: bytes) -> None:
+        size = self._source.page_size
+        states = scan_pages(data, size, first).states
+        for i in range(len(data) // size):
+            self._take(first + i, data[i * size : (i + 1) * size], states[i] == RUN_GOOD)
 
     def _take(self, pgno: int, page: bytes, good: bool) -> None:
         if not good and any(page):

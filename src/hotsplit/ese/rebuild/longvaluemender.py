@@ -55,14 +55,13 @@ class _State:
 class LongValueMender:
     """Mends the long values of one table.
 
-    chunk: bytes of a full chunk. references: an id for each reference, None if they are not known.
-    room: bytes of zeros that may be put in the place of missing chunks. dropped: long values
-    without references, which are not carried over.
+    chunk: bytes of a full chunk. room: bytes of zeros that may be put in the place of missing
+    chunks. dropped: long values without references, which are not carried over.
     """
 
-    def __init__(self, chunk: int, references: array[int] | None, room: int) -> None:
+    def __init__(self, chunk: int, room: int) -> None:
         self._chunk, self._room = chunk, room
-        self._references = None if references is None else sorted(references)
+        self._references: list[int] | None = None
         self._sizes: dict[int, int] = {}
         self._lost: dict[int, LostValue] = {}
         self.dropped = self.bad_nodes = 0
@@ -74,14 +73,14 @@ class LongValueMender:
 
     # What there is
 
-    def survey(self, batches: Iterable[Batch]) -> None:
-        """Find the long values that are not whole."""
+    def survey(self, batches: Iterable[Batch]) -> bool:
+        """Find the long values that are not whole; True if there are none and no stray nodes."""
         for lid, pieces in groupby(self._pieces(batches), key=lambda piece: piece.lid):
             state = self._state(pieces)
             whole = state.root is not None and not state.missing
             if not whole or state.root is None or state.end < state.root.size:
                 self._decide(lid, state)
-        self.bad_nodes = 0
+        return not self._lost and not self.bad_nodes
 
     def _pieces(self, batches: Iterable[Batch]) -> Iterator[_Piece]:
         for _, nodes in batches:
@@ -136,8 +135,15 @@ class LongValueMender:
 
     # What comes of it
 
-    def batches(self, batches: Iterable[Batch], kind: int) -> Iterator[Batch]:
-        """Yield the nodes of all long values; `batches` are the same as in `survey`."""
+    def batches(
+        self, batches: Iterable[Batch], kind: int, references: array[int] | None
+    ) -> Iterator[Batch]:
+        """Yield the nodes of all long values; `batches` are the same as in `survey`.
+
+        references: an id for each reference of a record, None if they are not known.
+        """
+        self.bad_nodes = 0
+        self._references = None if references is None else sorted(references)
         yield Batch(kind, self._mended(batches))
 
     def _mended(self, batches: Iterable[Batch]) -> Iterator[Node]:

@@ -10,20 +10,28 @@ from collections.abc import Callable, Iterator
 from hotsplit.errors import DataDamaged, HotsplitError, Jet
 from hotsplit.ese.check.catalogrows import CatalogRows
 from hotsplit.ese.check.rowplan import LastIds, TableShape
-from hotsplit.ese.format.catalogschema import CATALOG_COLUMNS, RowType, TableDef
+from hotsplit.ese.format.catalogschema import CATALOG_COLUMNS, RowType, TableDef, catalog_key
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.read.catalog import Catalog, TableEntry
 from hotsplit.ese.read.pages import CachedPages, RunSource
 from hotsplit.ese.rebuild.inventory import Inventory
 from hotsplit.ese.rebuild.losses import Repaired, TreeLoss
 from hotsplit.ese.rebuild.memorytree import MemoryCatalog
-from hotsplit.ese.rebuild.objects import CATALOG, SHADOW, RowReader, TableTrees, tables_of
+from hotsplit.ese.rebuild.objects import (
+    CATALOG,
+    SHADOW,
+    CatalogRow,
+    RowReader,
+    TableTrees,
+    tables_of,
+)
 from hotsplit.ese.rebuild.reader import SoundReader
 from hotsplit.ese.rebuild.salvage import TreeSalvage
-from hotsplit.ese.rebuild.walk import live_nodes
+from hotsplit.ese.rebuild.walk import TreeName, live_nodes
 from hotsplit.report import Reporter
 
 _SHADOWING_OFF = 0x1
+_LAST_TYPE = 7
 _SORTED_TAGGED_FROM = 9  # update-major
 
 
@@ -53,16 +61,18 @@ class SalvagedCatalog:
     # Rows
 
     def _nodes(self) -> list[Node]:
-        salvages = [
-            TreeSalvage(self._source, self._inventory, tree, self.kind)
-            for tree in ((CATALOG, SHADOW) if self.has_shadow else (CATALOG,))
-        ]
+        trees = (CATALOG, SHADOW) if self.has_shadow else (CATALOG,)
+        salvages = [self._salvage(tree) for tree in trees]
+        most = max(salvage.nodes for salvage in salvages)
+        whole = next((one for one in salvages if not one.damaged and one.nodes == most), None)
+        if whole is None:
+            why = DataDamaged("it has fewer rows than its copy", jet=Jet.errCatalogCorrupted)
+            salvages = [one if one.damaged else self._salvage(one.tree, why) for one in salvages]
         for salvage in salvages:
             if salvage.damaged:
                 loss = TreeLoss.of(salvage)
                 loss.action = "rows taken from both catalogs"
                 self._result.trees.append(loss)
-        whole = next((one for one in salvages if not one.damaged and one.nodes), None)
         if whole is not None:
             for loss in self._result.trees:
                 loss.action, loss.lost = f"all rows taken from {whole.tree.text}", 0
@@ -74,6 +84,9 @@ class SalvagedCatalog:
                     found.setdefault(key, data)
         return [Node(key, found[key]) for key in self._usable(found)]
 
+    def _salvage(self, tree: TreeName, distrust: DataDamaged | None = None) -> TreeSalvage:
+        return TreeSalvage(self._source, self._inventory, tree, self.kind, distrust=distrust)
+
     def _usable(self, found: dict[bytes, bytes]) -> Iterator[bytes]:
         """Yield the keys of rows that can be read and that belong to a table, in order."""
         tables: set[int] = set()
@@ -82,9 +95,11 @@ class SalvagedCatalog:
             try:
                 row = self.rows.read(key, found[key])
             except DataDamaged:
+                row = None
+            if row is None or key != _key_of(row):
                 self._result.notes.append(f"a row of the catalog cannot be read: {key.hex()}")
                 continue
-            if row.type == RowType.TABLE:
+            if row.type == RowType.TABLE and row.id == row.table:
                 tables.add(row.table)
             if row.table in tables:
                 yield key
@@ -137,3 +152,10 @@ class SalvagedCatalog:
             return make()
         except (HotsplitError, ValueError):
             return None
+
+
+def _key_of(row: CatalogRow) -> bytes:
+    """Return the key that a row must have, empty for a type of row that does not exist."""
+    if not 1 <= row.type <= _LAST_TYPE:
+        return b""
+    return catalog_key(row.table, row.type) + catalog_key(row.id)

@@ -69,6 +69,8 @@ class TableRepair:
         self._values: TreeSalvage | None = None
         if table.long_values is not None:
             self._values = self._salvage(table.long_values, PageFlag.LONG_VALUE)
+        self._mender = LongValueMender(self._chunk, shop.room)
+        self._whole = self._values is None or self._mender.survey(self._values.batches())
         self._references: array[int] | None = array("Q")
         self._new_values: LongValues | None = None
         self._changed_values = False
@@ -85,7 +87,8 @@ class TableRepair:
     @property
     def damaged(self) -> bool:
         """True if rows or long values cannot be taken over as they are."""
-        return self._rows.damaged or (self._values is not None and self._values.damaged)
+        values = self._values is not None and self._values.damaged
+        return self._rows.damaged or values or not self._whole
 
     def run(self) -> None:
         """Write the table. Raises what writing raises."""
@@ -174,13 +177,11 @@ class TableRepair:
     def _write_values(self, values: TreeSalvage) -> None:
         tree = values.tree
         if self.damaged:
-            mender = LongValueMender(self._chunk, self._references, self._shop.room)
-            mender.survey(values.batches())
-            batches = mender.batches(values.batches(), values.kind)
+            batches = self._mender.batches(values.batches(), values.kind, self._references)
             self._write(tree, values.kind, batches)
-            self._changed_values = bool(mender.lost)
-            if mender.lost:
-                self._shop.result.values[self._table.name] = mender.lost
+            self._changed_values = bool(self._mender.lost)
+            if self._mender.lost:
+                self._shop.result.values[self._table.name] = self._mender.lost
         else:
             self._write(tree, values.kind, LivingLongValues().batches(values.batches()))
         if values.damaged:

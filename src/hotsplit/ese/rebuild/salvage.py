@@ -16,7 +16,7 @@ from itertools import groupby
 from typing import NamedTuple
 
 from hotsplit import _native
-from hotsplit.errors import HotsplitError
+from hotsplit.errors import DataDamaged, HotsplitError
 from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
 from hotsplit.ese.read.pages import RunSource
 from hotsplit.ese.rebuild.builder import Batch
@@ -49,12 +49,22 @@ class _Item(NamedTuple):
 class TreeSalvage:
     """One tree. kind: page flags that it should have.
 
+    distrust: why its upper pages cannot be right, even if they look sound.
+
     holes: pages of it that cannot be used. found: leaf pages that no pointer leads to but that
     belong to it. missing: numbers of leaf pages that are lost. bad_nodes: nodes on readable pages
     that do not fit their page. nodes: those that are readable and live.
     """
 
-    def __init__(self, source: RunSource, inventory: Inventory, tree: TreeName, kind: int) -> None:
+    def __init__(
+        self,
+        source: RunSource,
+        inventory: Inventory,
+        tree: TreeName,
+        kind: int,
+        *,
+        distrust: DataDamaged | None = None,
+    ) -> None:
         self._source, self._inventory = source, inventory
         self.tree, self.kind = tree, kind
         self._unique = not kind & PageFlag.NON_UNIQUE
@@ -63,6 +73,8 @@ class TreeSalvage:
         self.missing: set[int] = set()
         self.bad_nodes = self.nodes = self.repeated = 0
         self._in_order = True
+        if distrust is not None:
+            self.holes.append(Hole(tree.root, None, None, False, distrust))
         self._look()
 
     @property
