@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from array import array
 
-from hotsplit.errors import HotsplitError, IoFailed
+from hotsplit.errors import HotsplitError, IoFailed, Jet
 from hotsplit.ese.format.checksum import RUN_GOOD, scan_pages
 from hotsplit.ese.format.page import PageFlag
 from hotsplit.ese.read.pages import RunSource
@@ -52,8 +52,9 @@ class Inventory:
         if not good and any(page):
             try:
                 page = self._source.read_page(pgno)
-            except HotsplitError:
-                self.damaged.append(pgno)
+            except HotsplitError as error:
+                if error.jet != Jet.errPageNotInitialized:
+                    self.damaged.append(pgno)
                 return
         flags = _FLAGS.unpack_from(page, 36)[0]
         if flags & PageFlag.LEAF and not flags & _NO_LEAF:
