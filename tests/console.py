@@ -6,8 +6,9 @@ The convention for README.md and docs/*.md:
   the end continues one), all others are what the command before prints, both streams together.
 - Blocks of a page run one after the other in one folder, in which ``split`` holds the packaged
   example. A comment before a block asks for something else, in a fresh folder:
-  ``<!-- set: NAME -->`` or ``<!-- set: NAME as FOLDER -->``, where NAME is ``example`` or a folder
-  of a reference set, such as ``errors-p4096/base``; without that set the block is not run.
+  ``<!-- set: NAME -->`` or ``<!-- set: NAME as FOLDER -->``, where NAME is ``example``, a folder of
+  a reference set, such as ``errors-p4096/base``, or a file or folder of real Windows files, such
+  as ``corpus/srum``; without that set the block is not run.
 - ``<!-- not run: REASON -->`` before a block leaves it out.
 - A line ``...`` stands for any lines. Times and speeds are not compared, nor is white space.
 """
@@ -25,7 +26,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.conftest import manifest, unpack_vector
+from tests.conftest import SHARED, manifest, unpack_vector
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 _COMMENT = re.compile(r"<!-- (set|not run): ((?:(?!-->).)*?) -->\s*\Z", re.S)
@@ -89,7 +90,7 @@ def _steps(body: str) -> list[Step]:
 def available(block: Block) -> bool:
     """Tell whether the set of a block is at hand."""
     name = block.set.partition(" as ")[0].partition("/")[0]
-    return name in ("", "example") or name in manifest()
+    return name in ("", "example") or name in manifest() or (SHARED / name).is_dir()
 
 
 def prepare(block: Block, folder: Path) -> None:
@@ -98,11 +99,24 @@ def prepare(block: Block, folder: Path) -> None:
     to = folder / (target or "split")
     if name != "example":
         set_name, _, inside = name.partition("/")
+        if set_name == "corpus":
+            _copy_writable(SHARED / name, to)
+            return
         shutil.copytree(unpack_vector(set_name) / inside, to)
         return
     archive = importlib.resources.files("hotsplit") / "example" / "hotsplit.tar.xz"
     with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:xz") as tar:
         tar.extractall(to, filter="data")
+
+
+def _copy_writable(source: Path, to: Path) -> None:
+    """Copy a file or folder that nobody may write to one that we may."""
+    if source.is_file():
+        to.write_bytes(source.read_bytes())
+        return
+    to.mkdir()
+    for path in source.iterdir():
+        _copy_writable(path, to / path.name)
 
 
 def run_page(page: Path, folder: Path) -> list[str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
-import shlex
 import sqlite3
 import sys
 from pathlib import Path
@@ -174,54 +172,3 @@ def test_without_pyarrow(
     assert "hotsplit[export]" in err
     assert not target.exists()
     assert run(capfd, "export", database, "Fixed", "-o", tmp_path / "k.sqlite")[0] == 0
-
-
-DOCS = Path(__file__).resolve().parents[2] / "docs"
-FILES = {
-    "SRUDB.dat": "goese-SRUDB.dat",
-    "win11.dat": "win11-22000-clean-before/SRUDB.dat",
-    "dirty": "win10-17763-dirty",
-}
-
-
-def console_blocks(page: str) -> list[tuple[str, list[str]]]:
-    """(command, lines that it prints) of each console block of a page of the manual."""
-    found = []
-    for block in re.findall(r"```console\n(.*?)```", (DOCS / page).read_text(), re.DOTALL):
-        for part in block.split("$ ")[1:]:
-            command, *lines = part.rstrip("\n").split("\n")
-            found.append((command, lines))
-    return found
-
-
-@pytest.mark.parametrize("page", ["export.md", "reading.md"])
-def test_the_manual_shows_what_commands_print(
-    capfd: pytest.CaptureFixture[str],
-    corpus: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    page: str,
-) -> None:
-    for name, source in FILES.items():
-        (tmp_path / name).symlink_to(corpus / "srum" / source)
-    monkeypatch.chdir(tmp_path)
-    ran = 0
-    for command, wanted in console_blocks(page):
-        words = shlex.split(command)
-        if words[0] == "sqlite3":
-            with sqlite3.connect(words[1]) as db:
-                rows = db.execute(words[2]).fetchall()
-            shown = ["|".join(map(str, row)) for row in rows]
-        else:
-            status, out, _ = run(capfd, *words[1:])
-            assert status == 0, command
-            shown = out.splitlines()
-        if "..." in wanted:
-            cut = wanted.index("...")
-            assert shown[:cut] == wanted[:cut]
-            tail = wanted[cut + 1 :]
-            assert shown[len(shown) - len(tail) :] == tail
-        else:
-            assert shown == wanted
-        ran += 1
-    assert ran >= 3
