@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -100,7 +99,7 @@ def _summary(report: Report) -> dict[str, Any]:
     return {
         "target": report.target,
         "profile": report.profile,
-        "tables": [asdict(result) for result in report.results],
+        "tables": [vars(result) for result in report.results],
         "rows": sum(result.rows for result in report.results),
     }
 

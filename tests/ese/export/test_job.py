@@ -268,3 +268,16 @@ def test_names_of_files() -> None:
     assert len({name.casefold() for name in found}) == len(names)
     assert all("/" not in name and "\0" not in name and len(name) <= 210 for name in found)
     assert all(not name.startswith(".") for name in found)
+
+
+def test_a_table_of_65000_columns(corpus: Path, tmp_path: Path) -> None:
+    """Seconds, not minutes; SQLite says that it cannot."""
+    path = corpus / "engine" / "large.edb"
+    report = export(path, tmp_path / "out", "jsonl")
+    assert report.results[0].rows == 16
+    assert len(report.results[0].columns) > 60_000
+    first = (tmp_path / "out" / report.results[0].file).read_text().splitlines()[0]
+    assert len(json.loads(first)) > 60_000
+    report = export(path, tmp_path / "x.sqlite", "sqlite")
+    assert report.results[0].error is not None
+    assert "2000 columns" in report.results[0].error["message"]

@@ -14,6 +14,7 @@ from hotsplit.ese.files.env import Env, File
 PART = ".part"
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-{}()+=@, ")
 _MOST = 200
+_BUFFER = 1 << 18  # bytes
 
 
 def file_name(name: str, taken: set[str] | None = None) -> str:
@@ -61,14 +62,16 @@ class Appender(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def replaced(env: Env, path: str) -> Iterator[Appender]:
+def replaced(env: Env, path: str) -> Iterator[io.BufferedWriter[Appender]]:
     """Write a file that gets its name only when all of it is on stable storage."""
     unfinished = path + PART
     if env.exists(unfinished):
         env.remove(unfinished)
     file = env.open(unfinished, "create")
     try:
-        yield Appender(file)
+        buffered = io.BufferedWriter(Appender(file), _BUFFER)
+        yield buffered
+        buffered.flush()
         file.sync()
         file.close()
         finish(env, unfinished, path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from hotsplit.errors import HotsplitError, TargetExists
@@ -82,7 +82,7 @@ class Manifest:
             "include": [str(state) for state in plan.include],
             "profile": plan.profile,
         }
-        self._results: dict[str, Result] = {}
+        self._entries: dict[str, str] = {}  # JSON by table
 
     def load(self) -> dict[str, Result]:
         """Return the finished tables of an earlier run of the same export.
@@ -126,12 +126,12 @@ class Manifest:
         for name in self._env.listdir(self._folder):
             if name.endswith(PART):
                 self._env.remove(f"{self._folder}/{name}")
-        self._results = dict(done)
+        self._entries = {name: _entry(result) for name, result in done.items()}
         self._write(complete=False)
 
     def add(self, result: Result) -> None:
         """Enter a table."""
-        self._results[result.table] = result
+        self._entries[result.table] = _entry(result)
         self._write(complete=False)
 
     def finish(self, complete: bool) -> None:
@@ -139,7 +139,11 @@ class Manifest:
         self._write(complete=complete)
 
     def _write(self, *, complete: bool) -> None:
-        tables = [asdict(result) for result in self._results.values()]
-        content = {**self._head, "complete": complete, "tables": tables}
+        head = json.dumps({**self._head, "complete": complete}, ensure_ascii=False)
+        tables = ",\n".join(self._entries.values())
         with replaced(self._env, self._path) as file:
-            file.write(json.dumps(content, indent=1, ensure_ascii=False).encode())
+            file.write(f'{head[:-1]},\n"tables": [\n{tables}\n]}}\n'.encode())
+
+
+def _entry(result: Result) -> str:
+    return json.dumps(vars(result), ensure_ascii=False)

@@ -108,7 +108,8 @@ class View:
         """
         columns = self.columns
         names = [column.name for column in columns]
-        places = [names.index(field.column.name) for field in self.fields]
+        by_name = {name: place for place, name in enumerate(names)}
+        places = [by_name[field.column.name] for field in self.fields]
         plain = places == list(range(len(columns))) and not any(f.meaning for f in self.fields)
         stored = self._stored(names)
         if where or index or reverse:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from hotsplit.errors import DiskFull, IoFailed
+from hotsplit.errors import DiskFull, InvalidUse, IoFailed
 from hotsplit.ese.export import text
 from hotsplit.ese.export.files import PART, finish, replaced
 from hotsplit.ese.export.view import LABEL_COLUMNS, View, label_values
@@ -37,6 +37,7 @@ FORMATS: tuple[Format, ...] = ("parquet", "arrow", "csv", "jsonl", "sqlite")
 _ROWS_A_WRITE = 1000
 _ROWS_A_GROUP = 65536
 _MOST_STATISTICS = 1000  # columns
+_SQLITE_COLUMNS = 2000
 
 
 class Written(NamedTuple):
@@ -148,6 +149,11 @@ def _write_sqlite(env: Env, view: View, form: str, path: str) -> Written:
         for i, field in enumerate(view.fields)
         if not _is_plain(field.column, field.meaning)
     ]
+    if len(types) > _SQLITE_COLUMNS:
+        raise InvalidUse(
+            f"SQLite takes {_SQLITE_COLUMNS} columns, the table has {len(types)}",
+            hint="Name columns with --columns, or choose another format.",
+        )
     unfinished = path + PART
     if env.exists(unfinished):
         env.remove(unfinished)

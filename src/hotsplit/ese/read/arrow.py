@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hotsplit import _native
@@ -198,14 +199,16 @@ def _metadata(column: ColumnDef) -> dict[str, str]:
         known["ese.unit"] = _UNITS[Coltyp(column.coltyp)]
     if column.coltyp in TEXT_TYPES:
         known["ese.code_page"] = str(column.code_page)
-    flags = [
-        flag.name.lower().replace("_", " ")
-        for flag in ColumnFlag
-        if flag.name and column.flags & flag
-    ]
+    flags = _flag_names(column.flags)
     if flags:
-        known["ese.flags"] = ", ".join(flags)
+        known["ese.flags"] = flags
     return known
+
+
+@lru_cache(maxsize=1024)
+def _flag_names(flags: int) -> str:
+    names = [flag.name for flag in ColumnFlag if flag.name and flags & flag]
+    return ", ".join(name.lower().replace("_", " ") for name in names)
 
 
 def filetime_columns(batch: Batch) -> set[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hotsplit.errors import ObjectNotFound
@@ -80,8 +81,14 @@ class Table:
 
     def column(self, name: str) -> ColumnDef:
         """Return a column by name: exactly, else without regard to case. Raises ObjectNotFound."""
-        found: ColumnDef = find_name(self.columns, name, f"column of table {self.name}")
+        found = self._by_name.get(name)
+        if found is None:
+            found = find_name(self.columns, name, f"column of table {self.name}")
         return found
+
+    @cached_property
+    def _by_name(self) -> dict[str, ColumnDef]:
+        return {column.name: column for column in reversed(self.columns)}
 
     def index(self, name: str) -> IndexDef:
         """Return an index by name, as `column` does."""
