@@ -114,9 +114,10 @@ class Run:
                 if not good:
                     session.rollback()
                     continue
+                waits = not lazy and rows != self._states[-1]  # there is something to wait for
                 self._states.append(rows)
                 session.commit(lazy=lazy)
-                if not lazy:
+                if waits:
                     self._states = [rows]
             self.env.moment = lambda kind, path: None
         self.check(Image(self.env, self._states[-1:], "at the end"))

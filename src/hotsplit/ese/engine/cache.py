@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from hotsplit.errors import HotsplitError
 from hotsplit.ese.engine.log.writer import LogWriter
 from hotsplit.ese.engine.pagesafe import PageSafe
 from hotsplit.ese.format.page import Page
@@ -130,8 +129,8 @@ class Cache(PageAccess):
         try:
             for start in range(0, len(pages), _BATCH):
                 self._write(dbid, pages[start : start + _BATCH])
-        except HotsplitError as error:
-            self._log.failure = error
+        except BaseException as error:
+            self._log.stop(error)
             raise
 
     def _write(self, dbid: int, pages: list[tuple[int, bytearray]]) -> None:

@@ -159,9 +159,9 @@ class OpenDatabase:
         return Extent(last + count, count)
 
     def extend_file(self, last: int) -> None:
-        """Log that the file grows to page `last`, and make it grow."""
-        self.context.journal.note(extension(self.dbid, last))
+        """Make the file grow to page `last`, then log it. Raises DiskFull; nothing changed then."""
         self.store.extend(last)
+        self.context.journal.note(extension(self.dbid, last))
         self.header.extend_count += 1
         self.header.extend_time = self.context.now()
 

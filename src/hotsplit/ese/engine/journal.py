@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 
-from hotsplit.errors import HotsplitError, InstanceDown
+from hotsplit.errors import InstanceDown
 from hotsplit.ese.engine.cache import Cache
 from hotsplit.ese.engine.log.writer import LogWriter
 from hotsplit.ese.format.logrecord import decode, encode
@@ -53,7 +53,7 @@ class Journal:
         try:
             self._macro(procid, dbid, dbtime, records, pages)
         except BaseException as error:
-            self._stop(error)
+            self.log.stop(error)
             raise
 
     def _macro(
@@ -73,13 +73,8 @@ class Journal:
         try:
             self._apply(record, position)
         except BaseException as error:
-            self._stop(error)
+            self.log.stop(error)
             raise
-
-    def _stop(self, error: BaseException) -> None:
-        if not isinstance(error, HotsplitError):
-            error = InstanceDown(f"Interrupted: {error!r}")
-        self.log.failure = error
 
     def _apply(self, record: bytes, position: int) -> None:
         core = self.core

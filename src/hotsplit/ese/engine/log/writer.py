@@ -78,6 +78,12 @@ class LogWriter:
                 f"The instance stopped: {self.failure}", jet=self.failure.jet
             ) from self.failure
 
+    def stop(self, error: BaseException) -> None:
+        """Log nothing any more: what was under way when `error` came is half done."""
+        if not isinstance(error, HotsplitError):
+            error = InstanceDown(f"Interrupted: {error!r}")
+        self.failure = self.failure or error
+
     # Records
 
     @property
@@ -135,8 +141,8 @@ class LogWriter:
         self.check()
         try:
             self._write_segments()
-        except HotsplitError as error:
-            self.failure = error
+        except BaseException as error:
+            self.stop(error)
             raise
 
     def _write_segments(self) -> None:
@@ -160,17 +166,20 @@ class LogWriter:
 
     def roll(self) -> None:
         """End the generation and begin the next one. The appender's call."""
+        try:
+            self._roll()
+        except BaseException as error:
+            self.stop(error)
+            raise
+
+    def _roll(self) -> None:
         with self._io:
             self._write()
             assert self._file is not None
             generation = self._buffer.generation + 1
-            try:
-                file = self.files.begin(
-                    generation, self._checksum, self.attachments(), self.checkpoint()
-                )
-            except HotsplitError as error:
-                self.failure = error
-                raise
+            file = self.files.begin(
+                generation, self._checksum, self.attachments(), self.checkpoint()
+            )
             self._file.close()
             self._file, self._checksum = file, 0
             with self._mutex:

@@ -1,0 +1,158 @@
+"""The fast ways of the engine make the same bytes as the general ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hotsplit.ese.engine import records
+from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.rows import LongReader, Pieces
+from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.engine.tablestate import TableState
+from hotsplit.ese.format.columns import Coltyp, Value
+from hotsplit.ese.format.logrecord import NO_DBTIME, decode, encode
+from hotsplit.ese.format.recordtable import RecordType as T
+from tests.memoryenv import MemoryEnv
+
+
+@dataclass
+class Who:
+    procid: int = 5
+    trx: int = 0x1234
+    level: int = 2
+
+
+WHO, PLACE, TIMES = Who(), records.Place(1, 0x22, 9, 5), (0x60, 0x5F)
+COMMON = {
+    "procid": 5, "dbid": 1, "pgno": 0x30, "trx": 0x1234, "level": 2, "fdp": 0x22, "objid": 9,
+}  # fmt: skip
+TIMED = COMMON | {"dbtime": 0x60, "dbtime_before": 0x5F}
+NODE = TIMED | {"iline": 7, "flags": 5, "rceid": 11}
+AT = (WHO, PLACE, 0x30, TIMES, 7, 11)
+
+CASES = {
+    "insert": (
+        records.insert(*AT, b"suffix", 3, b"data"),
+        encode(T.INSERT, **NODE, prefix=b"suf", suffix=b"fix", data=b"data"),
+    ),
+    "flag insert": (
+        records.flag_insert(*AT, b"key", b"data"),
+        encode(T.FLAG_INSERT, **NODE, key=b"key", data=b"data"),
+    ),
+    "flag insert and replace": (
+        records.flag_insert_replace(*AT, 13, b"key", b"data"),
+        encode(T.FLAG_INSERT_AND_REPLACE, **NODE, rceid_replace=13, key=b"key", data=b"data"),
+    ),
+    "flag delete": (records.flag_delete(*AT), encode(T.FLAG_DELETE, **NODE)),
+    "delete": (
+        records.delete(WHO, PLACE, 0x30, TIMES, 7),
+        encode(T.DELETE, **NODE | {"flags": 4, "rceid": 0}),
+    ),
+    "replace": (
+        records.replace(*AT, 9, b"new"),
+        encode(T.REPLACE, **NODE, change=b"new", old_size=9, new_size=3),
+    ),
+    "delta": (
+        records.delta(*AT, b"key", b"", -4, 16),
+        encode(T.DELTA, **NODE, key=b"key", delta=-4, offset=16),
+    ),
+    "undo info": (
+        records.undo_info(WHO, PLACE, 0x30, 1, 11, 2, (8, 3), b"key", b"", b"image"),
+        encode(
+            T.UNDO_INFO,
+            **COMMON | {"level": 1, "dbtime": NO_DBTIME, "dbtime_before": NO_DBTIME, "flags": 4},
+            rceid=11, operation=2, max_size=8, size_delta=3,
+            key=b"key", data=b"image",
+        ),
+    ),
+    "undo": (
+        records.undo(*AT, 3, 1, b"key", b"mark"),
+        encode(T.UNDO, **NODE | {"flags": 4}, key=b"key", bookmark_data=b"mark", operation=3,
+               level_undo=1),
+    ),
+    "external header": (
+        records.external_header(WHO, PLACE, 0x30, TIMES, b"header"),
+        encode(T.SET_EXTERNAL_HEADER, **TIMED, flags=4, data=b"header"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_records_are_those_of_the_format(name: str) -> None:
+    fast, general = CASES[name]
+    assert decode(fast).as_dict() == decode(general).as_dict()
+    assert fast == general
+
+
+COLUMNS = [
+    Column("Id", Coltyp.LONG),
+    Column("Bit", Coltyp.BIT),
+    Column("Big", Coltyp.LONG_LONG),
+    Column("Real", Coltyp.IEEE_DOUBLE),
+    Column("Code", Coltyp.BINARY, size=5, fixed=True),
+    Column("Text", Coltyp.TEXT),
+    Column("Ansi", Coltyp.TEXT, code_page=1252, size=20),
+    Column("Data", Coltyp.BINARY, size=30),
+]
+INDEXES = [
+    Index("pk", ["Id"], primary=True),
+    Index("a", ["Text", "-Big", "Bit"]),
+    Index("b", ["Real", "-Data", "Code"], unique=True),
+    Index("c", ["-Ansi", "Text"]),
+]
+
+
+@pytest.fixture(scope="module")
+def state() -> Iterator[TableState]:
+    env = MemoryEnv()
+    env.mkdir("/sg")
+    with Instance.open(env, Settings("/sg")) as instance, instance.session() as session:
+        database = instance.create_database("/sg/t.edb")
+        yield session.create_table(database, "T", COLUMNS, INDEXES).state
+
+
+LETTERS = st.text("abcXYZ 019_", max_size=25)
+
+
+@given(
+    st.fixed_dictionaries({
+        "Id": st.integers(-(1 << 31), (1 << 31) - 1),
+        "Bit": st.booleans(),
+        "Big": st.integers(-(1 << 63), (1 << 63) - 1),
+        "Real": st.floats(allow_nan=False),
+        "Code": st.binary(min_size=5, max_size=5),
+        "Text": LETTERS,
+        "Ansi": LETTERS,
+        "Data": st.binary(max_size=40),
+    })
+)  # fmt: skip
+def test_plain_rows_are_those_of_the_general_way(
+    state: TableState, values: dict[str, Value]
+) -> None:
+    maker, primary = state.row_maker, state.primary
+    assert maker is not None
+    assert primary is not None
+    made = maker.make(values)
+    pieces = Pieces()
+    for name, value in values.items():
+        pieces.set(state.column(name), value)
+    if made is None:
+        assert (
+            not values["Text"]
+            or not values["Ansi"]
+            or not values["Data"]
+            or any(
+                isinstance(v, str | bytes) and len(v) > most
+                for v, most in ((values["Ansi"], 20), (values["Data"], 30))
+            )
+        )
+        return
+    assert made.record == state.rows.join(pieces)
+    makers = [primary, *(index.keys for index in state.secondary)]
+    assert made.keys == [maker.keys(pieces, LongReader())[0] for maker in makers]
