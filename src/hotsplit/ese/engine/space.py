@@ -31,6 +31,7 @@ _SMALL_GROWTH = 4
 _SPACE_ROOTS = 2
 _MOST_BYTES = 100 << 20
 _MAP_BITS = 32
+_NOTHING = Extent(0, 0)
 
 
 class Space:
@@ -40,6 +41,7 @@ class Space:
         self._tree = tree
         self._database = tree.database
         self._owned_pages = 0
+        self._new = _NOTHING
 
     @property
     def header(self) -> SpaceHeader:
@@ -86,6 +88,10 @@ class Space:
             if first:
                 return first
             self._convert(session, header, count)
+        if self._new.pages >= count:
+            first = self._new.first
+            self._new = self._new._replace(pages=self._new.pages - count)
+            return first
         while not (first := self._from_available(session, count)):
             self._grow(session, count)
         return first
@@ -130,9 +136,13 @@ class Space:
             size = self._growth(count)
             extent = Extent(self._parent().allocate_extent(session, size) + size - 1, size)
         self._owned_pages += extent.pages
-        key, data = extent.pack()
-        self.available.insert(session, key, data)
-        self.owned.insert(session, key, data)
+        # Owned first: what a crash leaves in between is lost to all, but never in two hands. If the
+        # owned extents need a page for that, it is one of these.
+        outer, self._new = self._new, extent
+        self.owned.insert(session, *extent.pack())
+        extent, self._new = self._new, outer
+        if extent.pages:
+            self.available.insert(session, *extent.pack())
 
     def _parent(self) -> Space:
         return self._database.tree_at(self.header.parent).space

@@ -1,0 +1,239 @@
+"""How fast the engine inserts, commits and reads, beside SQLite in WAL mode.
+
+Rows of about 100 bytes with a primary key, in files of this machine. What waits for no disk is
+measured by processor time, so that it holds on a busy machine. Durable commits are measured
+beside a loop that writes and syncs 4 KB; with many sessions each runs in a thread of its own.
+Run: ``python -m bench.engine [FOLDER]``.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sqlite3
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from bench.common import Row, medians, seconds
+from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.session import Session
+from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.engine.table import Table
+from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.format.columns import Coltyp, Value
+
+_ROWS, _BATCH, _READS, _COMMITS, _SESSIONS, _ROUNDS = 20_000, 100, 10_000, 200, 64, 3
+_NAME = "a row of about a hundred bytes, as mail has them, number {} and text to fill it up to that"
+_COLUMNS = [
+    Column("Id", Coltyp.LONG, not_null=True),
+    Column("Size", Coltyp.LONG),
+    Column("Name", Coltyp.TEXT, code_page=1252, size=120),
+]
+
+
+def rate(count: int, work: Callable[[], object]) -> float:
+    """Return units of work a second."""
+    return count / seconds(work)
+
+
+def busy(count: int, work: Callable[[], object]) -> float:
+    """Return units of work a second of processor time: what waits for no disk."""
+    begun = time.process_time()
+    work()
+    return count / (time.process_time() - begun)
+
+
+class Ours:
+    """The engine at work in a new folder."""
+
+    def __init__(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        self.instance = Instance.open(OsEnv(), Settings(str(folder), cache_size=256 << 20))
+        self.database = self.instance.create_database(str(folder / "bench.edb"))
+        self.session = self.instance.session()
+        self.table = self.make_table("Rows")
+        self._next = 0
+
+    def make_table(self, name: str) -> Table:
+        """Make an empty table."""
+        index = Index("pk", ["Id"], primary=True)
+        return self.session.create_table(self.database, name, _COLUMNS, [index])
+
+    def numbers(self, count: int) -> range:
+        """Return keys that no row has."""
+        self._next += count
+        return range(self._next - count, self._next)
+
+    def insert(self, *, lazy: bool) -> float:
+        """Insert rows in transactions of a hundred."""
+        numbers = self.numbers(_ROWS)
+
+        def work() -> None:
+            for first in numbers[::_BATCH]:
+                with self.session.transaction(lazy=lazy):
+                    for number in range(first, first + _BATCH):
+                        self.table.insert(row(number))
+
+        return (busy if lazy else rate)(_ROWS, work)
+
+    def read(self) -> float:
+        """Read rows by their keys, in no order."""
+        numbers = random.Random(1).choices(range(self._next), k=_READS)
+
+        def work() -> None:
+            with self.session.reading():
+                for number in numbers:
+                    self.table.get(number)
+
+        return busy(_READS, work)
+
+    def scan(self) -> float:
+        """Read all rows in order."""
+        return busy(self._next, lambda: sum(1 for _ in self.table.rows()))
+
+    def commit(self) -> float:
+        """Insert rows one by one, each durable."""
+        numbers = self.numbers(_COMMITS)
+        return rate(_COMMITS, lambda: [self.table.insert(row(number)) for number in numbers])
+
+    def commit_together(self) -> float:
+        """Insert rows one by one in many sessions."""
+        sessions = [self.instance.session() for _ in range(_SESSIONS)]
+        each = 4 * _COMMITS // _SESSIONS
+        shares = [self.numbers(each) for _ in sessions]
+        threads = [
+            threading.Thread(target=self._insert_all, args=(session, share))
+            for session, share in zip(sessions, shares, strict=True)
+        ]
+
+        def work() -> None:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+
+        found = rate(each * _SESSIONS, work)
+        for session in sessions:
+            session.close()
+        return found
+
+    def _insert_all(self, session: Session, numbers: range) -> None:
+        table = session.open_table(self.database, "Rows")
+        for number in numbers:
+            table.insert(row(number))
+
+
+class Sqlite:
+    """The same on SQLite in WAL mode."""
+
+    def __init__(self, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        self.db = sqlite3.connect(folder / "bench.db", isolation_level=None)
+        self.db.execute("PRAGMA journal_mode=WAL")
+        self.db.execute("PRAGMA cache_size=-262144")
+        self.db.execute("CREATE TABLE r (id INTEGER PRIMARY KEY, size INTEGER, name TEXT)")
+        self._next = 0
+
+    def insert(self, *, lazy: bool) -> float:
+        """Insert rows in transactions of a hundred."""
+        self.db.execute(f"PRAGMA synchronous={'NORMAL' if lazy else 'FULL'}")
+        first = self._next
+        self._next += _ROWS
+
+        def work() -> None:
+            for start in range(first, first + _ROWS, _BATCH):
+                self.db.execute("BEGIN")
+                for number in range(start, start + _BATCH):
+                    values = (number, number * 7 % 1000, _NAME.format(number))
+                    self.db.execute("INSERT INTO r VALUES (?, ?, ?)", values)
+                self.db.execute("COMMIT")
+
+        return (busy if lazy else rate)(_ROWS, work)
+
+    def read(self) -> float:
+        """Read rows by their keys, in no order."""
+        numbers = random.Random(1).choices(range(self._next), k=_READS)
+
+        def work() -> None:
+            for number in numbers:
+                self.db.execute("SELECT * FROM r WHERE id = ?", (number,)).fetchone()
+
+        return busy(_READS, work)
+
+
+def row(number: int) -> dict[str, Value]:
+    """Return a row."""
+    return {"Id": number, "Size": number * 7 % 1000, "Name": _NAME.format(number)}
+
+
+def syncs(path: Path) -> float:
+    """Return how often a second 4 KB can be written and made durable."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        os.pwrite(fd, bytes(4 << 20), 0)
+        os.fsync(fd)
+
+        def work() -> None:
+            for number in range(_COMMITS):
+                os.pwrite(fd, bytes(4096), number * 4096)
+                os.fdatasync(fd)
+
+        return rate(_COMMITS, work)
+    finally:
+        os.close(fd)
+
+
+def opening(folder: Path) -> float:
+    """Return the milliseconds that an instance needs to open after a clean end."""
+    begun = time.perf_counter()
+    instance = Instance.open(OsEnv(), Settings(str(folder)))
+    instance.attach_database(str(folder / "bench.edb"))
+    spent = time.perf_counter() - begun
+    instance.close()
+    return spent * 1000
+
+
+def run(folder: str | None = None) -> list[Row]:
+    """Measure in a new folder inside `folder`."""
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        path = Path(made)
+        ours, other = Ours(path / "ours"), Sqlite(path / "sqlite")
+        lazy, other_lazy = medians(
+            _ROUNDS, partial(ours.insert, lazy=True), partial(other.insert, lazy=True)
+        )
+        durable, other_durable = medians(
+            _ROUNDS, partial(ours.insert, lazy=False), partial(other.insert, lazy=False)
+        )
+        read, other_read, scan = medians(_ROUNDS, ours.read, other.read, ours.scan)
+        disk, single, together = medians(
+            _ROUNDS, partial(syncs, path / "sync"), ours.commit, ours.commit_together
+        )
+        ours.instance.close()
+        (open_,) = medians(_ROUNDS, partial(opening, path / "ours"))
+    return [
+        Row("inserts in transactions of 100, lazy commits", lazy, "rows/CPU-s", "at least 50,000"),
+        Row("the same on SQLite, synchronous=NORMAL", other_lazy, "rows/CPU-s"),
+        Row("inserts in transactions of 100, durable commits", durable, "rows/s"),
+        Row("the same on SQLite, synchronous=FULL", other_durable, "rows/s"),
+        Row("point reads from cache", read, "rows/CPU-s", "at least 20,000"),
+        Row("the same on SQLite", other_read, "rows/CPU-s"),
+        Row("sequential scan to dictionaries", scan, "rows/CPU-s", "at least 500,000"),
+        Row("durable commits of one row, one session", single, "1/s"),
+        Row("share of the disk's syncs", single / disk, "", "at least 0.8"),
+        Row("durable commits of one row, 64 sessions", together, "1/s"),
+        Row("times the disk's syncs", together / disk, "", "at least 10"),
+        Row("opening after a clean end", open_, "ms", "below 50"),
+    ]
+
+
+if __name__ == "__main__":
+    for found in run(*sys.argv[1:2]):
+        print(f"{found.what}: {found.figure:,.2f} {found.unit} {found.goal}")
