@@ -137,15 +137,24 @@ def export(source: Path, folder: Path) -> list[Row]:
     ]
 
 
+_WATCH = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+
+
 def _memory(database: Path, target: Path) -> float:
-    """Return the most memory, in MB, that any process of an export has."""
+    """Return the most memory, in MB, that any process of an export has.
+
+    A small process starts it: what a program is charged with includes what its starter had.
+    """
     main = "from hotsplit.cli import main; main()"
-    options = ["-o", str(target), "--format", "parquet"]
-    command = [sys.executable, "-c", main, "export", str(database), *options]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, _, usage = os.wait4(process.pid, 0)
+    command = [sys.executable, "-c", main, "export", str(database), "-o", str(target)]
+    watch = [sys.executable, "-c", _WATCH, *command, "--format", "parquet"]
+    found = subprocess.run(watch, capture_output=True, text=True, check=True)
     shutil.rmtree(target)
-    return usage.ru_maxrss / 1000
+    return int(found.stdout) / 1000
 
 
 def _export(database: Path, target: Path, jobs: int) -> float:
