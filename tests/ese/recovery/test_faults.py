@@ -295,7 +295,8 @@ def test_a_source_that_changes_meanwhile_gives_no_wrong_result(files: Set, chang
         else:
             del data[len(data) // 2 if change == "cut" else 0 :]
 
-    for path, number in list(read_points(files))[:: 1 if ALL else 4]:
+    later = [(path, number) for path, number in read_points(files) if number > 1]
+    for path, number in later[:: 1 if ALL else 4]:
         env = fresh(files)
         env.on_read(path, number, apply)
         try:
