@@ -102,7 +102,7 @@ class Catalog:
                 row = self._row(node.data)
                 name = _text(row["Name"])
                 if name:
-                    place = row["ColtypOrPgnoFDP"] or 0
+                    place = _unsigned(row["ColtypOrPgnoFDP"])
                     entries[name] = TableEntry(name, objid, place, _unsigned(row["Flags"]))
             if objid == _LAST_OBJID:
                 return entries
@@ -249,7 +249,7 @@ def _tree_of(row: dict[str, Any]) -> tuple[int, int]:
     objid, root = row["Id"], row["ColtypOrPgnoFDP"]
     if objid is None or root is None:
         raise ValueError("no object id or no root page")
-    return objid, root
+    return _unsigned(objid), _unsigned(root)
 
 
 def _index(row: dict[str, Any]) -> IndexDef:
