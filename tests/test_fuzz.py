@@ -27,6 +27,7 @@ from hotsplit.ese.format.logrecord import decode, encode
 from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.read.database import Database
+from hotsplit.ese.read.labels import State
 from hotsplit.ese.recovery.core import Core
 from hotsplit.ese.recovery.pages import PageAccess
 from hotsplit.ese.recovery.trees import HANDLERS
@@ -135,6 +136,44 @@ def test_catalog_row_of_an_index_without_root_page(example: dict[str, bytes]) ->
     with Database.open(env, "/test.edb") as db:
         assert len(db.table("Fixed").indexes) == len(fixed.indexes) - 1
         assert db.reporter.counts["catalog-row"] == 1
+
+
+@pytest.mark.parametrize("bad", [1 << 40, 0, 5])
+def test_impossible_long_value_id(example: dict[str, bytes], bad: int) -> None:
+    """Found as an OverflowError: eight bytes of an id without the bit that says so."""
+    ids = [(0x80000000_80000000 | number).to_bytes(8, "little") for number in (0x12, 0x17)]
+
+    def change(page: Page) -> bool:
+        data = bytes(page.data)
+        if not page.is_leaf or any(one not in data for one in ids):
+            return False
+        page.data[:] = data.replace(ids[0], bad.to_bytes(8, "little"))
+        return True
+
+    env, _ = edited(example, change)
+    with Database.open(env, "/test.edb") as db:
+        rows = [row["lvBin"] for row in db.table("LV").rows()]
+        found = {f.rule for f in db.reporter.findings}
+    assert None in rows
+    assert "value" in found
+
+
+def test_tags_that_overlap_the_page_header(example: dict[str, bytes]) -> None:
+    """Found as a struct.error: looking for remains of rows read tags before the page."""
+    env, _ = edited(example, lambda _: True)
+    with Database.open(env, "/test.edb") as db:
+        table = db.table("LV")
+        leaf = next(table.tree().leaves()).number
+
+    def change(page: Page) -> bool:
+        page.data[34:36] = (0x1FFF).to_bytes(2, "little")
+        return True
+
+    env, _ = edited(example, change, leaf)
+    with Database.open(env, "/test.edb") as db:
+        found = [row.origin.page for row in db.table("LV").labelled(include=list(State))]
+        assert leaf not in found
+        assert db.reporter.findings
 
 
 @pytest.mark.parametrize("size", [4097, 6002, 8191])
