@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 
 from hotsplit.errors import HotsplitError, Jet
+from hotsplit.ese.check.integrity import check_database
+from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.basics import LogPosition
+from hotsplit.ese.format.header import DbState
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.recover import Recovered, recover
+from hotsplit.report import Reporter, Severity
 from tests.conftest import manifest, set_names, unpack_vector
 from tests.damage import apply_ops
 from tests.expected import compare_rows
@@ -181,3 +185,24 @@ def test_streaming_backups(name: str, case_name: str, tmp_path: Path) -> None:
         }[case["same_rows_as"][0]]
     )
     assert differences(result.databases[0][0], folder / rows) == []
+
+
+@pytest.mark.parametrize("until", [LogPosition(30), LogPosition(30, 9), LogPosition(31, 3, 500)])
+def test_a_point_in_time_between_required_and_last(until: LogPosition, tmp_path: Path) -> None:
+    """Rolled forward part of the way: a sound database that knows nothing from behind the stop."""
+    if "errors-p4096" not in manifest():
+        pytest.skip("needs the shared reference files beside the checkout (folder 'shared')")
+    folder = unpack_vector("errors-p4096")
+    database, logs = folder / "base" / "test.edb", folder / "late"
+    number, whole = attempt([database], [logs], tmp_path / "whole")
+    assert number == 0
+    number, part = attempt([database], [logs], tmp_path / "part", Options(until=until))
+    assert number == 0
+    assert whole is not None
+    assert part is not None
+    assert part.last == until.generation < whole.last
+    assert part.records < whole.records
+    result = check_database(OsEnv(), part.databases[0][0], Reporter())
+    assert [f for f in result.reporter.findings if f.severity == Severity.ERROR] == []
+    with DatabaseFile.open(OsEnv(), part.databases[0][0]) as file:
+        assert file.header.state == DbState.CLEAN_SHUTDOWN

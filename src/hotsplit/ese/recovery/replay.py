@@ -67,7 +67,7 @@ class Replay:
         if log.header.has_segments:
             data = b"".join(segment for _, segment in log.segments(start.sector))
             base = LogPosition(log.generation, max(1, start.sector), 0)
-            data = _cut(data, base, stop)
+            data = _cut(data, base, _boundary(log, stop))
             self._run(data, base, start.byte, framed=True)
         else:
             for position, record in log.records(start):
@@ -168,9 +168,16 @@ class Replay:
             self.databases.refuse_deferred()
 
 
+def _boundary(log: LogFile, stop: LogPosition | None) -> LogPosition | None:
+    """Return where the first record at or behind `stop` begins; None if it is not in this log."""
+    if stop is None or stop.generation > log.generation:
+        return None
+    return next((position for position, _ in log.records() if position >= stop), None)
+
+
 def _cut(data: bytes, base: LogPosition, stop: LogPosition | None) -> bytes:
-    """Blank out what lies at and behind `stop`; zeros are records that say nothing."""
-    if stop is None or stop.generation > base.generation:
+    """Blank out what lies at and behind `stop`, where a record begins; zeros say nothing."""
+    if stop is None:
         return data
     keep = max(0, (stop.sector - base.sector) * SEGMENT_SIZE + stop.byte)
     if keep >= len(data):
