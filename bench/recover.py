@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import resource
+import re
 import statistics
 import subprocess
 import sys
@@ -90,9 +90,16 @@ def _child(folder: str, into: str, budget: str) -> Run:
     begun = time.perf_counter()
     result = recover(env, [folder], [folder], into, options)
     taken = time.perf_counter() - begun
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    peak = _peak()
     env.remove_tree(into)
     return Run(result.volume, taken, peak)
+
+
+def _peak() -> int:
+    """Return the most bytes of memory that this program had, not what its parent had before."""
+    found = re.search(r"^VmHWM:\s*(\d+) kB$", Path("/proc/self/status").read_text(), re.M)
+    assert found is not None
+    return int(found[1]) * 1024
 
 
 if __name__ == "__main__":
