@@ -91,9 +91,9 @@ def test_a_rename_happens_as_a_whole() -> None:
 
 def test_a_renamed_folder_keeps_names_inside_that_are_not_durable_apart() -> None:
     env = MemoryEnv()
-    env.mkdir("/work")
-    written(env, "/work/a", b"data", sync=True)
-    env.rename("/work", "/done")
+    env.mkdir("/place")
+    written(env, "/place/a", b"data", sync=True)
+    env.rename("/place", "/done")
     env.sync_dir("/")
     assert env.is_dir("/done")
     after = env.crashed(Crash.ALL_LOST)
@@ -238,12 +238,12 @@ def test_sectors_make_up_the_write() -> None:
 
 
 def use(env: Env) -> None:
-    env.mkdir("/work")
-    written(env, "/work/a", b"x" * 3000, sync=True)
-    env.copy("/work/a", "/work/b")
-    env.rename("/work/b", "/work/c")
-    env.remove("/work/a")
-    env.sync_dir("/work")
+    env.mkdir("/place")
+    written(env, "/place/a", b"x" * 3000, sync=True)
+    env.copy("/place/a", "/place/b")
+    env.rename("/place/b", "/place/c")
+    env.remove("/place/a")
+    env.sync_dir("/place")
 
 
 def test_every_change_is_counted_and_can_be_the_last() -> None:
@@ -269,9 +269,9 @@ def test_a_full_disk_refuses_to_grow_but_lets_remove() -> None:
         env.fill_disk(number)
         with pytest.raises(DiskFull) as caught:
             use(env)
-        assert caught.value.file.startswith("/work")
-        env.remove_tree("/work")
-        assert not env.exists("/work")
+        assert caught.value.file.startswith("/place")
+        env.remove_tree("/place")
+        assert not env.exists("/place")
 
 
 def test_a_broken_device_refuses_everything() -> None:
@@ -280,7 +280,7 @@ def test_a_broken_device_refuses_everything() -> None:
     with pytest.raises(IoFailed):
         use(env)
     with pytest.raises(IoFailed):
-        env.remove_tree("/work")
+        env.remove_tree("/place")
 
 
 def test_broken_reads_begin_when_told_and_on_that_file_only() -> None:
