@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from hotsplit import _native
-from hotsplit.errors import InvalidUse, Jet, KeyDuplicate, RecordNotFound
+from hotsplit.errors import InvalidUse, Jet, KeyDuplicate, PageDamaged, RecordNotFound
 from hotsplit.ese.engine import records
 from hotsplit.ese.engine.records import Place, Writer
 from hotsplit.ese.engine.split import Change, split
@@ -34,6 +34,7 @@ _DELETED, _VERSION = int(NodeFlag.DELETED), int(NodeFlag.VERSION)
 _NOT_COMPRESSED = ~int(NodeFlag.COMPRESSED)
 _MOST_TAGS = 0xFF0
 _LARGE_PAGE = 8192
+_DEEPEST = 16  # levels; a tree of 2^31 pages has fewer
 _DIFF_WORTH = 16  # a diff must save at least so many bytes
 
 
@@ -99,25 +100,38 @@ class Tree:
         mark = key if self.unique else key + data
         pgno = self.root
         page = self.page(pgno)
-        while not page[36] & _LEAF:
-            _, pgno = _kernel.child(page, mark)
-            page = self.page(pgno)
-        line, exact = _kernel.find(page, key, None if self.unique else data)
-        return Found(pgno, page, line, exact)
+        try:
+            for _ in range(_DEEPEST):
+                if page[36] & _LEAF:
+                    line, exact = _kernel.find(page, key, None if self.unique else data)
+                    return Found(pgno, page, line, exact)
+                _, pgno = _kernel.child(page, mark)
+                page = self.page(pgno)
+        except ValueError as error:
+            raise self._damaged(str(error), pgno) from error
+        raise self._damaged("the way from the root has no end", pgno)
 
     def path(self, key: bytes, data: bytes = b"") -> list[Step]:
         """Return the way from the root to the leaf of a bookmark; the last line is the node's."""
         mark = key if self.unique else key + data
-        steps = []
+        steps: list[Step] = []
         pgno = self.root
         page = self.page(pgno)
-        while not page[36] & _LEAF:
-            line, child = _kernel.child(page, mark)
-            steps.append(Step(pgno, page, line))
-            pgno = child
-            page = self.page(pgno)
-        steps.append(Step(pgno, page, _kernel.find(page, key, None if self.unique else data)[0]))
-        return steps
+        try:
+            while len(steps) < _DEEPEST:
+                if page[36] & _LEAF:
+                    line = _kernel.find(page, key, None if self.unique else data)[0]
+                    return [*steps, Step(pgno, page, line)]
+                line, child = _kernel.child(page, mark)
+                steps.append(Step(pgno, page, line))
+                pgno = child
+                page = self.page(pgno)
+        except ValueError as error:
+            raise self._damaged(str(error), pgno) from error
+        raise self._damaged("the way from the root has no end", pgno)
+
+    def _damaged(self, why: str, pgno: int) -> PageDamaged:
+        return PageDamaged(why, jet=Jet.errNodeCorrupted, position=f"page {pgno}")
 
     def node(self, found: Found) -> Node:
         """Return the node at the place found."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from hotsplit.errors import DataDamaged, Jet
 from hotsplit.ese.format.catalogschema import RowType, catalog_key
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.rebuild.objects import (
@@ -150,11 +151,18 @@ class DatabaseBuilder:
         )
 
     def catalog_nodes(self, nodes: Iterable[Node], reader: RowReader) -> Iterator[Node]:
-        """Yield catalog rows with the new root pages, those of omitted objects left out."""
+        """Yield catalog rows with the new root pages, those of omitted objects left out.
+
+        Raises DataDamaged for a tree that was not written.
+        """
         for key, data, _ in nodes:
             row = reader.read(key, data)
-            if not self.omits(row):
-                yield Node(key, with_root(data, self.roots[row.id]) if row.has_tree else data)
+            if self.omits(row):
+                continue
+            if row.has_tree and row.id not in self.roots:
+                message = f"the catalog has a tree {row.id} that no table has"
+                raise DataDamaged(message, jet=Jet.errCatalogCorrupted)
+            yield Node(key, with_root(data, self.roots[row.id]) if row.has_tree else data)
 
     def omits(self, row: CatalogRow) -> bool:
         """True for a catalog row of an object that the new database does not have."""

@@ -9,6 +9,7 @@ from hotsplit.ese.recovery.core import PENDING, Version
 from hotsplit.ese.recovery.pages import PageAccess
 
 _DEPTH = 32
+_POINTER = 4  # bytes of a child's page number
 
 
 def undo_all(pages: PageAccess) -> int:
@@ -65,7 +66,7 @@ def _find(pages: PageAccess, version: Version) -> tuple[Page, int]:
             break
         whole = version.key if version.unique else version.key + version.data
         child = next((n for n in nodes if not n.key or n.key > whole), None)
-        if child is None:
+        if child is None or len(child.data) != _POINTER:
             break
         pgno = int.from_bytes(child.data, "little")
     raise RecoveryFailed(
