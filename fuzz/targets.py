@@ -77,7 +77,8 @@ def run_command(*args: str) -> tuple[int, str]:
         except SystemExit as stop:
             status = int(stop.code or 0)
     out.flush()
-    return status, out.buffer.getvalue().decode()
+    buffer = out.detach()  # click keeps the wrapper for ever
+    return status, buffer.getvalue().decode()
 
 
 def _json_command(*args: str) -> str:
