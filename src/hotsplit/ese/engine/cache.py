@@ -10,6 +10,7 @@ Source: log specification 5.1, 6.5, 7.2.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 
 from hotsplit.ese.engine.log.writer import LogWriter
@@ -29,7 +30,8 @@ class Cache(PageAccess):
     position: where the transaction began whose records are being applied.
     before_write: logs the before images of uncommitted changes in trees with these object ids.
     safe: where pages are kept while they are written, None if tears need no care.
-    written: count of page writes.
+    written: count of page writes. writing: held while pages go to a file, so who holds it reads none
+    that is half written.
     """
 
     def __init__(self, core: Core, page_size: int, budget: int, log: LogWriter) -> None:
@@ -39,6 +41,7 @@ class Cache(PageAccess):
         self.position = 0
         self.safe: PageSafe | None = None
         self.written = 0
+        self.writing = threading.Lock()
         self.before_write: Callable[[int, set[int]], None] = lambda dbid, objids: None
 
     # What is dirty
@@ -140,8 +143,9 @@ class Cache(PageAccess):
             for pgno, page in sealed:
                 seal_page(page, pgno, store.header)
             self.safe.keep(store, sealed)
-        for pgno, page in pages:
-            store.write_page(pgno, page)
-            self.core.clean(dbid, pgno)
-            dirty.pop(pgno, None)
-            self.written += 1
+        with self.writing:
+            for pgno, page in pages:
+                store.write_page(pgno, page)
+                self.core.clean(dbid, pgno)
+                dirty.pop(pgno, None)
+                self.written += 1

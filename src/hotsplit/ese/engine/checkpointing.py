@@ -80,10 +80,11 @@ class Checkpointer:
             database.store.sync()
         for database in self._databases.values():
             database.mark_required(lowest >> 32)
-        self.position = max(self.position, lowest)
-        _write(self._context, self.position, self._context.log.attachments())
+        position = max(self.position, lowest)
+        _write(self._context, position, self._context.log.attachments())
+        self.position = position
         if self._context.settings.circular:
-            self._context.files.delete_below(self.position >> 32)
+            self._context.files.delete_below(self._context.holds.limit(position >> 32))
 
     def write_closed(self, position: int) -> None:
         """The instance ended with the record at `position`."""

@@ -13,6 +13,7 @@ from hotsplit.errors import HotsplitError, InstanceDown
 from hotsplit.ese.engine.cache import Cache
 from hotsplit.ese.engine.journal import Journal
 from hotsplit.ese.engine.log.files import LogFiles
+from hotsplit.ese.engine.log.holds import LogHolds
 from hotsplit.ese.engine.log.writer import LogWriter
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.versions import VersionStore
@@ -36,6 +37,7 @@ class Context:
         self.lock = threading.RLock()
         self.files = LogFiles(env, settings)
         self.log = LogWriter(env, settings, self.files)
+        self.holds = LogHolds()
         self.core = core or Core(settings.page_size)
         self.cache = Cache(self.core, settings.page_size, settings.cache_size, self.log)
         self.journal = Journal(self.log, self.core, self.cache)

@@ -115,6 +115,7 @@ class Instance:
         with context.lock:
             if context.closed:
                 return
+            context.holds.stop()
             if context.failure is None:
                 self._shut_down()
             context.closed = True
@@ -245,6 +246,7 @@ class Instance:
         context = self.context
         with context.lock:
             context.check()
+            context.holds.check_detach(database.dbid)
             self.cleaner.run()
             context.cache.flush(database.dbid)
             record = encode(

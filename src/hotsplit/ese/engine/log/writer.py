@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from hotsplit.errors import HotsplitError, InstanceDown, InvalidUse, Jet
 from hotsplit.ese.engine.log.files import LogFiles
+from hotsplit.ese.engine.log.progress import LogProgress
 from hotsplit.ese.engine.log.segments import SegmentBuffer, seal
 from hotsplit.ese.engine.settings import SEGMENT, Settings
 from hotsplit.ese.files.env import Env, File
@@ -28,6 +29,7 @@ class LogWriter:
     on_roll: called with a new generation before anything is logged to it.
     flushes, written: counts of flushes and of bytes.
     failure: why nothing can be logged any more, None while all is well.
+    progress: how far the log is durable, for those who wait for it.
     """
 
     def __init__(self, env: Env, settings: Settings, files: LogFiles) -> None:
@@ -36,6 +38,7 @@ class LogWriter:
         self.checkpoint: Callable[[], LogPosition] = lambda: LogPosition(1, 1, 0)
         self.on_roll: Callable[[int], None] = lambda _: None
         self.durable = 0
+        self.progress = LogProgress()
         self.flushes = self.written = 0
         self.failure: HotsplitError | None = None
         self._io = threading.Lock()
@@ -50,26 +53,31 @@ class LogWriter:
         """Begin a new stream with generation 1."""
         self._file = self.files.begin_stream()
         self._buffer = SegmentBuffer(1, self._settings.log_sectors)
-        self.durable = self._buffer.end
+        self._reached(self._buffer.end)
 
     def begin_generation(self, generation: int, checksum: int) -> None:
         """Go on in a new log, behind an archive whose segments have this checksum."""
         self._file = self.files.begin(generation, checksum, self.attachments(), self.checkpoint())
         self._buffer = SegmentBuffer(generation, self._settings.log_sectors)
-        self.durable = self._buffer.end
+        self._reached(self._buffer.end)
 
     def continue_stream(self, generation: int, sector: int, checksum: int) -> None:
         """Go on in the current log behind its last segment. checksum: of its segments so far."""
         self._file = self.files.open_current()
         self._buffer = SegmentBuffer(generation, self._settings.log_sectors, sector)
         self._checksum = checksum
-        self.durable = self._buffer.end
+        self._reached(self._buffer.end)
 
     def close(self) -> None:
         """Close the file; what was not flushed is lost."""
+        self.progress.end("The instance is closed")
         if self._file is not None:
             self._file.close()
             self._file = None
+
+    def _reached(self, position: int) -> None:
+        self.durable = position
+        self.progress.reached(position)
 
     def check(self) -> None:
         """Raise InstanceDown if a write has failed: what it held may be lost."""
@@ -83,6 +91,7 @@ class LogWriter:
         if not isinstance(error, HotsplitError):
             error = InstanceDown(f"Interrupted: {error!r}")
         self.failure = self.failure or error
+        self.progress.end(f"The instance stopped: {error}")
 
     # Records
 
@@ -162,7 +171,7 @@ class LogWriter:
                 self._checksum ^= int.from_bytes(segment[:8], "little")
             self.flushes += 1
             self.written += len(sealed) * SEGMENT
-        self.durable = end
+        self._reached(end)
 
     def roll(self) -> None:
         """End the generation and begin the next one. The appender's call."""
@@ -184,5 +193,5 @@ class LogWriter:
             self._file, self._checksum = file, 0
             with self._mutex:
                 self._buffer = SegmentBuffer(generation, self._settings.log_sectors)
-                self.durable = self._buffer.end
+                self._reached(self._buffer.end)
         self.on_roll(generation)
