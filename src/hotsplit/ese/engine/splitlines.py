@@ -21,8 +21,8 @@ _NONE = -1
 _SMALL_MAX = 8192
 
 
-def _room(size: int) -> int:
-    """Bytes for lines and tags on a page of `size`, its external header's tag aside."""
+def room(size: int) -> int:
+    """Return the bytes for lines and tags on a page of `size`, its external header's tag aside."""
     return size - (40 if size <= _SMALL_MAX else 80) - _TAG
 
 
@@ -32,6 +32,11 @@ def _cost(node: Node, prefix: bytes = b"") -> int:
     return _TAG + _HEAD + len(node.key) + len(node.data) - saved
 
 
+def used(lines: list[Node], prefix: bytes) -> int:
+    """Return the bytes that nodes take on a page with this prefix, which is counted, too."""
+    return sum(_cost(node, prefix) for node in lines) + len(prefix)
+
+
 def fits(size: int, lines: list[Node], kept: int = 0) -> bool:
     """Tell whether the nodes fit a page that is not a root, with the prefix it would get.
 
@@ -39,7 +44,7 @@ def fits(size: int, lines: list[Node], kept: int = 0) -> bool:
     """
     line = best_prefix(lines)
     prefix = lines[line].key if line != _NONE else b""
-    return sum(_cost(node, prefix) for node in lines) + len(prefix) + kept <= _room(size)
+    return used(lines, prefix) + kept <= room(size)
 
 
 def best_prefix(lines: list[Node]) -> int:
