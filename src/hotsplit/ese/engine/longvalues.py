@@ -26,11 +26,14 @@ if TYPE_CHECKING:
 
 
 class LongValueTree:
-    """The long values of one table. The last id used is kept in memory once it was looked up."""
+    """The long values of one table. chunk: bytes of a full chunk.
+
+    The last id used is kept in memory once it was looked up.
+    """
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
-        self._chunk = chunk_size(tree.database.context.settings.page_size)
+        self.chunk = chunk_size(tree.database.context.settings.page_size)
         self._last = 0
 
     def _next_lid(self) -> int:
@@ -45,8 +48,8 @@ class LongValueTree:
         lid = self._next_lid()
         root = LongValueRoot(1, len(data))
         self.tree.insert(session, root_key(lid), root.pack())
-        for offset in range(0, len(data), self._chunk):
-            part = data[offset : offset + self._chunk]
+        for offset in range(0, len(data), self.chunk):
+            part = data[offset : offset + self.chunk]
             packed = compress_xpress(part) if compress else None
             self.tree.insert(session, chunk_key(lid, offset), packed or part)
         return pack_lid(lid)
@@ -63,7 +66,7 @@ class LongValueTree:
         if root.references > 1:
             self.tree.add(session, key, -1, 0)
             return
-        for offset in range(0, root.size, self._chunk):
+        for offset in range(0, root.size, self.chunk):
             self.tree.delete(session, chunk_key(number, offset))
         self.tree.delete(session, key)
 
@@ -79,9 +82,9 @@ class LongValueTree:
         size = self._root(session, number).size
         wanted = size if most is None else min(size, most)
         parts = []
-        for offset in range(0, wanted, self._chunk):
+        for offset in range(0, wanted, self.chunk):
             data = self.tree.get(session, chunk_key(number, offset))
-            expected = min(self._chunk, size - offset)
+            expected = min(self.chunk, size - offset)
             if data is None:
                 raise DataDamaged(
                     f"long value {number:#x} lacks a part at {offset}", jet=Jet.errLVCorrupted

@@ -290,6 +290,7 @@ class Savepoint:
         try:
             if session.level:
                 session.context.check()
+                session.context.safe_point()
                 self._count = len(session.current.versions)
             else:
                 session.begin()

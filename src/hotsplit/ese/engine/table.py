@@ -13,7 +13,7 @@ Source: format specification 7, 8, 10.5, 14.4.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hotsplit.errors import InvalidUse, Jet, ObjectNotFound, RecordNotFound
@@ -21,10 +21,16 @@ from hotsplit.ese.engine.cursor import Cursor
 from hotsplit.ese.engine.longvalues import SessionReader
 from hotsplit.ese.engine.rowmaker import PlainRow
 from hotsplit.ese.engine.rows import LongReader, Pieces, lids
-from hotsplit.ese.format.columns import ColumnFlag, Value
+from hotsplit.ese.engine.scan import batches
+from hotsplit.ese.format.columns import ColumnDef, ColumnFlag, Value
 from hotsplit.ese.format.taggedcolumns import Instance
+from hotsplit.ese.read.arrow import arrow_table
+from hotsplit.ese.read.batch import Batch
+from hotsplit.ese.read.batches import BATCH_ROWS
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from hotsplit.ese.engine.session import Savepoint, Session
     from hotsplit.ese.engine.tablestate import SecondaryIndex, TableState
 
@@ -61,7 +67,9 @@ class Table:
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """Hold the lock for a read, in the session's view."""
-        with self.session.context.lock, self.session.reading():
+        context = self.session.context
+        with context.lock, self.session.reading():
+            context.safe_point()
             yield
 
     @property
@@ -274,6 +282,30 @@ class Table:
                     index.tree.insert(self.session, key, new_mark)
 
     # Reading
+
+    def select(self, names: Sequence[str] | None) -> list[ColumnDef]:
+        """Return columns by name, all for None. Raises InvalidUse (-1507)."""
+        if names is None:
+            return self.state.rows.columns
+        return [self.state.column(name) for name in names]
+
+    def batches(
+        self, columns: Sequence[str] | None = None, *, size: int = BATCH_ROWS, keys: bool = False
+    ) -> Iterator[Batch]:
+        """Yield all rows in batches of columns, in primary order, in one view.
+
+        columns: names of those wanted; all by default. size: most rows of a batch. keys: with
+        bookmarks. Raises InvalidUse (-1507), DataDamaged, PageDamaged.
+        """
+        return batches(self, self.select(columns), size, keys=keys)
+
+    def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """Return all rows as one Arrow table, in primary order, in one view.
+
+        The types are those of `hotsplit.ese.read.arrow`. Raises FeatureMissing without pyarrow,
+        and as `batches`.
+        """
+        return arrow_table(list(self.batches(columns)), self.select(columns))
 
     def _record(self, bookmark: bytes) -> bytes:
         record = self.state.tree.get(self.session, bookmark)

@@ -187,7 +187,7 @@ class Tree:
         page = found.page
         first = found.line + (found.exact and not inclusive)
         while True:
-            entries = self._seen(session, page, first, _kernel.count(page))
+            entries = self.visible(session, page, first, _kernel.count(page))
             following = int.from_bytes(page[20:24], "little")
             if entries or not following:
                 return entries
@@ -205,7 +205,7 @@ class Tree:
             found = self.find(*mark)
             page, last = found.page, found.line
         while True:
-            entries = self._seen(session, page, 0, last)
+            entries = self.visible(session, page, 0, last)
             before = int.from_bytes(page[16:20], "little")
             if entries or not before:
                 return entries
@@ -219,7 +219,7 @@ class Tree:
             page = self.page(int.from_bytes(child, "little"))
         return page
 
-    def _seen(self, session: Session, page: bytearray, first: int, last: int) -> list[Entry]:
+    def visible(self, session: Session, page: bytearray, first: int, last: int) -> list[Entry]:
         """Return the nodes of a part of a leaf that the session sees."""
         if first >= last:
             return []

@@ -180,6 +180,13 @@ class ArrowForm:
         return pa.ExtensionArray.from_storage(kind, array) if coltyp == Coltyp.GUID else array
 
 
+def arrow_table(batches: Sequence[Batch], columns: Sequence[ColumnDef]) -> pa.Table:
+    """Return batches of these columns as one Arrow table. Raises FeatureMissing without pyarrow."""
+    pyarrow = load_pyarrow()
+    form = ArrowForm.of(batches, columns)
+    return pyarrow.Table.from_batches(map(form.record_batch, batches), schema=form.schema)
+
+
 def plain_array(pa: Any, kind: pa.DataType, buffers: Buffers) -> pa.Array:
     """Return the elements of a column as an array of a type that has the same layout."""
     found = [_buffer(pa, buffers.validity), _buffer(pa, buffers.offsets), _buffer(pa, buffers.data)]

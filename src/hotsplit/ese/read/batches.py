@@ -14,10 +14,9 @@ from hotsplit import _native
 from hotsplit.ese.format.columns import ColumnDef
 from hotsplit.ese.read.batch import Batch, kernel_column
 from hotsplit.ese.read.btree import BTree
-from hotsplit.ese.read.longvalues import LongValues
 from hotsplit.ese.read.pages import PageSet
 from hotsplit.ese.read.remains import Remnant
-from hotsplit.ese.read.resolve import Resolver
+from hotsplit.ese.read.resolve import LongSource, Resolver
 from hotsplit.ese.read.sweep import Sweep
 from hotsplit.report import Reporter
 
@@ -35,7 +34,7 @@ def row_limit(columns: Sequence[ColumnDef], size: int) -> int:
     return max(1, min(size, _FIXED_BYTES // footprint))
 
 
-class _Feed(Protocol):
+class Feed(Protocol):
     """What rows are taken from."""
 
     def advance(self) -> bool:
@@ -50,16 +49,18 @@ class _Feed(Protocol):
 class BatchReader:
     """Makes batches of the rows of one table.
 
-    columns: those wanted. size: most rows of a batch. keys: bookmarks too. deleted: rows flagged
-    as deleted too. exact: with the bytes of text that is none. Damage is reported and left out.
+    name: of the table, for findings. columns: those wanted. size: most rows of a batch. keys:
+    bookmarks too. deleted: rows flagged as deleted too. exact: with the bytes of text that is none.
+    builder: the kernel's, for feeds. Damage is reported and left out.
     """
 
     def __init__(
         self,
-        tree: BTree,
+        name: str,
+        page_size: int,
         columns: list[ColumnDef],
         *,
-        long_values: Callable[[], LongValues],
+        long_values: Callable[[], LongSource],
         reporter: Reporter,
         size: int = BATCH_ROWS,
         keys: bool = False,
@@ -67,35 +68,34 @@ class BatchReader:
         exact: bool = False,
     ) -> None:
         self.visited = PageSet()
-        self._tree, self._columns = tree, columns
-        self._builder = _kernel.Builder(
+        self._columns = columns
+        self.builder = _kernel.Builder(
             list(map(kernel_column, columns)),
-            tree.pages.page_size,
+            page_size,
             keys=keys,
             deleted=deleted,
             most_rows=row_limit(columns, size),
             most_bytes=_VALUE_BYTES,
             most_pending=_PENDING,
         )
-        self._resolver = Resolver(
-            columns, tree.name, long_values, reporter, _VALUE_BYTES, exact=exact
-        )
+        self._resolver = Resolver(columns, name, long_values, reporter, _VALUE_BYTES, exact=exact)
 
-    def sweep(self, *, reverse: bool = False) -> Iterator[Batch]:
+    def sweep(self, tree: BTree, *, reverse: bool = False) -> Iterator[Batch]:
         """Yield the rows of the tree, in key order or against it.
 
         Raises a HotsplitError if the tree's root cannot be read.
         """
-        sweep = Sweep(self._tree, self._builder, reverse=reverse)
+        sweep = Sweep(tree, self.builder, reverse=reverse)
         self.visited = sweep.visited
-        yield from self._batches(sweep)
+        yield from self.batches(sweep)
 
     def remains(self, found: Iterable[Remnant]) -> Iterator[Batch]:
         """Yield records that were found outside the tree; they have no bookmarks."""
-        yield from self._batches(_Handing(found, self._builder))
+        yield from self.batches(_Handing(found, self.builder))
 
-    def _batches(self, feed: _Feed) -> Iterator[Batch]:
-        builder, more = self._builder, True
+    def batches(self, feed: Feed) -> Iterator[Batch]:
+        """Yield the rows that a feed gives the builder."""
+        builder, more = self.builder, True
         while more:
             more = feed.advance()
             is_cut = builder.pending_count and not self._complete(feed)
@@ -104,13 +104,13 @@ class BatchReader:
                 yield Batch.finish(builder, self._columns, self._resolver.restart())
             more = more or bool(is_cut)
 
-    def _complete(self, feed: _Feed) -> bool:
+    def _complete(self, feed: Feed) -> bool:
         """Fill in what is pending. False: the batch was cut as its long values became too many."""
-        fit = self._resolver.resolve(self._builder)
-        if fit == self._builder.rows:
+        fit = self._resolver.resolve(self.builder)
+        if fit == self.builder.rows:
             return True
         feed.go_back(fit)
-        self._resolver.resolve(self._builder)
+        self._resolver.resolve(self.builder)
         return False
 
 
@@ -122,7 +122,7 @@ class _Handing:
         self._given: list[Remnant] = []  # those in the builder
 
     def advance(self) -> bool:
-        """See `_Feed`."""
+        """See `Feed`."""
         builder = self._builder
         if not builder.rows:
             self._given = []
@@ -137,7 +137,7 @@ class _Handing:
         return True
 
     def go_back(self, row: int) -> None:
-        """See `_Feed`."""
+        """See `Feed`."""
         again = self._given[row:]
         del self._given[row:]
         self._builder.truncate(row, bytearray(1))

@@ -9,7 +9,7 @@ Source: format specification 7.5 (tagged columns), 8 (long values), 9 (compressi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from hotsplit import _native
 from hotsplit.errors import HotsplitError, Jet
@@ -19,7 +19,6 @@ from hotsplit.ese.format.record import plain_instance
 from hotsplit.ese.format.taggedcolumns import Instance
 from hotsplit.ese.read.batch import element
 from hotsplit.ese.read.labels import Label
-from hotsplit.ese.read.longvalues import LongValues
 from hotsplit.report import Finding, Reporter, Severity
 
 _kernel = _native.load("batch")
@@ -48,6 +47,23 @@ class Note(NamedTuple):
     node: int
 
 
+class LongSource(Protocol):
+    """Where long values are read: those of a file, or of a database in use.
+
+    chunk: bytes of a full chunk.
+    """
+
+    chunk: int
+
+    def collect(self, gather: Any) -> None:
+        """See `LongValues.collect`."""
+        ...
+
+    def read(self, lid: int) -> bytes:
+        """See `LongValues.read`."""
+        ...
+
+
 class Resolver:
     """Completes batches of some columns of one table.
 
@@ -60,7 +76,7 @@ class Resolver:
         self,
         columns: Sequence[ColumnDef],
         name: str,
-        long_values: Callable[[], LongValues],
+        long_values: Callable[[], LongSource],
         reporter: Reporter,
         budget: int,
         *,

@@ -59,7 +59,8 @@ class RowReader:
     def live(self, tree: BTree, *, keys: bool) -> Iterator[tuple[bytes | None, list[Value]]]:
         """Yield (bookmark if `keys`, values) of each live row in key order."""
         reader = BatchReader(
-            tree,
+            tree.name,
+            tree.pages.page_size,
             self._columns,
             long_values=self._long_values,
             reporter=self._reporter,
@@ -67,7 +68,7 @@ class RowReader:
             keys=keys,
             exact=True,
         )
-        for batch in reader.sweep():
+        for batch in reader.sweep(tree):
             bookmarks = batch.key_values() if keys else itertools.repeat(None, batch.rows)
             yield from zip(bookmarks, batch.values(), strict=True)
 

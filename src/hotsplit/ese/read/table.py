@@ -6,6 +6,7 @@ Source: format specification 6.8 (derived tables), 7 (records), 8 (long values),
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -23,7 +24,7 @@ from hotsplit.ese.read.btree import BTree
 from hotsplit.ese.read.cursor import Cursor, Key
 from hotsplit.ese.read.labels import State
 from hotsplit.ese.read.longvalues import LongValues
-from hotsplit.ese.read.pages import CachedPages, PageSet
+from hotsplit.ese.read.pages import CachedPages, PageSet, PageSource
 from hotsplit.ese.read.remains import Carver, PageMap, Remnant, orphans
 from hotsplit.ese.read.rows import LabelledRow, RowReader, stream_value
 from hotsplit.ese.read.where import Condition, meets, parse_condition
@@ -76,6 +77,16 @@ class Table:
 
     def __repr__(self) -> str:
         return f"Table({self.name!r}, {len(self.columns)} columns)"
+
+    def through(self, source: PageSource, reporter: Reporter) -> Table:
+        """Return the table read through another source of the same pages.
+
+        reporter: for what is found then; the definition is not read again.
+        """
+        other = copy.copy(self)
+        other._pages, other._page_map = CachedPages(source), PageMap(source)
+        other.reporter, other._long_values = reporter, None
+        return other
 
     # Names
 
@@ -197,8 +208,10 @@ class Table:
         bookmarks. include: remains of rows too, as in `labelled`; `Batch.places` tells them apart.
         Damage is dealt with as in `rows`. Raises HotsplitError if the root cannot be read.
         """
+        tree = self.tree()
         reader = BatchReader(
-            self.tree(),
+            tree.name,
+            tree.pages.page_size,
             self.select(columns),
             long_values=self.long_values,
             reporter=self.reporter,
@@ -206,7 +219,7 @@ class Table:
             keys=keys,
             deleted=State.DELETED in include,
         )
-        yield from reader.sweep(reverse=reverse)
+        yield from reader.sweep(tree, reverse=reverse)
         yield from reader.remains(self.remains(reader.visited, include))
 
     def to_arrow(
@@ -216,12 +229,9 @@ class Table:
 
         The types are those of `hotsplit.ese.read.arrow`. Raises FeatureMissing without pyarrow.
         """
-        from hotsplit.ese.read.arrow import ArrowForm, load_pyarrow
+        from hotsplit.ese.read.arrow import arrow_table
 
-        pyarrow = load_pyarrow()
-        batches = list(self.batches(columns, include=include))
-        form = ArrowForm.of(batches, self.select(columns))
-        return pyarrow.Table.from_batches(map(form.record_batch, batches), schema=form.schema)
+        return arrow_table(list(self.batches(columns, include=include)), self.select(columns))
 
     def stream(self, key: bytes, column: str) -> Iterator[bytes]:
         """Yield the bytes of a value, as stored, piece by piece: for values larger than memory.
