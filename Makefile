@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KERNELS := $(wildcard src/hotsplit/_native/*.pyx src/hotsplit/_native/*.h)
 
-.PHONY: demo test lint fuzz campaign bench errors clean
+.PHONY: demo test lint fuzz sanitize campaign bench errors clean
 
 $(VENV)/installed: pyproject.toml $(KERNELS)
 	$(PYTHON) -m venv $(VENV)
@@ -31,6 +31,9 @@ lint: $(VENV)/dev
 
 fuzz: $(VENV)/dev ## look for crashes with damaged files for FUZZ_SECONDS (300)
 	$(BIN)/python -m fuzz.run
+
+sanitize: $(VENV)/dev ## kernels under address and undefined behaviour sanitizers: tests, fuzzing
+	$(BIN)/python -m fuzz.sanitize
 
 campaign: $(VENV)/dev ## kill recovery at every change of a file, run it again, compare
 	FAULTS=all $(BIN)/python -m pytest -n auto tests/ese/recovery/test_faults.py tests/ese/engine

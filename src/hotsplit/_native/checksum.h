@@ -16,8 +16,9 @@ enum { HS_ROW = 32, HS_GROUP = 8 * HS_ROW, HS_SPAN = 8 * HS_GROUP, HS_LARGE = 16
 typedef uint32_t hs_row __attribute__((vector_size(32)));
 typedef hs_row hs_unaligned_row __attribute__((aligned(1), may_alias));
 
-/* The processor's own vector width is chosen when the module is loaded, where the loader can. */
-#if defined(__x86_64__) && defined(__GLIBC__)
+/* The processor's own vector width is chosen when the module is loaded, where the loader can; not
+ * under a sanitizer, which does not watch yet at that time. */
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
 #define HS_ANY_WIDTH __attribute__((target_clones("avx2", "default")))
 #else
 #define HS_ANY_WIDTH

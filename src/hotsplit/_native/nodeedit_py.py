@@ -23,17 +23,19 @@ def undo_on_node(node: NodeEditor, operation: int, version: Version | None) -> N
 
 
 class NodeEditor:
-    """One node of a page, taken apart; changes go to the page at once."""
+    """One node of a page, taken apart; changes go to the page at once.
 
-    def __init__(self, page: bytearray, iline: int) -> None:
+    fresh: the node is yet to be inserted; the one that now has its place does not matter.
+    Raises ValueError for a node that is not there or does not fit its line.
+    """
+
+    def __init__(self, page: bytearray, iline: int, *, fresh: bool = False) -> None:
         self._page = page
         self._line = iline + max(1, page[35] >> 4 & 7)
-        self._size = len(page)
-        if self._line < pages._count(page):
+        self.key = self.data = b""
+        self.flags = 0
+        if not fresh:
             self._read()
-        else:
-            self.key = self.data = b""
-            self.flags = -1
 
     def _read(self) -> None:
         start, length, self.flags = pages.locate(self._page, self._line)
@@ -53,33 +55,29 @@ class NodeEditor:
 
     def _prefix(self) -> bytes:
         flags = int.from_bytes(self._page[36:40], "little")
-        if flags & 1 and not flags & 0x20:
+        if (flags & 1 and not flags & 0x20) or not pages._count(self._page):
             return b""
         start, length, _ = pages.locate(self._page, 0)
         external = bytes(self._page[start : start + length])
         return external[16:] if flags & 1 else external
 
-    def _exists(self) -> None:
-        if self.flags < 0:
-            raise ValueError(f"there is no line {self._line}")
-
     def expect(self, *, deleted: bool) -> None:
-        self._exists()
         if bool(self.flags & 2) != deleted:
             raise ValueError("the node is not flagged as deleted")
 
     def set_data(self, data: bytes) -> None:
-        self._exists()
-        pages.replace(self._page, self._line, self._key_part + data, self.flags)
+        if len(data) == len(self.data):
+            start, length, _ = pages.locate(self._page, self._line)
+            self._page[start + length - len(data) : start + length] = data
+        else:
+            pages.replace(self._page, self._line, self._key_part + data, self.flags)
         self.data = data
 
     def set_flags(self, flags: int) -> None:
-        self._exists()
         pages.set_flags(self._page, self._line, flags)
         self.flags = flags
 
     def add(self, delta: int, offset: int, width: int) -> None:
-        self._exists()
         if offset + width > len(self.data):
             raise ValueError("a delta beyond the node's data")
         value = int.from_bytes(self.data[offset : offset + width], "little") + delta
@@ -87,13 +85,12 @@ class NodeEditor:
         self.set_data(self.data[:offset] + part + self.data[offset + width :])
 
     def delete(self) -> None:
-        self._exists()
         pages.delete(self._page, self._line)
 
     def insert(self, key: bytes, shared: int, data: bytes, flags: int) -> None:
-        head = b""
+        head, prefix = b"", self._prefix()
         if shared:
-            if key[:shared] != self._prefix()[:shared]:
+            if shared > len(prefix) or key[:shared] != prefix[:shared]:
                 raise ValueError("the record's key prefix is not the page's")
             head, flags = struct.pack("<H", shared), flags | 4
         line = head + struct.pack("<H", len(key) - shared) + key[shared:] + data

@@ -104,7 +104,7 @@ static int hs_remember(hs_session *s, const hs_head_fields *h, uint32_t operatio
     if (!at)
         return 1;
     if (!v->level)
-        v->level = (uint8_t)level;
+        v->level = hs_level(s, level);
     v->fdp = h->fdp;
     v->objid = h->objid;
     v->operation = (uint8_t)operation;
@@ -325,7 +325,7 @@ static int hs_undo_info(hs_core *c, hs_session *s, const hs_head_fields *h)
         return hs_damaged(c, "a before image of no operation that has one");
     if (!s->level)
         return HS_END;
-    return hs_remember(s, h, operation, h->rceid, h->level < s->level ? h->level : s->level,
+    return hs_remember(s, h, operation, h->rceid, h->level,
                        hs_span(r + 56, key), HS_NONE, hs_span(r + 56 + key, data),
                        hs_span(r + 56 + key + data, image), 0, 0) ? HS_END : HS_NO_MEMORY;
 }

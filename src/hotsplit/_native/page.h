@@ -217,6 +217,8 @@ static const char *hs_replace(uint8_t *p, uint32_t size, uint32_t line, const ui
     if (need > free_now + t.length)
         return "not enough free space on the page";
     free_now += t.length;
+    if (free_now - need > size - head)
+        return "the free space differs from what the header says";
     t.start -= head;
     if (need > t.length) {
         uint32_t mic = hs_mic(p);

@@ -16,6 +16,7 @@ Buffer = bytearray | memoryview
 
 _FREE, _UNCOMMITTED, _MIC, _TAGS = 28, 30, 32, 34
 _SMALL_MAX = 8192
+_MOST_LINES = 0xFFF
 FLAG_COMPRESSED = 4
 
 
@@ -98,6 +99,8 @@ def locate(page: Buffer, line: int) -> tuple[int, int, int]:
     """Return (offset in the page, length, flags) of a line. Raises ValueError."""
     if not 0 <= line < _count(page):
         raise ValueError(f"line {line} of {_count(page)}")
+    if header_size(len(page)) + 4 * _count(page) > len(page):
+        raise ValueError("the tag array overlaps the header")
     start, length, flags = _tag(page, line)
     start += header_size(len(page))
     if start + length > len(page) - 4 * _count(page):
@@ -105,16 +108,22 @@ def locate(page: Buffer, line: int) -> tuple[int, int, int]:
     return start, length, flags
 
 
-def _compact(page: Buffer, skip: int) -> None:
-    """Move all lines together at the front; the bytes of line `skip` are not kept."""
-    head = header_size(len(page))
-    lines = [(*_tag(page, line), line) for line in range(_count(page))]
+def _compact(page: Buffer, skip: int, need: int) -> None:
+    """Move all lines together at the front; the bytes of line `skip` are not kept.
+
+    Raises ValueError, the page untouched, if `need` bytes are not free behind them then.
+    """
+    size, head = len(page), header_size(len(page))
+    lines = [(*locate(page, line), line) for line in range(_count(page))]
+    kept = sum(length for _, length, _, line in lines if line != skip)
+    if head + kept + need + 4 * len(lines) > size:
+        raise ValueError("the free space differs from what the header says")
     old = bytes(page)
     end = 0
     for start, length, flags, line in lines:
         if line == skip:
             continue
-        page[head + end : head + end + length] = old[head + start : head + start + length]
+        page[head + end : head + end + length] = old[start : start + length]
         _set_tag(page, line, end, length, flags)
         end += length
     _put16(page, _MIC, end)
@@ -132,13 +141,13 @@ def _clamp_uncommitted(page: Buffer) -> None:
 def insert(page: Buffer, line: int, data: bytes, flags: int) -> None:
     """Insert `data` as line `line`; lines from there on move up. Raises ValueError."""
     count, need = _count(page), len(data)
-    if not 0 <= line <= count:
+    if not 0 <= line <= count or count >= _MOST_LINES:
         raise ValueError(f"insert as line {line} of {count}")
     free = _u16(page, _FREE)
     if need + 4 > free:
         raise ValueError(f"{need + 4} bytes needed, {free} free")
     if need + 4 > _room(page):
-        _compact(page, -1)
+        _compact(page, -1, need + 4)
     size = len(page)
     page[size - 4 * (count + 1) : size - 4 * (line + 1)] = bytes(
         page[size - 4 * count : size - 4 * line]
@@ -160,11 +169,14 @@ def replace(page: Buffer, line: int, data: bytes, flags: int) -> None:
     start -= head
     if need > free + length:
         raise ValueError(f"{need} bytes needed, {free + length} free")
+    if free + length - need > len(page) - head:
+        raise ValueError("the free space differs from what the header says")
     if need > length:
-        if start + length == _u16(page, _MIC):
+        last = start + length == _u16(page, _MIC)
+        if need > _room(page) + last * length:
+            _compact(page, line, need)
+        elif last:
             _put16(page, _MIC, start)
-        if need > _room(page):
-            _compact(page, line)
         start = _u16(page, _MIC)
         _put16(page, _MIC, start + need)
     page[head + start : head + start + need] = data
@@ -178,6 +190,8 @@ def delete(page: Buffer, line: int) -> None:
     start, length, _ = locate(page, line)
     size, count = len(page), _count(page)
     start -= header_size(size)
+    if _u16(page, _FREE) + length + 4 > size - header_size(size):
+        raise ValueError("the free space differs from what the header says")
     page[size - 4 * (count - 1) : size - 4 * line] = bytes(
         page[size - 4 * count : size - 4 * (line + 1)]
     )
@@ -204,7 +218,7 @@ def fill(page: Buffer, lines: list[bytes], flags: list[int]) -> None:
     used = sum(map(len, lines))
     count = len(lines)
     free = size - head - used - 4 * count
-    if free < 0 or count > 0xFFF:
+    if free < 0 or count > _MOST_LINES:
         raise ValueError(f"{count} lines of {used} bytes do not fit")
     page[head:] = bytes(size - head)
     _set_count(page, count)

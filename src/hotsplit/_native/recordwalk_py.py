@@ -75,7 +75,9 @@ class RecordWalk:
             if self._framed:
                 if self._at % SEGMENT < SEGMENT_HEADER:
                     self._at += SEGMENT_HEADER - self._at % SEGMENT
-                limit = self._at - self._at % SEGMENT + SEGMENT
+                limit = min(self._at - self._at % SEGMENT + SEGMENT, end)
+                if self._at >= limit:
+                    continue
             if data[self._at] == 0:
                 self._at += 1
                 continue
@@ -123,7 +125,7 @@ class RecordWalk:
             return False
         whole, self._fragment_total = bytes(self._fragments), 0
         self.position = self._fragment_position
-        if record_size(whole, 0, len(whole)) != len(whole):
+        if not whole or record_size(whole, 0, len(whole)) != len(whole):
             self.why = "a record in parts has a wrong size"
             return False
         self.record = whole

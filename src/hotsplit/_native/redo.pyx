@@ -85,6 +85,7 @@ cdef extern from "redo.h" nogil:
     hs_slot *hs_put(hs_table *t, uint64_t key)
     void hs_drop(hs_table *t, uint64_t key)
     hs_version *hs_new_version(hs_session *s, uint32_t rceid, size_t need, uint8_t **at)
+    uint8_t hs_level(const hs_session *s, uint32_t level)
     hs_session *hs_get_session(hs_core *c, uint32_t procid)
     void hs_session_free(hs_session *s)
     void hs_note(hs_database *db, uint64_t dbtime, uint32_t objid)
@@ -319,7 +320,7 @@ cdef class Core:
         if at == NULL:
             return
         if not v.level:
-            v.level = version.level
+            v.level = hs_level(s, version.level)
         v.operation = version.operation
         v.dbid = version.dbid
         v.fdp = version.fdp

@@ -204,7 +204,8 @@ class Core:
             return
         i = session.find(version.rceid)
         if i < 0:
-            session.versions.append(version)
+            level = max(1, min(version.level, session.level))  # one that the session has
+            session.versions.append(version._replace(level=level))
         elif session.versions[i].operation == PENDING:
             session.versions[i] = version._replace(level=session.versions[i].level)
 
@@ -333,7 +334,7 @@ class Core:
         self._add(
             session,
             Version(
-                operation, min(level, session.level), dbid, fdp, objid, rceid,
+                operation, level, dbid, fdp, objid, rceid,
                 bool(fpage & UNIQUE), record[56:at], record[at : at + cb_data], image, 0, 0,
             ),
         )  # fmt: skip
@@ -343,7 +344,11 @@ class Core:
         kind = record[0]
         _, _, dbid, _, _, _, _, level, iline, fpage, rceid, fdp, objid = _PAGE.unpack_from(record)
         versioned, unique = fpage & VERSIONED, bool(fpage & UNIQUE)
-        node = NodeEditor(page, iline & 0x7FFF) if page is not None and kind != 38 else None
+        node = (
+            NodeEditor(page, iline & 0x7FFF, fresh=kind == 29)
+            if page is not None and kind != 38
+            else None
+        )
 
         def remember(
             operation: int, number: int, key: bytes, data: bytes, image: bytes = b"",
@@ -372,7 +377,7 @@ class Core:
             if node:
                 node.expect(deleted=True)
                 if kind == 31:
-                    remember(REPLACE, number, node.key, node.data, node.data)
+                    remember(REPLACE, number, node.key, b"", node.data)
                     node.set_data(data)
                 node.set_flags(node.flags & ~2 | versioned)
             elif kind == 31:
@@ -387,7 +392,7 @@ class Core:
                     data = after_image(node.data, data, bool(cb & 0x8000), self.page_size)
                 if len(data) != new:
                     raise _Damaged(f"{len(data)} new bytes, the record says {new}")
-                remember(REPLACE, rceid, node.key, node.data, node.data)
+                remember(REPLACE, rceid, node.key, b"", node.data)
                 node.set_data(data)
                 node.set_flags(node.flags | versioned)
             else:

@@ -90,6 +90,12 @@ static hs_version *hs_find(hs_session *s, uint32_t rceid)
     return NULL;
 }
 
+/* The level of a version: one that the session has, whatever its record says. */
+static inline uint8_t hs_level(const hs_session *s, uint32_t level)
+{
+    return (uint8_t)(level > s->level ? s->level : level ? level : 1);
+}
+
 /* Room for `need` bytes of a version; the number of the version, or -1 when memory is out. */
 static hs_version *hs_new_version(hs_session *s, uint32_t rceid, size_t need, uint8_t **at)
 {
@@ -98,7 +104,7 @@ static hs_version *hs_new_version(hs_session *s, uint32_t rceid, size_t need, ui
         *at = NULL;                          /* there already: duplicates are ignored */
         return v;
     }
-    if (s->used + need > s->size) {
+    if (!s->arena || s->used + need > s->size) {  /* a version of no bytes has a place, too */
         size_t size = (s->size ? s->size * 2 : 256) + need;
         uint8_t *arena = realloc(s->arena, size);
         if (!arena)

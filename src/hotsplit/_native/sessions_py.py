@@ -56,4 +56,4 @@ class Session:
 
     def rollback(self, levels: int) -> None:
         self.level = max(0, self.level - levels)
-        self.versions = [v for v in self.versions if v.level <= self.level]
+        self.versions = [v for v in self.versions if self.level and v.level <= self.level]
