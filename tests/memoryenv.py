@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from hotsplit.errors import DiskFull, FileMissing, IoFailed, Jet, SourceChanged, TargetExists
-from hotsplit.ese.files.env import Buffer, File, Mode
+from hotsplit.ese.files.env import Buffer, File, Lock, Mode, in_use
 
 SECTOR = 512
 CHUNK = 64 * 1024
@@ -189,6 +189,18 @@ class MemoryFile:
         self._open = False
 
 
+class MemoryLock:
+    """A file or folder that is kept, in a `MemoryEnv`."""
+
+    def __init__(self, kept: set[int], node: Folder | Content) -> None:
+        self._kept, self._node = kept, node
+        kept.add(id(node))
+
+    def release(self) -> None:
+        """See `Lock`."""
+        self._kept.discard(id(self._node))
+
+
 class MemoryEnv:
     """Files in memory. largest: bytes a file may have before the disk counts as full.
 
@@ -200,6 +212,7 @@ class MemoryEnv:
         self._pending: list[Naming] = []
         self._largest = largest
         self._drawn = 0
+        self._kept: set[int] = set()
 
     # What a subclass can interfere with
 
@@ -412,6 +425,16 @@ class MemoryEnv:
             made.write(Write(offset, bytes(origin.live[offset : offset + CHUNK])))
         if origin.live != before:
             raise SourceChanged("The file changed while it was copied", file=source)
+
+    def lock(self, path: str) -> Lock:
+        """See `Env`."""
+        self.step("lock", path)
+        node = self._find(path)
+        if node is None:
+            raise FileMissing("No such file or directory", file=path)
+        if id(node) in self._kept:
+            raise in_use(path)
+        return MemoryLock(self._kept, node)
 
     def now(self) -> dt.datetime:
         """See `Env`."""

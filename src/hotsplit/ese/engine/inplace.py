@@ -113,8 +113,12 @@ def _recover(
     assert plan.sequence is not None
     settings = _settings(plan.sequence, plan.logs[-1], options)
     _check_writable(env, inputs, plan.sequence)
-    work = Restart(env, settings, plan.sequence, inputs, plan, options, watch, creates=False)
-    done = work.run()
+    lock = env.lock(settings.folder)
+    try:
+        work = Restart(env, settings, plan.sequence, inputs, plan, options, watch, creates=False)
+        done = work.run()
+    finally:
+        lock.release()
     return Recovered(
         _states(env, inputs),
         *(done.first, done.last, done.records, work.done.volume),

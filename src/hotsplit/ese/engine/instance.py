@@ -23,7 +23,7 @@ from hotsplit.ese.engine.pagesafe import PageSafe
 from hotsplit.ese.engine.restart import Restarted, restart
 from hotsplit.ese.engine.session import FIRST_SESSION, INTERNAL_SESSION, Session
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.env import Env, Lock
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.logsequence import LogSequence
 from hotsplit.ese.format.basics import LogPosition
@@ -61,6 +61,8 @@ class Instance:
         self._init_position = 0
         self.restarted: Restarted | None = None
         self._housekeeping = False
+        self._folder_lock: Lock | None = None
+        self._locks: dict[int, Lock] = {}
 
     # Begin and end
 
@@ -68,24 +70,39 @@ class Instance:
     def open(cls, env: Env, settings: Settings) -> Self:
         """Open the instance of a folder: a new stream of logs, or the one that is there.
 
-        Raises HotsplitError.
+        The folder is this instance's alone, and so is every database while it is attached. Raises
+        AccessDenied (-1032) if another one has it, and other HotsplitErrors.
         """
-        context = Context(env, settings)
-        instance = cls(context)
+        instance = cls(Context(env, settings))
         env.mkdir(settings.folder)
-        safe = PageSafe(env, settings.folder, settings.base)
+        instance._folder_lock = env.lock(settings.folder)
+        try:
+            instance._open()
+        except BaseException:
+            instance._release()
+            raise
+        return instance
+
+    def _open(self) -> None:
+        context, settings = self.context, self.context.settings
+        safe = PageSafe(context.env, settings.folder, settings.base)
         safe.mend()
         if context.files.exists():
-            instance.restarted = restart(env, settings)
-            instance._continue_stream()
+            self.restarted = restart(context.env, settings)
+            self._continue_stream()
         else:
             context.log.begin_stream()
-            instance.checkpointer.reset(_FIRST_POSITION)
+            self.checkpointer.reset(_FIRST_POSITION)
         context.files.make_reserves()
         if settings.mend_torn_pages:
             context.cache.safe = safe
-        instance._start()
-        return instance
+        self._start()
+
+    def _release(self) -> None:
+        """Let others have the folder and the databases."""
+        for lock in (*self._locks.values(), self._folder_lock):
+            if lock is not None:
+                lock.release()
 
     def _continue_stream(self) -> None:
         """Go on behind the end of a stream that was closed normally."""
@@ -124,6 +141,7 @@ class Instance:
             self.databases.clear()
             context.log.close()
             self._close_safe()
+            self._release()
 
     def _close_safe(self) -> None:
         safe = self.context.cache.safe
@@ -198,6 +216,7 @@ class Instance:
             context.log.flush(position)
             header.attach, header.attach_time = position_of(position), context.now()
             store = WorkStore.create(context.env, path, header)
+            self._locks[dbid] = context.env.lock(path)
             context.env.sync_dir(os.path.dirname(path))  # noqa: PTH120
             database = OpenDatabase(context, dbid, store, LogPosition())
             self.databases[dbid] = database
@@ -224,7 +243,7 @@ class Instance:
             context.check()
             dbid = self._free_dbid()
             path = os.path.abspath(path)  # noqa: PTH100
-            store = WorkStore.open_work(context.env, path)
+            store = self._open_store(dbid, path)
             header = store.header
             consistent = header.consistent
             if header.log_signature != context.files.signature:
@@ -240,6 +259,20 @@ class Instance:
             self.databases[dbid] = database
             database.mark_attached(position)
             return database
+
+    def _open_store(self, dbid: int, path: str) -> WorkStore:
+        """Open a database that nobody else uses."""
+        env = self.context.env
+        if any(database.path == path for database in self.databases.values()):
+            raise InvalidUse("The database is attached", jet=Jet.errDatabaseSharingViolation)
+        lock = env.lock(path)
+        try:
+            store = WorkStore.open_work(env, path)
+        except BaseException:
+            lock.release()
+            raise
+        self._locks[dbid] = lock
+        return store
 
     def detach_database(self, database: OpenDatabase) -> None:
         """Detach a database: it needs no logs afterwards."""
@@ -258,6 +291,7 @@ class Instance:
             database.mark_clean(position)
             database.close()
             del self.databases[database.dbid]
+            self._locks.pop(database.dbid).release()
 
     def _free_dbid(self) -> int:
         free = (n for n in range(1, self.context.settings.databases + 1) if n not in self.databases)

@@ -20,7 +20,7 @@ from hotsplit.ese.engine.log.segments import unfinished_write
 from hotsplit.ese.engine.pagejournal import PageJournal
 from hotsplit.ese.engine.session import INTERNAL_SESSION, Session
 from hotsplit.ese.engine.settings import SEGMENT, Settings
-from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.env import Env, Lock
 from hotsplit.ese.files.flushmapfile import flush_map_path
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.logsequence import LogSequence
@@ -173,12 +173,17 @@ class Restart:
         return OverlayStore(self._env, None, header, path, self._settings.folder)
 
     def run(self) -> Restarted:
-        """Redo, undo, write."""
+        """Redo, undo, write. Raises AccessDenied (-1032) if a database is in use."""
+        locks: list[Lock] = []
         try:
+            for target in self._targets:
+                locks.append(self._env.lock(target.store.path))  # noqa: PERF401 - each may fail
             return self._recover()
         finally:
             for target in self._targets:
                 target.store.close()
+            for lock in locks:
+                lock.release()
 
     def _recover(self) -> Restarted:
         if self._plan.logs:

@@ -89,6 +89,14 @@ class File(Protocol):
         ...
 
 
+class Lock(Protocol):
+    """A file or folder kept for one user. The end of the process, however it comes, releases it."""
+
+    def release(self) -> None:
+        """Let others have it."""
+        ...
+
+
 class Env(Protocol):
     """Files, folders, clock and randomness."""
 
@@ -133,6 +141,13 @@ class Env(Protocol):
 
         Raises SourceChanged if the source was written meanwhile. What is at `target` after an
         error is of no use. Durable after the copy is opened and synced.
+        """
+        ...
+
+    def lock(self, path: str) -> Lock:
+        """Keep a file or folder for this user; readers that ask for no lock are not kept out.
+
+        Raises AccessDenied (-1032) if another user has it, of this process or of another one.
         """
         ...
 
@@ -197,6 +212,38 @@ class OsFile:
         if fd >= 0:
             with _translated(self.path):
                 os.close(fd)
+
+
+class OsLock:
+    """A `Lock` by flock: it goes with the open file, so nothing is left of it on disk."""
+
+    def __init__(self, path: str) -> None:
+        with _translated(path):
+            self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(self._fd)
+                raise in_use(path) from None
+            except OSError:
+                os.close(self._fd)
+                raise
+
+    def release(self) -> None:
+        """See `Lock`."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+
+def in_use(path: str) -> AccessDenied:
+    """Return the error for a file or folder that somebody else has locked."""
+    return AccessDenied(
+        "An instance uses it, in this program or in another one",
+        jet=Jet.errFileAccessDenied,
+        file=path,
+        hint="Close that instance first.",
+    )
 
 
 class OsEnv:
@@ -274,6 +321,10 @@ class OsEnv:
             os.close(src)
         if not unchanged:
             raise SourceChanged("The file changed while it was copied", file=source)
+
+    def lock(self, path: str) -> Lock:
+        """See `Env`."""
+        return OsLock(path)
 
     def now(self) -> dt.datetime:
         """See `Env`."""
