@@ -10,14 +10,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hotsplit.api import assess, open, recover, verify
+    from hotsplit.api import assess, open, recover, use_sort_table, verify
     from hotsplit.errors import HotsplitError
 
-__all__ = ["HotsplitError", "__version__", "assess", "open", "recover", "verify"]
+__all__ = ["HotsplitError", "__version__", "assess", "open", "recover", "use_sort_table", "verify"]
 __version__ = "0.1.0"
 
 _HOMES = {"HotsplitError": "hotsplit.errors"} | dict.fromkeys(
-    ("assess", "open", "recover", "verify"), "hotsplit.api"
+    ("assess", "open", "recover", "use_sort_table", "verify"), "hotsplit.api"
 )
 
 

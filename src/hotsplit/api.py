@@ -21,6 +21,8 @@ from typing import Any
 from hotsplit.ese.check.result import ScanResult
 from hotsplit.ese.check.scan import scan_file
 from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.files.sorttablefile import read_sort_table
+from hotsplit.ese.format import sorttable
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.recovery import assess as assessment
 from hotsplit.ese.recovery import recover as recovery
@@ -66,6 +68,15 @@ def recover(
 def verify(path: Path) -> ScanResult:
     """Check every page of a database, or every segment of a log; see `ScanResult.is_damaged`."""
     return scan_file(OsEnv(), os.fspath(path), Reporter())
+
+
+def use_sort_table(path: Path | None) -> None:
+    """Make and compare keys of Unicode text with a table of Windows (SortDefault.nls) from now on.
+
+    It holds for the whole process; None goes back to what is built in.
+    """
+    table = None if path is None else read_sort_table(OsEnv(), os.fspath(path))
+    sorttable.use_sort_table(table)
 
 
 def _list(paths: Paths) -> list[str]:

@@ -54,6 +54,13 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
         ctx.exit()
 
 
+def _use_sort_table(ctx: click.Context, _param: click.Parameter, path: str | None) -> None:
+    if path and not ctx.resilient_parsing:
+        from hotsplit import use_sort_table
+
+        use_sort_table(path)
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version",
@@ -62,6 +69,14 @@ def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> N
     expose_value=False,
     callback=_show_version,
     help="Show the version and which kernels run.",
+)
+@click.option(
+    "--sort-table",
+    metavar="FILE",
+    envvar="HOTSPLIT_SORT_TABLE",
+    expose_value=False,
+    callback=_use_sort_table,
+    help="SortDefault.nls of Windows, to seek Unicode text of any language by index.",
 )
 def group() -> None:
     """Verify, assess, recover and read ESE databases that were copied while running."""

@@ -135,6 +135,9 @@ class IndexDef:
     density: int = 0
     var_segment_most: int | None = None
     tuple_limits: bytes = b""
+    sort_version: int = 0
+    """NLS version of the keys of Unicode text, e.g. 0x60305 for 6.3.5; 0 if it is not recorded."""
+    sort_id: bytes = b""
 
     @property
     def is_primary(self) -> bool:

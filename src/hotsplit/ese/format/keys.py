@@ -9,7 +9,10 @@ import struct
 from functools import lru_cache
 
 from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag
+from hotsplit.ese.format.collation import Collation, KeyUnknown, MapFlag, sort_key
 from hotsplit.ese.format.columns import TEXT_TYPES, UTF16, Coltyp, ColumnDef
+from hotsplit.ese.format.sortlocales import sort_of
+from hotsplit.ese.format.sorttable import WINDOWS_7, WINDOWS_8, BuiltIn, sorts_for
 
 _DATA, _NULL, _NULL_HIGH, _EMPTY = b"\x7f", b"\0", b"\xc0", b"\x40"
 _SIGNED = (Coltyp.SHORT, Coltyp.LONG, Coltyp.CURRENCY, Coltyp.LONG_LONG)
@@ -21,15 +24,6 @@ _UPPER = bytes(c - 32 if 0x61 <= c <= 0x7A else c for c in range(256))
 _COMPLEMENT = bytes(0xFF - c for c in range(256))
 _NO_LIMIT = 1 << 16
 _TEXT_MOST = 256  # bytes of text that a key of the default size is made of
-
-_SORT_KEY, _UPPER_CASE = 0x400, 0x200
-_IGNORE_NONSPACE, _IGNORE_SYMBOLS, _STRING_SORT = 0x2, 0x4, 0x1000
-_IGNORE_CASE = 0x1 | 0x10
-_LOCALES = ("", "en-US", 0, 0x409, 0x7F, 0x400)
-
-
-class KeyUnknown(ValueError):
-    """The key cannot be made here: it needs sort tables of Windows."""
 
 
 def build_key(columns: list[ColumnDef], index: IndexDef, values: list[bytes | None]) -> bytes:
@@ -102,62 +96,49 @@ def _ansi(data: bytes, room: int) -> bytes:
     return _DATA + cut + struct.pack("B", source[room - 1] - 0x20 & 0xFF)
 
 
-# Unicode text: what the weights of ASCII suffice for
+# Unicode text
 
 
-def covers(index: IndexDef) -> bool:
-    """Say whether keys of Unicode text can be made for the locale and flags of an index.
+def collation_of(index: IndexDef) -> Collation:
+    """Return the order of the Unicode text of an index. Raises KeyUnknown.
 
-    Even then text with characters beyond ASCII cannot.
+    Even then a key is unknown if the text has characters whose weights are not.
     """
-    return index.locale in _LOCALES and bool(index.lcmap_flags & (_SORT_KEY | _UPPER_CASE))
+    if not index.lcmap_flags & (MapFlag.SORT_KEY | MapFlag.UPPER_CASE):
+        raise KeyUnknown(f"keys with the flags {index.lcmap_flags:#x} are not known here")
+    sorts, sort = sorts_for(index.sort_version), sort_of(index)
+    found = sorts.collation(sort)
+    if found is None:
+        raise KeyUnknown(f"the sort order of locale {index.locale!r} is not known here")
+    return found
 
 
 def unicode_key(text: str, index: IndexDef) -> bytes:
     """Return the body of the segment of Unicode text, as LCMapString makes it.
 
-    Weights are those of the sort tables of Windows Vista and later (NLS 6.x). Raises KeyUnknown for
-    other locales and for characters beyond ASCII, whose weights are in tables of Windows.
+    Weights are those of the sort table in use (`hotsplit.ese.format.sorttable`): of the one that
+    is built in those of Windows 8 and later, of which ASCII is the same in Windows 7, and all of
+    it but the digits in Windows Vista. Raises KeyUnknown for everything else.
     """
-    if not covers(index):
-        raise KeyUnknown(f"the sort order of locale {index.locale!r} is not known here")
-    if not index.lcmap_flags & _SORT_KEY:
+    collation = collation_of(index)
+    if not index.lcmap_flags & MapFlag.SORT_KEY:
         if not text.isascii():
             raise KeyUnknown("only ASCII text can be made upper-case as Windows does it")
         return text.split("\0", 1)[0].upper().encode("utf-16-be") + b"\0\0"
-    return _sort_key(text, index.lcmap_flags)
+    version = index.sort_version
+    if isinstance(sorts_for(version), BuiltIn) and not _is_old_enough(text, version):
+        raise KeyUnknown(f"the weights of NLS version {version:#x} are not known here")
+    return _sort_key(text, index.lcmap_flags, collation)
 
 
-@lru_cache(maxsize=4096)
-def _sort_key(text: str, flags: int) -> bytes:
-    primary, cases, special = bytearray(), bytearray(), bytearray()
-    case_bit = 0 if flags & _IGNORE_CASE else 0x10
-    for char in text:
-        if char == "\0":
-            continue
-        if char in _SPECIAL and not flags & _STRING_SORT:
-            if not flags & _IGNORE_SYMBOLS:
-                place = 0xFFFF - len(primary) // 2
-                special += struct.pack(">H", place) + bytes([_SPECIAL[char], 0x12])
-            continue
-        weight = _SYMBOLS.get(char) or _WEIGHTS.get(char.lower())
-        if weight is None:
-            raise KeyUnknown(f"the weight of the character {char!r} is not known here")
-        if flags & _IGNORE_SYMBOLS and weight[0] < 0x0D:
-            continue
-        primary += weight
-        cases.append(2 | (case_bit if char.isupper() else 0))
-    return bytes(primary) + b"\1\1" + bytes(cases).rstrip(b"\2") + b"\1\1" + special + b"\0"
+def _is_old_enough(text: str, version: int) -> bool:
+    """Say whether characters weigh in this version what they weigh in Windows 8."""
+    if version >= WINDOWS_8:
+        return True
+    if not text.isascii() or 0 < version < _VISTA:
+        return False
+    return not version or version >= WINDOWS_7 or not any(map(str.isdigit, text))
 
 
-# A word of hexadecimal digits a character: script and alphabetic weight (10.4).
-_LETTERS = (
-    "0702 071c 071d 071f 0721 0723 0725 0727 072a 072d 0803 072f 0733 0735 "
-    "0d03 0d1a 0d1c 0d1e 0d20 0d22 0d24 0d26 0d28 0d2a 0737 073a 080e 0812 0814 073c 073e "
-    "0e02 0e09 0e0a 0e1a 0e21 0e23 0e25 0e2c 0e32 0e35 0e36 0e48 0e51 0e70 0e7c 0e7e 0e89 0e8a "
-    "0e91 0e99 0e9f 0ea2 0ea4 0ea6 0ea7 0ea9 073f 0741 0742 0743 0744 0748 074a 074c 074e 0750"
-)
-_CHARACTERS = ' !"#$%&()*+,./0123456789:;<=>?@abcdefghijklmnopqrstuvwxyz[\\]^_`{|}~'
-_WEIGHTS = dict(zip(_CHARACTERS, map(bytes.fromhex, _LETTERS.split()), strict=True))
-_SPECIAL = {"'": 0x80, "-": 0x82}
-_SYMBOLS = {"'": b"\x06\x80", "-": b"\x06\x82"}
+_VISTA = 0x50000  # and Windows Server 2008
+_sort_key = lru_cache(maxsize=4096)(sort_key)

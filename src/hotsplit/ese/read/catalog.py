@@ -268,6 +268,8 @@ def _index(row: dict[str, Any]) -> IndexDef:
         row["SpaceUsage"] or 0,
         int.from_bytes(var_most, "little") if var_most else None,
         row["TupleLimits"] or b"",
+        int.from_bytes((row["Version"] or b"")[4:8], "little"),
+        row["SortID"] or b"",
     )
 
 

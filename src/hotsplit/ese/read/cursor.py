@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from hotsplit.errors import HotsplitError, InvalidUse, Jet
 from hotsplit.ese.format.catalogschema import IndexDef
+from hotsplit.ese.format.collation import KeyUnknown
 from hotsplit.ese.format.columns import TEXT_TYPES, UTF16, ColumnDef, Value, encode_value
-from hotsplit.ese.format.keys import KeyUnknown, build_key, unicode_key
+from hotsplit.ese.format.keys import build_key, unicode_key
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.read.labels import Label
 from hotsplit.ese.read.remains import Remnant
