@@ -308,6 +308,14 @@ class Unsupported(HotsplitError):
     default_hint = "See the page of the command for what there is instead."
 
 
+class FreezeExpired(HotsplitError):
+    """A freeze of an instance was over before the copy was made, or never came about."""
+
+    exit_status = 42
+    default_jet = Jet.errOSSnapshotTimeOut
+    default_hint = "Do not use the copy. Freeze again, with a longer deadline or when less goes on."
+
+
 def error_classes() -> list[type[HotsplitError]]:
     """Return every error class, by exit status: what the table in the docs is generated from."""
 

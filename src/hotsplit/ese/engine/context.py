@@ -8,6 +8,8 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol
 
 from hotsplit.errors import HotsplitError, InstanceDown
 from hotsplit.ese.engine.cache import Cache
@@ -26,15 +28,40 @@ _RCEID_STEP = 2
 _MASK = 0xFFFFFFFF
 
 
+class Lock(Protocol):
+    """A lock that its holder may take again (`threading.RLock`)."""
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take it; tell whether it is taken. timeout: in seconds, -1 for none."""
+        ...
+
+    def release(self) -> None:
+        """Give it back."""
+        ...
+
+    def __enter__(self) -> bool: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+        /,
+    ) -> None: ...
+
+
 class Context:
     """See the module.
 
+    lock: the one lock; during a freeze, one that notes who waits stands before it.
+    freezing: held as long as the instance is frozen or about to be.
     safe_point: called with the lock whenever no operation is under way: housekeeping.
     """
 
     def __init__(self, env: Env, settings: Settings, core: Core | None = None) -> None:
         self.env, self.settings = env, settings
-        self.lock = threading.RLock()
+        self.lock: Lock = threading.RLock()
+        self.freezing = threading.Lock()
         self.files = LogFiles(env, settings)
         self.log = LogWriter(env, settings, self.files)
         self.holds = LogHolds()

@@ -19,6 +19,7 @@ from hotsplit.ese.engine.checkpointing import Checkpointer
 from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.database import FIRST_PAGES, OpenDatabase, new_header, path_bytes
+from hotsplit.ese.engine.freeze import DEADLINE, Freeze
 from hotsplit.ese.engine.pagesafe import PageSafe
 from hotsplit.ese.engine.restart import Restarted, restart
 from hotsplit.ese.engine.session import FIRST_SESSION, INTERNAL_SESSION, Session
@@ -299,6 +300,17 @@ class Instance:
         if not dbid:
             raise InvalidUse("Too many databases", jet=Jet.errTooManyAttachedDatabases)
         return dbid
+
+    # Backup
+
+    def freeze(self, deadline: float = DEADLINE) -> Freeze:
+        """Return a context in which no file of the instance changes: see `freeze`.
+
+        deadline: seconds after which the freeze ends whatever happens.
+        """
+        return Freeze(
+            self.context, lambda: [d.store for d in list(self.databases.values())], deadline
+        )
 
     # In between
 

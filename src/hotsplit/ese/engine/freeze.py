@@ -1,0 +1,197 @@
+"""Freeze and thaw: for a moment nothing of an instance's files changes.
+
+    with instance.freeze() as freeze:
+        ...  # split the mirror, take the snapshot
+    print(freeze.report)
+
+A watchdog holds the lock of the instance meanwhile, so the freeze ends at its deadline whatever
+became of its caller. While it lasts, all commits are durable, no page is half written, and whoever
+wants to read or change something waits; how long is counted.
+
+A copy of one instant does not need any of this: see "Hot split" in the manual.
+
+Source: log specification 8.11 (freeze and thaw of a snapshot).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from hotsplit.errors import FreezeExpired, HotsplitError, InvalidUse, Jet
+from hotsplit.ese.engine.context import Context, Lock
+from hotsplit.ese.recovery.store import Store
+
+DEADLINE = 10.0
+"""Seconds that a freeze lasts at most unless told otherwise."""
+
+_QUEUE = 0.02  # in these seconds, who waited for the lock before has had it and comes back counted
+
+
+@dataclass(frozen=True)
+class FreezeReport:
+    """What a freeze did. Times are in seconds.
+
+    position: durable end of the log. held: how long it lasted. waiters: calls that were kept
+    waiting; longest and total of their waits. expired: the deadline ended it.
+    """
+
+    position: int
+    held: float
+    waiters: int
+    longest: float
+    total: float
+    expired: bool
+
+
+class _CountingLock:
+    """Stands before the lock during a freeze. waiting: since when, by thread."""
+
+    def __init__(self, lock: Lock) -> None:
+        self._lock = lock
+        self.waiting: dict[int, float] = {}
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        """Take the lock."""
+        taken = self._lock.acquire(blocking=False)
+        if taken or not blocking:
+            return taken
+        thread = threading.get_ident()
+        self.waiting[thread] = time.monotonic()
+        taken = self._lock.acquire(timeout=timeout)
+        del self.waiting[thread]
+        return taken
+
+    def release(self) -> None:
+        """Give the lock back."""
+        self._lock.release()
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
+class Freeze:
+    """One freeze of an instance. report: of a freeze that is over, None before.
+
+    stores: gives the files of the databases that are attached.
+    """
+
+    def __init__(
+        self, context: Context, stores: Callable[[], list[Store]], deadline: float = DEADLINE
+    ) -> None:
+        self._context, self._stores, self._deadline = context, stores, deadline
+        self._frozen, self._thaw = threading.Event(), threading.Event()
+        self._failure: BaseException | None = None
+        self._watchdog = threading.Thread(target=self._watch, name="freeze", daemon=True)
+        self.report: FreezeReport | None = None
+
+    def begin(self) -> None:
+        """Return when the instance is frozen.
+
+        Raises FreezeExpired (-2402) if it stays busy as long as the deadline, InvalidUse (-2403)
+        if it is frozen already, and what flushing its files raises.
+        """
+        self._watchdog.start()
+        try:
+            self._frozen.wait()
+        except BaseException:
+            self._thaw.set()
+            raise
+        if self._failure is not None:
+            self._watchdog.join()
+            raise self._failure
+
+    def thaw(self) -> FreezeReport:
+        """End the freeze. Raises FreezeExpired (-2402) if the deadline had ended it before."""
+        self._thaw.set()
+        self._watchdog.join()
+        assert self.report is not None
+        if self.report.expired:
+            raise FreezeExpired(
+                f"The freeze was over after {self._deadline:g} s, before it was ended: what was"
+                " copied is not of one instant"
+            )
+        return self.report
+
+    def __enter__(self) -> Self:
+        self.begin()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            self.thaw()
+        except FreezeExpired:
+            if kind is None:
+                raise
+
+    # The watchdog
+
+    def _watch(self) -> None:
+        try:
+            self._hold()
+        except BaseException as error:
+            self._failure = error
+        finally:
+            self._frozen.set()
+
+    def _hold(self) -> None:
+        context = self._context
+        if not context.freezing.acquire(blocking=False):
+            raise InvalidUse("The instance is frozen already", jet=Jet.errOSSnapshotNotAllowed)
+        lock = context.lock
+        counting = _CountingLock(lock)
+        try:
+            self._settle_what_can_wait()
+            context.lock = counting
+            time.sleep(_QUEUE)
+            if not lock.acquire(timeout=self._deadline):
+                raise FreezeExpired(f"The instance stayed busy for {self._deadline:g} s")
+            try:
+                self._freeze(counting)
+            finally:
+                lock.release()
+        finally:
+            context.lock = lock
+            context.freezing.release()
+
+    def _settle_what_can_wait(self) -> None:
+        """Make most of the pages durable before anybody is kept waiting for it."""
+        for store in self._stores():
+            try:
+                store.sync()
+            except HotsplitError:  # detached meanwhile, or it will fail again below
+                continue
+
+    def _freeze(self, counting: _CountingLock) -> None:
+        begun = time.monotonic()
+        context = self._context
+        context.check()
+        context.log.flush()
+        for store in self._stores():
+            store.sync()
+        position = context.log.durable
+        self._frozen.set()
+        left = self._deadline - (time.monotonic() - begun)
+        expired = not self._thaw.wait(max(0.0, left))
+        end = time.monotonic()
+        waits = [end - max(begun, since) for since in list(counting.waiting.values())]
+        self.report = FreezeReport(
+            position, end - begun, len(waits), max(waits, default=0.0), sum(waits), expired
+        )

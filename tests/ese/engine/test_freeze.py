@@ -1,0 +1,174 @@
+"""Freeze and thaw: nothing changes meanwhile, nobody waits longer than the deadline."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from hotsplit.errors import FreezeExpired, InstanceDown, InvalidUse, IoFailed, Jet
+from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.recovery.recover import recover
+from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, by_number
+from tests.ese.engine.shape import check_database
+from tests.faultenv import FaultEnv
+from tests.memoryenv import Crash, MemoryEnv
+
+SETTINGS = Settings(FOLDER, log_size=64 << 10, checkpoint_depth=64 << 10, cache_size=512 << 10)
+
+
+class Writers:
+    """Threads that insert and commit without pause. done: numbers of rows that are durable."""
+
+    def __init__(self, instance: Instance, count: int) -> None:
+        self._instance = instance
+        self.done: list[set[int]] = [set() for _ in range(count)]
+        self._end = threading.Event()
+        self._threads = [threading.Thread(target=self._run, args=(n,)) for n in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _run(self, lane: int) -> None:
+        with self._instance.session() as session:
+            (database,) = self._instance.databases.values()
+            table = session.open_table(database, "Items")
+            number = lane << 20
+            while not self._end.is_set():
+                with session.transaction():
+                    for n in range(number, number + 3):
+                        table.insert({"Id": n, "Name": f"n{n}", "Body": b"b" * 300})
+                self.done[lane] |= set(range(number, number + 3))
+                number += 3
+
+    def all_done(self) -> set[int]:
+        return set().union(*self.done)
+
+    def stop(self) -> None:
+        self._end.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for it; a thread that died would let a test wait for ever."""
+    begun = time.monotonic()
+    while not condition():
+        assert time.monotonic() - begun < 30
+        time.sleep(0.005)
+
+
+@contextmanager
+def working(env: MemoryEnv, writers: int) -> Iterator[tuple[Instance, Writers]]:
+    env.mkdir(FOLDER)
+    env.sync_dir("/")
+    with Instance.open(env, SETTINGS) as instance:
+        with instance.session() as session:
+            session.create_table(instance.create_database(PATH), "Items", COLUMNS, INDEXES)
+        at_work = Writers(instance, writers)
+        try:
+            yield instance, at_work
+        finally:
+            at_work.stop()
+
+
+@contextmanager
+def one_instant() -> Iterator[None]:
+    """Keep other threads from running, wherever they are."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(0.5)
+    time.sleep(0.02)  # those that wait for their turn now do so with the usual interval
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
+
+
+def rows_after_recovery(env: MemoryEnv) -> set[int]:
+    recover(env, [FOLDER], [], "/copy")
+    check_database(env, "/copy/items.edb")
+    with Instance.open(env, SETTINGS) as instance, instance.session() as session:
+        table = session.open_table(instance.attach_database(PATH), "Items")
+        return set(by_number(table.rows()))
+
+
+def test_nothing_changes_while_it_is_frozen() -> None:
+    env = FaultEnv()
+    with working(env, 3) as (instance, writers):
+        until(lambda: len(writers.all_done()) >= 300)
+        with instance.freeze() as freeze:
+            before, done = len(env.changes), writers.all_done()
+            image = env.crashed(Crash.ALL_LOST, 0)  # all that counts is durable
+            time.sleep(0.2)
+            assert len(env.changes) == before
+        until(lambda: writers.all_done() != done)
+    report = freeze.report
+    assert report is not None
+    assert not report.expired
+    assert report.held >= 0.2
+    assert 1 <= report.waiters <= 3
+    assert 0.15 < report.longest <= report.held + 0.1
+    assert report.longest <= report.total <= 3 * report.longest
+    assert rows_after_recovery(image) >= done
+
+
+def test_a_copy_of_one_instant_needs_no_freeze() -> None:
+    env = MemoryEnv()
+    with working(env, 2) as (_, writers):
+        for wanted in (60, 200, 400, 700):
+            until(lambda wanted=wanted: len(writers.all_done()) >= wanted)
+            done = writers.all_done()
+            with one_instant():
+                image = env.crashed(Crash.ALL_KEPT, 0)
+            assert rows_after_recovery(image) >= done
+
+
+def test_the_watchdog_thaws_at_the_deadline() -> None:
+    with working(MemoryEnv(), 1) as (instance, writers):
+        freeze = instance.freeze(deadline=0.3)
+        freeze.begin()
+        done = writers.all_done()
+        until(lambda: writers.all_done() != done)
+        with pytest.raises(FreezeExpired) as expired:
+            freeze.thaw()
+        assert expired.value.jet == Jet.errOSSnapshotTimeOut
+        assert freeze.report is not None
+        assert freeze.report.expired
+        with instance.freeze(), pytest.raises(InvalidUse) as twice:
+            instance.freeze().begin()
+        assert twice.value.jet == Jet.errOSSnapshotNotAllowed
+
+
+def test_a_busy_instance_is_not_waited_for_without_end() -> None:
+    with working(MemoryEnv(), 0) as (instance, _):
+        lock = instance.context.lock
+        found: list[BaseException] = []
+
+        def freeze() -> None:
+            try:
+                instance.freeze(deadline=0.2).begin()
+            except FreezeExpired as error:
+                found.append(error)
+
+        thread = threading.Thread(target=freeze)
+        with lock:
+            thread.start()
+            thread.join()
+        assert len(found) == 1
+        assert instance.context.lock is lock
+
+
+def test_an_instance_that_stopped_cannot_be_frozen() -> None:
+    env = FaultEnv()
+    with working(env, 0) as (instance, _), instance.session() as session:
+        (database,) = instance.databases.values()
+        table = session.open_table(database, "Items")
+        env.break_device(len(env.changes) + 1)
+        with pytest.raises(IoFailed), session.transaction():
+            table.insert({"Id": 1})
+        with pytest.raises(InstanceDown):
+            instance.freeze().begin()
