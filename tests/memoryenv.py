@@ -35,10 +35,14 @@ class Crash(StrEnum):
 
 @dataclass
 class Write:
-    """A write that is not durable yet. data: None for a change of the size to `offset`."""
+    """A write that is not durable yet. data: None for a change of the size to `offset`.
+
+    number: tells it from all other writes.
+    """
 
     offset: int
     data: bytes | None
+    number: int = 0
 
     def apply(self, content: bytearray) -> None:
         """Carry the write out."""
@@ -56,21 +60,35 @@ class Write:
         cuts = range(SECTOR - self.offset % SECTOR, len(self.data), SECTOR)
         edges = [0, *cuts, len(self.data)]
         return [
-            Write(self.offset + start, self.data[start:end])
+            Write(self.offset + start, self.data[start:end], self.number)
             for start, end in itertools.pairwise(edges)
         ]
 
 
+_numbers = itertools.count(1)
+Origin = tuple[int | tuple[int, int], ...]
+
+
 @dataclass
 class Content:
-    """The bytes of a file. live: what programs see; durable: what is on stable storage."""
+    """The bytes of a file. live: what programs see; durable: what is on stable storage.
+
+    state, durable_state: numbers that tell contents apart: equal ones are of equal bytes.
+    origin: of a file after a crash, what it is made of: equal ones are of equal bytes, too.
+    """
 
     live: bytearray = field(default_factory=bytearray)
     durable: bytearray = field(default_factory=bytearray)
     pending: list[Write] = field(default_factory=list)
+    origin: Origin = ()
 
-    def write(self, write: Write) -> None:
+    def __post_init__(self) -> None:
+        self.state = self.durable_state = next(_numbers)
+
+    def write(self, offset: int, data: bytes | None) -> None:
         """Change what programs see."""
+        self.state = next(_numbers)
+        write = Write(offset, data, self.state)
         write.apply(self.live)
         self.pending.append(write)
 
@@ -79,16 +97,20 @@ class Content:
         for write in self.pending:
             write.apply(self.durable)
         self.pending = []
+        self.durable_state = self.state
 
     def crashed(self, crash: Crash, rng: random.Random) -> Content:
         """Return the file as it may be after a crash."""
+        origin: Origin = (self.state,)
         if crash == Crash.ALL_KEPT:
             content = bytearray(self.live)
         else:
             content = bytearray(self.durable)
-            for write in self._surviving(crash, rng):
+            kept = self._surviving(crash, rng)
+            origin = self.durable_state, *((w.number, w.offset) for w in kept)
+            for write in kept:
                 write.apply(content)
-        return Content(content, bytearray(content))
+        return Content(content, bytearray(content), origin=origin)
 
     def _surviving(self, crash: Crash, rng: random.Random) -> list[Write]:
         """Choose the writes that reached the device, in the order in which they did."""
@@ -164,7 +186,7 @@ class MemoryFile:
         self._check(writing=True)
         self._env.step("write", self.path)
         self._env.check_room(self.path, offset + len(memoryview(data).cast("B")))
-        self._content.write(Write(offset, bytes(data)))
+        self._content.write(offset, bytes(data))
 
     def size(self) -> int:
         """See `File`."""
@@ -176,7 +198,7 @@ class MemoryFile:
         self._check(writing=True)
         self._env.step("truncate", self.path)
         self._env.check_room(self.path, size)
-        self._content.write(Write(size, None))
+        self._content.write(size, None)
 
     def sync(self) -> None:
         """See `File`."""
@@ -252,6 +274,10 @@ class MemoryEnv:
         if not isinstance(node, Folder):
             return {}
         return dict(_walk(node, path.rstrip("/")))
+
+    def origins(self) -> frozenset[tuple[str, Origin]]:
+        """Return what the files after a crash are made of; equal ones hold equal bytes."""
+        return frozenset(_origins(self.root, ""))
 
     def crashed(self, crash: Crash, seed: int = 0) -> MemoryEnv:
         """Return an `Env` with the files as they may be after the machine stopped now.
@@ -422,7 +448,7 @@ class MemoryEnv:
             self.step("read", source)
             self.step("copy", target)
             self.check_room(target, len(before))
-            made.write(Write(offset, bytes(origin.live[offset : offset + CHUNK])))
+            made.write(offset, bytes(origin.live[offset : offset + CHUNK]))
         if origin.live != before:
             raise SourceChanged("The file changed while it was copied", file=source)
 
@@ -465,3 +491,12 @@ def _walk(folder: Folder, path: str) -> Iterator[tuple[str, bytes]]:
             yield from _walk(node, f"{path}/{name}")
         else:
             yield f"{path}/{name}", bytes(node.live)
+
+
+def _origins(folder: Folder, path: str) -> Iterator[tuple[str, Origin]]:
+    for name, node in folder.live.items():
+        if isinstance(node, Folder):
+            yield f"{path}/{name}", ()
+            yield from _origins(node, f"{path}/{name}")
+        else:
+            yield f"{path}/{name}", node.origin
