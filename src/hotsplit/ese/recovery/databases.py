@@ -16,6 +16,7 @@ from hotsplit.ese.format.logrecord import LogRecord
 from hotsplit.ese.format.recordparts import database_path, extended_to, reattached
 from hotsplit.ese.format.recordtable import RecordType
 from hotsplit.ese.recovery.attach import Claim, Outcome, check_range, decide_attach, decide_create
+from hotsplit.ese.recovery.backupstamp import Phase, stamp
 from hotsplit.ese.recovery.core import Core
 from hotsplit.ese.recovery.pages import PageAccess, position_number
 from hotsplit.ese.recovery.store import Store, fit_size
@@ -23,8 +24,6 @@ from hotsplit.ese.recovery.store import Store, fit_size
 _FIRST_UPDATE = 0x14  # update-major that a new database has until SetDbVersion
 _DATABASE_FILE = 1
 _LAST_PAGE = 0xFFFF_FFFF
-_BACKUP_UPDATE = 4
-_FULL, _INCREMENTAL, _COPY, _DIFFERENTIAL = 1, 2, 5, 6
 
 
 @dataclass
@@ -213,24 +212,10 @@ class Databases:
 
     def backed_up(self, record: LogRecord, here: LogPosition) -> None:
         """Backup2, phase Update: what the header says of backups (8.5)."""
-        target = self.replayed(record.dbid) if record.phase == _BACKUP_UPDATE else None
+        target = self.replayed(record.dbid) if record.phase == Phase.UPDATE else None
         if target is None or here <= target.header.attach:
             return
-        header = target.header
-        info = BackupInfo(record.mark, record.time, record.low, record.high)
-        kind = min(record.backup_type, 1)
-        if record.scope == _FULL:
-            header.backup_full_previous, header.backup_type_full_previous = info, kind
-            header.backup_incremental_previous = BackupInfo()
-            header.backup_differential_previous = BackupInfo()
-        elif record.scope == _INCREMENTAL:
-            header.backup_incremental_previous = info
-            header.backup_type_incremental_previous = kind
-        elif record.scope == _COPY:
-            header.backup_copy_previous, header.backup_type_copy_previous = info, kind
-        elif record.scope == _DIFFERENTIAL:
-            header.backup_differential_previous = info
-            header.backup_type_differential_previous = kind
+        stamp(target.header, record)
 
     # Closing
 

@@ -125,14 +125,14 @@ def _recover_copies(
 
     def create(path: str, header: DatabaseHeader) -> Store:
         lies_now = options.paths.get(path.lower(), ntpath.basename(path))
-        name = _free_name(os.path.basename(lies_now), names)  # noqa: PTH119
+        name = free_name(os.path.basename(lies_now), names)  # noqa: PTH119
         watch.event(EventId.DATABASE_CREATED, f"The logs create {path}", path)
         return WorkStore.create(env, f"{work}/{name}", header)
 
     setting = setting_for(env, inputs, plan, options, None if inputs.explicit else create)
     try:
         for candidate in inputs.databases:
-            copy = f"{work}/{_free_name(os.path.basename(candidate.path), names)}"  # noqa: PTH119
+            copy = f"{work}/{free_name(os.path.basename(candidate.path), names)}"  # noqa: PTH119
             env.copy(candidate.path, copy)
             store = WorkStore.open_work(env, copy)
             if candidate.trailer is not None:
@@ -182,7 +182,7 @@ def summary(targets: list[Target], done: Done, folder: str) -> Recovered:
     )
 
 
-def _free_name(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: set[str]) -> str:
     """Return a file name that no other database of the result has, and that is only a name."""
     name = name.replace("/", "_").replace("\0", "_").lstrip(".") or "database.edb"
     stem, dot, extension = name.rpartition(".")

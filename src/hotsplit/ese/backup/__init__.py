@@ -1,0 +1,1 @@
+"""Backup of databases in use, and restore beside those that serve."""
