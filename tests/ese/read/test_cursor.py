@@ -148,7 +148,7 @@ def test_sort_keys_of_the_specification(database: tuple[Database, Any]) -> None:
     assert unicode_key("abcdefgh-", index).hex().endswith("fff7821200")
     assert unicode_key("USERS", index) == unicode_key("users", index)
     with pytest.raises(KeyUnknown):
-        unicode_key("日", index)
+        unicode_key("한", index)
     index.sort_id = b""
     index.locale = "sv-SE"
     with pytest.raises(KeyUnknown):

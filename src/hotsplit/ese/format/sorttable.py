@@ -27,7 +27,7 @@ from hotsplit.ese.format.collation import UNKNOWN, Collation
 DEFAULT_SORT = 1
 """Number of the order that most locales share; sort ids are GUIDs that differ in their number."""
 
-WINDOWS_7, WINDOWS_8 = 0x60100, 0x60200
+WINDOWS_7, WINDOWS_8, WINDOWS_10 = 0x60100, 0x60200, 0x60300
 """NLS versions from which on weights are those of these systems."""
 
 SORT_ID_TAIL = bytes.fromhex("ee575c1e00b4d0000bb1e11e")
@@ -38,7 +38,6 @@ _CONTRACTIONS = struct.Struct("<I10H")
 _PAGE, _UNITS = 256, 0x10000
 _NONE = 0xFFFFFFFF
 _MOST_SEQUENCES = 1 << 20
-_NEXT_SCRIPT = 0x03  # from alphabetic weight ff to 02 of the next script
 
 
 class Sorts(Protocol):
@@ -132,29 +131,31 @@ def _records(layout: struct.Struct, data: bytes, at: int, count: int) -> list[An
 class BuiltIn:
     """Weights of characters in long use, in the order that most locales share.
 
-    They are those of Windows 8 and later, see the head of the file.
+    They are those of Windows 8 and later, see the head of the file. version: for which NLS version;
+    ideographs are known from 6.3 on.
     """
 
-    version = 0x60305
+    def __init__(self, version: int) -> None:
+        self.version = version
 
     def collation(self, sort: int) -> Collation | None:
         """Return the order of this number, None if it is not there."""
-        return _built_in() if sort == DEFAULT_SORT else None
+        return _built_in(self.version >= WINDOWS_10) if sort == DEFAULT_SORT else None
 
 
 @cache
-def _built_in() -> Collation:
+def _built_in(ideographs: bool) -> Collation:
     """Read the weights that come with this program; the head of the file says how it is written."""
     text = resources.files(__package__).joinpath("sortweights.txt").read_text("ascii")
     weights, pages = array("I", [UNKNOWN] * _PAGE), [0] * _PAGE
     expansions: dict[int, tuple[int, int]] = {}
     for line in text.splitlines():
-        words = line.split()
-        if line.startswith(">"):
-            number, first, last = (int(word, 16) for word in words[1:])
+        kind, *words = line.split()
+        if kind == ">":
+            number, first, last = (int(word, 16) for word in words)
             expansions[number] = (first, last)
-        elif line and not line.startswith("#"):
-            for unit, weight in _weights_of(words):
+        elif kind[0] != "#" and (ideographs or kind != "+"):
+            for unit, weight in _weights_of(kind, words):
                 if not pages[unit >> 8]:
                     pages[unit >> 8] = len(weights)
                     weights.extend([UNKNOWN] * _PAGE)
@@ -162,19 +163,21 @@ def _built_in() -> Collation:
     return Collation(weights, pages, expansions)
 
 
-def _weights_of(words: list[str]) -> Iterator[tuple[int, int]]:
-    if words[0] != "*":
-        start = int(words[0], 16)
-        for unit, word in enumerate(words[1:], start):
+def _weights_of(kind: str, words: list[str]) -> Iterator[tuple[int, int]]:
+    if kind not in _RUNS:
+        for unit, word in enumerate(words, int(kind, 16)):
             yield unit, UNKNOWN if word == "-" else int(word, 16)
         return
-    start, count, weight = (int(word, 16) for word in words[1:])
+    start, count, weight = (int(word, 16) for word in words)
+    counted, step, carry = _RUNS[kind]
     for unit in range(start, start + count):
         yield unit, weight
-        weight += 1 if weight & 0xFF != 0xFF else _NEXT_SCRIPT
+        weight += step if weight & counted != counted else carry
 
 
-_BUILT_IN = BuiltIn()
+_RUNS = {"*": (0xFF, 1, 0x03), "+": (0xFF0000, 0x10000, 0x30000 - (1 << 24) + 1)}
+"""Runs by kind: the byte that counts, its step, and the step from ff to 02 of the next script."""
+
 _supplied: Sorts | None = None
 
 
@@ -194,6 +197,6 @@ def sorts_for(version: int) -> Sorts:
     """
     table = _supplied
     if table is None:
-        return _BUILT_IN
+        return BuiltIn(version)
     fits = version >> 8 == table.version >> 8 or min(version, table.version) >= WINDOWS_8
-    return table if fits else _BUILT_IN
+    return table if fits else BuiltIn(version)

@@ -5,9 +5,9 @@
             ...
         row = cursor.seek("exact key")
 
-Keys of Unicode text need the sort tables of Windows; for the locales and characters that
-`hotsplit.ese.format.keys` covers they are made here. Where they are not covered, `range` and
-`seek` compare the values of all rows instead: slower, and in the order of the table.
+Keys of Unicode text need weights of characters; those of the locales and characters that
+`hotsplit.ese.format.keys` covers are made here. Where they are not covered, `range` and `seek`
+compare the values of all rows instead: slower, and in the order of the table.
 
 Source: format specification 4.3 (seek), 10 (keys), 10.5 (index entries).
 """
@@ -23,7 +23,7 @@ from hotsplit.errors import HotsplitError, InvalidUse, Jet
 from hotsplit.ese.format.catalogschema import IndexDef
 from hotsplit.ese.format.collation import KeyUnknown
 from hotsplit.ese.format.columns import TEXT_TYPES, UTF16, ColumnDef, Value, encode_value
-from hotsplit.ese.format.keys import build_key, unicode_key
+from hotsplit.ese.format.keys import build_key, collation_of
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.read.labels import Label
 from hotsplit.ese.read.remains import Remnant
@@ -156,15 +156,16 @@ class Cursor:
         Raises KeyUnknown.
         """
         assert self.index is not None
-        unicode_key("", self.index)
-        if self.index.is_primary:
-            return
+        collation_of(self.index)
         nodes = itertools.islice(self._tree.nodes_from(b""), _SAMPLE)
         reader = self._reader_of(self._key_columns)
         for node in nodes:
-            record = next(self._records.nodes_from(node.data), None)
-            if record is None:
-                continue
+            record = node
+            if not self.index.is_primary:
+                found = next(self._records.nodes_from(node.data), None)
+                if found is None:
+                    continue
+                record = found
             remnant = Remnant(Label.LIVE, 0, 0, record.key, record.data, self._is_old())
             values = reader.row(remnant, self._tree.pages.page_size).values
             if self._differs(node.key, values):
