@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
@@ -71,7 +72,7 @@ def pages_of(shape: Shape, name: str) -> int:
     return sum(owner == name for owner in shape.owner.values())
 
 
-ORDERS = {
+ORDERS: dict[str, Callable[[list[int]], list[int]]] = {
     "ascending": lambda numbers: numbers,
     "descending": lambda numbers: numbers[::-1],
     "random": lambda numbers: random.Random(5).sample(numbers, len(numbers)),

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from hotsplit.ese.engine.catalog import CatalogWriter
 from hotsplit.ese.engine.context import Context
+from hotsplit.ese.engine.flushmap import FlushMap
+from hotsplit.ese.engine.livestore import LiveStore
 from hotsplit.ese.engine.longvalues import LongValueTree
 from hotsplit.ese.engine.schemachange import create_long_values
 from hotsplit.ese.engine.space import DATABASE_ROOT, extension
@@ -52,6 +54,7 @@ class OpenDatabase:
         self.consistent = consistent
         self.dbtime = store.header.dbtime
         self.objid_last = store.header.objid_last
+        self._flush_map: FlushMap | None = None
         self._trees: dict[int, Tree] = {}
         self._tables: dict[str, TableState] = {}
         context.cache.attach(dbid)
@@ -171,8 +174,11 @@ class OpenDatabase:
         """Write the header, as of now."""
         header = self.header
         header.dbtime, header.objid_last = self.dbtime, self.objid_last
-        header.header_flush_signature = Signature(self.context.random(), self.context.now())
+        header.header_flush_signature = self._stamp()
         self.store.write_header(header)
+
+    def _stamp(self) -> Signature:
+        return Signature(self.context.random(), self.context.now())
 
     def mark_attached(self, position: int) -> None:
         """The database is in use since the record at `position`."""
@@ -181,25 +187,44 @@ class OpenDatabase:
         header.log_signature = self.context.files.signature
         header.attach, header.attach_time = position_of(position), self.context.now()
         header.detach, header.detach_time = LogPosition(), LogTime()
-        header.flush_map_signature = NO_SIGNATURE
         generation = position >> 32
+        self._begin_flush_map(generation)
         header.gen_min_required = header.gen_min_consistent = generation
         self.mark_generation(generation)
         self.context.core.attach(self.dbid, position, 0)
 
-    def mark_generation(self, generation: int) -> None:
-        """Changes of a log generation may reach the file from now on. Writes the header."""
+    def _begin_flush_map(self, generation: int) -> None:
         header = self.header
+        if isinstance(self.store, LiveStore) and self.context.settings.flush_map:
+            made = FlushMap(self.context.env, self.path, self._stamp)
+            made.begin(header, generation, self.context.now())
+            self.store.flush_map = self._flush_map = made
+        else:
+            header.flush_map_signature = NO_SIGNATURE
+
+    def mark_generation(self, generation: int) -> None:
+        """Changes of a log generation may reach the file from now on. Writes the header.
+
+        One that is closed needs no log, and the stream goes on without it.
+        """
+        header = self.header
+        if header.state == DbState.CLEAN_SHUTDOWN:
+            return
         header.gen_max_required = header.gen_max_committed = generation
         header.gen_max_create_time = self.context.files.created
         self.write_header()
 
     def mark_required(self, generation: int) -> bool:
-        """Logs below `generation` are not needed any more; tell whether the header changed."""
+        """Logs below `generation` are not needed any more; tell whether the header changed.
+
+        All pages that were written must be durable.
+        """
         header = self.header
         generation = max(generation, header.attach.generation)
         if generation <= header.gen_min_required:
             return False
+        if self._flush_map is not None:
+            self._flush_map.write(header, generation, self.context.now())
         header.gen_min_required = header.gen_min_consistent = generation
         self.write_header()
         return True
@@ -207,6 +232,9 @@ class OpenDatabase:
     def mark_clean(self, position: int) -> None:
         """Write all pages, then the header of a database that needs no log."""
         self.context.cache.flush(self.dbid)
+        if self._flush_map is not None:
+            self.store.sync()
+            self._flush_map.close(self.header, self.context.now())
         self.header.set_clean(position_of(position), self.context.now())
         self.write_header()
 

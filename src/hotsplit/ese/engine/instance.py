@@ -10,16 +10,19 @@ Source: log specification 7.1, 7.6, 7.7.
 
 from __future__ import annotations
 
+import contextlib
 import os.path
 from types import TracebackType
 from typing import Self
 
-from hotsplit.errors import InvalidUse, Jet, TargetExists
+from hotsplit.errors import DiskFull, HotsplitError, InvalidUse, Jet, TargetExists
 from hotsplit.ese.engine.checkpointing import Checkpointer
 from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.database import FIRST_PAGES, OpenDatabase, new_header, path_bytes
 from hotsplit.ese.engine.freeze import DEADLINE, Freeze
+from hotsplit.ese.engine.livestore import LiveStore
+from hotsplit.ese.engine.log.files import log_disk_full
 from hotsplit.ese.engine.pagesafe import PageSafe
 from hotsplit.ese.engine.restart import Restarted, restart
 from hotsplit.ese.engine.session import FIRST_SESSION, INTERNAL_SESSION, Session
@@ -30,8 +33,8 @@ from hotsplit.ese.files.logsequence import LogSequence
 from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.logrecord import WITH_VERSION, encode
 from hotsplit.ese.format.recordtable import RecordType as T
+from hotsplit.ese.recovery.events import EventId, NoWatch, Watch
 from hotsplit.ese.recovery.pages import position_number, position_of
-from hotsplit.ese.recovery.store import WorkStore
 
 _FIRST_POSITION = 1 << 32 | 1 << 16  # generation 1, sector 1
 _MOST_SESSIONS = 0xFFFA
@@ -47,7 +50,7 @@ class Instance:
     restarted: what opening had to recover, None if nothing.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, watch: Watch) -> None:
         self.context = context
         self.databases: dict[int, OpenDatabase] = {}
         self._sessions: dict[int, Session] = {}
@@ -64,17 +67,22 @@ class Instance:
         self._housekeeping = False
         self._folder_lock: Lock | None = None
         self._locks: dict[int, Lock] = {}
+        self._watch = watch
+        self._ending = False
+        context.files.on_low = self._log_disk_is_low
+        context.make_log_room = self._make_log_room
+        context.on_over = self._end_if_log_disk_is_full
 
     # Begin and end
 
     @classmethod
-    def open(cls, env: Env, settings: Settings) -> Self:
+    def open(cls, env: Env, settings: Settings, watch: Watch | None = None) -> Self:
         """Open the instance of a folder: a new stream of logs, or the one that is there.
 
         The folder is this instance's alone, and so is every database while it is attached. Raises
-        AccessDenied (-1032) if another one has it, and other HotsplitErrors.
+        AccessDenied (-1032) if another one has it, and other HotsplitErrors. watch: is told events.
         """
-        instance = cls(Context(env, settings))
+        instance = cls(Context(env, settings), watch or NoWatch())
         env.mkdir(settings.folder)
         instance._folder_lock = env.lock(settings.folder)
         try:
@@ -129,20 +137,25 @@ class Instance:
 
     def close(self) -> None:
         """Shut down cleanly: all databases need no logs afterwards."""
-        context = self.context
-        with context.lock:
-            if context.closed:
+        with self.context.lock:
+            if self.context.closed:
                 return
-            context.holds.stop()
-            if context.failure is None:
-                self._shut_down()
-            context.closed = True
-            for database in self.databases.values():
-                database.close()
-            self.databases.clear()
-            context.log.close()
-            self._close_safe()
-            self._release()
+            self._ending = True
+            try:
+                if self.context.failure is None:
+                    self._shut_down()
+            finally:
+                self._close_files()
+
+    def _close_files(self) -> None:
+        context = self.context
+        context.closed = True
+        for database in self.databases.values():
+            database.close()
+        self.databases.clear()
+        context.log.close()
+        self._close_safe()
+        self._release()
 
     def _close_safe(self) -> None:
         safe = self.context.cache.safe
@@ -156,7 +169,8 @@ class Instance:
         for session in self._live_sessions():
             while session.level:
                 session.rollback()
-        self.cleaner.run()
+        if not context.files.low:
+            self.cleaner.run()
         mark = context.journal.note(encode(T.SHUTDOWN_MARK))
         context.log.flush()
         for database in self.databases.values():
@@ -216,7 +230,7 @@ class Instance:
             position = context.journal.note(record)
             context.log.flush(position)
             header.attach, header.attach_time = position_of(position), context.now()
-            store = WorkStore.create(context.env, path, header)
+            store = LiveStore.create(context.env, path, header)
             self._locks[dbid] = context.env.lock(path)
             context.env.sync_dir(os.path.dirname(path))  # noqa: PTH120
             database = OpenDatabase(context, dbid, store, LogPosition())
@@ -261,14 +275,14 @@ class Instance:
             database.mark_attached(position)
             return database
 
-    def _open_store(self, dbid: int, path: str) -> WorkStore:
+    def _open_store(self, dbid: int, path: str) -> LiveStore:
         """Open a database that nobody else uses."""
         env = self.context.env
         if any(database.path == path for database in self.databases.values()):
             raise InvalidUse("The database is attached", jet=Jet.errDatabaseSharingViolation)
         lock = env.lock(path)
         try:
-            store = WorkStore.open_work(env, path)
+            store = LiveStore.open_work(env, path)
         except BaseException:
             lock.release()
             raise
@@ -311,6 +325,40 @@ class Instance:
         return Freeze(
             self.context, lambda: [d.store for d in list(self.databases.values())], deadline
         )
+
+    # A full disk
+
+    def _log_disk_is_low(self, out: bool) -> None:
+        """The logs are in the reserves, or out of them."""
+        if out:
+            text, number = "No reserve log is left: the instance stops", EventId.LOG_DISK_FULL
+        else:
+            text = "The disk of the logs is full: changes are refused until there is space"
+            number = EventId.LOG_DISK_LOW
+        self._watch.event(number, text, self.context.files.current_path)
+
+    def _make_log_room(self) -> bool:
+        """Fill the reserves again, if there is space; circular logs that are not needed go."""
+        try:
+            if self.context.settings.circular and not self._ending:
+                self.checkpointer.advance()
+            self.context.files.make_reserves()
+        except DiskFull:
+            return False
+        return True
+
+    def _end_if_log_disk_is_full(self) -> None:
+        """A transaction is over: the last one is followed by a clean shutdown."""
+        if self._ending or self._housekeeping or any(s.level for s in self._live_sessions()):
+            return
+        if self._make_log_room():
+            return
+        why = log_disk_full(self.context.files.current_path)
+        with contextlib.suppress(HotsplitError):  # the log writer keeps why, and says so
+            self.close()
+            self.context.ended = why
+            text = "The instance was shut down: the disk of the logs is full"
+            self._watch.event(EventId.INSTANCE_STOPPED, text, why.message)
 
     # In between
 

@@ -34,7 +34,8 @@ class Settings:
     the end of the log that page cleaning aims at. cache_size: most bytes of pages in memory.
     circular: delete logs that no recovery needs any more. databases: most attached at a time.
     mend_torn_pages: write each page twice, so that none is lost if the machine stops in a write;
-    needed unless the file system never tears a page.
+    needed unless the file system never tears a page. flush_map: keep a map of page writes beside
+    each database, so that a write that the disk loses is noticed.
     """
 
     folder: str
@@ -46,6 +47,7 @@ class Settings:
     circular: bool = False
     databases: int = 5
     mend_torn_pages: bool = True
+    flush_map: bool = True
 
     def __post_init__(self) -> None:
         if self.page_size not in _PAGE_SIZES:

@@ -95,6 +95,7 @@ class DatabaseFile:
             if Page(mended, pgno).problem() is None:
                 bits = ", ".join(str(bit) for bit in state.bits)
                 self._report("page-corrected", f"Bit {bits} of the page was wrong", f"page {pgno}")
+                self.mended(pgno, mended)
                 return mended
         raise PageDamaged(
             f"The page's checksum says: {state.state}",
@@ -102,6 +103,9 @@ class DatabaseFile:
             file=self.path,
             position=f"page {pgno}",
         )
+
+    def mended(self, pgno: int, data: bytes) -> None:
+        """Take note of a page that was corrected in memory. A file that may be changed is then."""
 
     def _report(self, rule: str, message: str, position: str) -> None:
         self.reporter.report(

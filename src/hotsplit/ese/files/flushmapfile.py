@@ -37,6 +37,19 @@ class FlushMapFile:
             file.close()
             raise
 
+    @property
+    def page_count(self) -> int:
+        """Number of pages of the map, its header aside."""
+        return max(0, self.file.size() // PAGE_SIZE - 1)
+
+    def dbtime_max(self, number: int) -> int:
+        """Return the highest dbtime that page `number` of the map knows of, 0 if it is damaged."""
+        page = self._read(number)
+        return 0 if page is None else page.dbtime_max
+
+    def _read(self, number: int) -> FlushMapPage | None:
+        return FlushMapPage.unpack(self.file.pread(PAGE_SIZE, (number + 1) * PAGE_SIZE), number)
+
     def flush_types(self, first: int, count: int) -> bytes:
         """Return the flush types of database pages `first` to `first + count - 1`.
 
@@ -50,8 +63,7 @@ class FlushMapFile:
 
     def _page_types(self, number: int) -> bytes:
         if number != self._number:
-            data = self.file.pread(PAGE_SIZE, (number + 1) * PAGE_SIZE)
-            page = FlushMapPage.unpack(data, number)
+            page = self._read(number)
             self._types = bytes(PER_PAGE) if page is None else page.flush_types()
             self._number = number
         return self._types

@@ -21,8 +21,13 @@ PER_PAGE = 4 * (PAGE_SIZE - PAGE_HEADER)
 """Database pages that one map page covers."""
 
 FILE_TYPE = 7
-_CLEAN = 1
-_VERSIONS = (3, 4)
+CLEAN = 1
+"""Flag of a map that was written in full when the database was closed."""
+
+VERSION = 3
+"""Version of maps that are made here; 4 is read, too."""
+
+_VERSIONS = (VERSION, 4)
 _CHECKSUM_FLAG = 0x2000
 
 # Four flush types a byte, the first one in the highest bits.
@@ -86,7 +91,7 @@ class FlushMapHeader(Layout):
     @property
     def is_clean(self) -> bool:
         """True if the map was written in full when the database was closed."""
-        return bool(self.flags & _CLEAN)
+        return bool(self.flags & CLEAN)
 
     def belongs_to(self, header: DatabaseHeader) -> bool:
         """Tell whether this is the map of a database as it now lies."""
@@ -121,7 +126,7 @@ class FlushMapPage(Layout):
         """Return the flush type of each of the PER_PAGE database pages."""
         return b"".join([_UNPACKED[value] for value in self.raw[PAGE_HEADER:]])
 
-    def set_flush_types(self, types: bytes) -> None:
+    def set_flush_types(self, types: bytes | bytearray) -> None:
         """Store the flush types of all PER_PAGE database pages."""
         if len(types) != PER_PAGE:
             raise ValueError(f"{len(types)} flush types instead of {PER_PAGE}")

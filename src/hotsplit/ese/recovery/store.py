@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, Self
 
 from hotsplit.ese.check.owned import last_owned_page
 from hotsplit.ese.files.database import DatabaseFile
@@ -94,7 +94,7 @@ class WorkStore(DatabaseFile):
     """A database file of ours, opened for writing."""
 
     @classmethod
-    def open_work(cls, env: Env, path: str) -> WorkStore:
+    def open_work(cls, env: Env, path: str) -> Self:
         """Open a work copy. Raises what `DatabaseFile` raises."""
         file = env.open(path, "write")
         try:
@@ -104,7 +104,7 @@ class WorkStore(DatabaseFile):
             raise
 
     @classmethod
-    def create(cls, env: Env, path: str, header: DatabaseHeader) -> WorkStore:
+    def create(cls, env: Env, path: str, header: DatabaseHeader) -> Self:
         """Make a new database of a header alone. Raises TargetExists and what the Env raises."""
         file = env.open(path, "create")
         try:
