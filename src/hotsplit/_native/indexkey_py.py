@@ -6,7 +6,8 @@ Source: format specification 7.5 (instances), 10.1 to 10.3 and 10.5 (keys and en
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import count
 from typing import Any, NamedTuple
 
 from hotsplit._native.fingerprint_py import ROWS, Ledger, Place, hash_bytes
@@ -109,6 +110,20 @@ class Source:
         if header == OLD_TAGGED:
             raise UnknownError
         return None if data is None else instance(data, header, number)
+
+    def separated(self, s: Segment) -> Iterator[bytes]:
+        """Yield the ids of those values of a column that lie apart, up to a damaged one."""
+        try:
+            for number in count(1):
+                found = self.stored(s, number)
+                if found is None:
+                    return
+                if found[1] & _H_SEPARATED:
+                    yield found[0]
+                if not s.multi:
+                    return
+        except UnknownError:
+            return
 
     def value(self, s: Segment, number: int, most: int) -> bytes | None:
         """Return the value of a column, `most` bytes of it being enough; None for null."""

@@ -142,6 +142,26 @@ static void hs_set_prefix(hs_page *p)
     }
 }
 
+/* Tell which separated values are needed to make the keys of the records on a leaf. */
+static void hs_leaf_wants(const hs_tree *t, const uint8_t *data, hs_wanted tell, void *to)
+{
+    hs_page p;
+    hs_node n;
+    hs_record rec;
+    int32_t line;
+    uint32_t i;
+    if (hs_open_page(&p, data, t->size) || hs_check_flags(&p) || hs_check_tags(&p, &line) ||
+        !(p.flags & HS_LEAF))
+        return;
+    hs_set_prefix(&p);
+    for (i = p.first; i < p.count; i++) {
+        if (hs_find_node(&p, i, &n) || n.flags & HS_NODE_DELETED || !n.length)
+            continue;
+        hs_open(&rec, p.data + n.data, n.length, t->rows->large, !(p.flags & HS_NEW_RECORD));
+        hs_row_wants(t->rows, &rec, tell, to);
+    }
+}
+
 /* Open a page and check it as one of this tree; 0 if its nodes can be read. */
 static int hs_enter_page(hs_tree *t, hs_page *p, const uint8_t *data, uint32_t pgno, int is_root)
 {

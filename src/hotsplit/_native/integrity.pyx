@@ -105,6 +105,8 @@ cdef extern from "integrity.h":
     uint32_t hs_check_internal(hs_tree *, hs_page *, const uint8_t *, uint32_t, int, hs_bytes,
                                hs_bytes)
     void hs_check_leaf(hs_tree *, const uint8_t *, uint32_t, int, hs_bytes, hs_bytes)
+    ctypedef void (*hs_wanted)(void *, const uint8_t *, uint32_t) noexcept
+    void hs_leaf_wants(const hs_tree *, const uint8_t *, hs_wanted, void *)
     void hs_finish_tree(hs_tree *)
     void hs_tree_lose(hs_tree *)
 
@@ -122,6 +124,10 @@ cdef void _report(void *to, int code, hs_place place, uint64_t a, uint64_t b) no
 cdef void _listed(void *to, hs_place place, const uint8_t *key, uint32_t key_length,
                   const uint8_t *data, uint32_t length) noexcept:
     (<list>to).append((place.pgno, place.node, _copy(key, key_length), _copy(data, length)))
+
+
+cdef void _wanted(void *to, const uint8_t *lid, uint32_t length) noexcept:
+    (<list>to).append(_copy(lid, length))
 
 
 cdef void _found(void *to, int side, const uint8_t *key, uint32_t key_length, const uint8_t *data,
@@ -424,6 +430,14 @@ cdef class Tree:
             (<Rows>self._content).reraise()
         elif isinstance(self._content, LongValues):
             (<LongValues>self._content)._tools.reraise()
+
+    def wanted(self, const uint8_t[::1] pages not None):
+        cdef size_t at, size = <size_t>pages.shape[0]
+        cdef list lids = []
+        if self.c.content == HS_RECORDS:
+            for at in range(0, size - size % self.c.size, self.c.size):
+                hs_leaf_wants(self.c, &pages[at], _wanted, <void *>lids)
+        return lids
 
     def lose(self):
         hs_tree_lose(self.c)

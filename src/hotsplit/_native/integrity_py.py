@@ -10,7 +10,9 @@ Source: format specification 2 to 4, 8 and 13.1 P, T, L.
 
 from __future__ import annotations
 
+import contextlib
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from hotsplit._native.fingerprint_py import ENTRIES, Ledger, Place, hash_number
@@ -387,6 +389,27 @@ class Tree:
         for i, high in enumerate(highs):
             page = data[i * self._size : (i + 1) * self._size]
             self._leaf(page, first + i, is_root, highs[i - 1] if i else low, high)
+
+    def wanted(self, pages: bytes | bytearray | memoryview) -> list[bytes]:
+        """Return the ids of separated values that keys of the records on leaves are made of."""
+        content, data, found = self._content, bytes(pages), []
+        for at in range(0, len(data) - self._size + 1, self._size):
+            page = _Page(data[at : at + self._size], 0)
+            if isinstance(content, Rows):
+                found += self._wanted(content, page)
+        return found
+
+    def _wanted(self, rows: Rows, page: _Page) -> Iterator[bytes]:
+        try:
+            page.check()
+        except _Problem:
+            return
+        page.open()
+        for i in range(page.node_count if page.flags & _LEAF else 0):
+            with contextlib.suppress(_Problem):
+                node = page.node(i, self._key_most)
+                if node.data and not node.flags & _DELETED:
+                    yield from rows.wanted(node.data, not page.flags & _NEW_RECORD)
 
     def _leaf(
         self, data: bytes, pgno: int, is_root: bool, low: bytes | None, high: bytes | None

@@ -50,6 +50,30 @@ typedef struct {
     uint64_t a, b;               /* of the finding */
 } hs_rows;
 
+typedef void (*hs_wanted)(void *to, const uint8_t *lid, uint32_t length);
+
+/* Tell which separated values the keys of a record are made of. */
+static void hs_row_wants(const hs_rows *r, const hs_record *rec, hs_wanted tell, void *to)
+{
+    uint32_t i, k, number, length;
+    const uint8_t *data;
+    int how;
+    for (i = 0; i < r->index_count; i++) {
+        const hs_index *x = &r->indexes[i];
+        for (k = 0; x->ledger && k < x->count; k++) {
+            const hs_segment *s = &x->segments[k];
+            if (s->id < 256 || (x->compare != HS_BY_KEY && (k || !x->tuple_most)))
+                continue;
+            for (number = 1; hs_stored(rec, s, number, &data, &length, &how) == HS_VALUE; number++) {
+                if (how & 4)
+                    tell(to, data, length);
+                if (!s->multi)
+                    break;
+            }
+        }
+    }
+}
+
 static int hs_wrong(hs_rows *r, int code, uint64_t a, uint64_t b)
 {
     r->a = a;

@@ -12,6 +12,7 @@ from typing import Any
 from hotsplit._native.compress_py import xpress_decode
 from hotsplit._native.fingerprint_py import Ledger, Place, hash_bytes, hash_number
 from hotsplit._native.indexkey_py import (
+    BY_KEY,
     Fetch,
     Index,
     OutOfKeysError,
@@ -89,6 +90,17 @@ class Rows:
     def report(self, code: Code, a: int, b: int = 0, place: Place | None = None) -> None:
         """Take down what is wrong, at the record under check unless `place` says otherwise."""
         self._findings.append((int(code), *(self._place if place is None else place), a, b))
+
+    def wanted(self, data: bytes, old: bool) -> list[bytes]:
+        """Return the ids of the separated values that the keys of a record are made of."""
+        source = Source(Record(data, self._large, old), self._call)
+        found: list[bytes] = []
+        for index in self._indexes:
+            for k, segment in enumerate(index.segments if index.ledger is not None else []):
+                needed = index.compare == BY_KEY or (index.tuples is not None and not k)
+                if segment.id >= _FIRST_TAGGED and needed:
+                    found += source.separated(segment)
+        return found
 
     # Fixed and variable columns
 

@@ -13,7 +13,7 @@ from hotsplit import _native
 from hotsplit.ese.check.context import Context
 from hotsplit.ese.check.findings import Report
 from hotsplit.ese.check.rowplan import Compare
-from hotsplit.ese.check.treewalk import Trail, TreeSpec
+from hotsplit.ese.check.treewalk import Prefetch, Trail, TreeSpec
 from hotsplit.ese.format.longvalue import BEING_DELETED
 
 _kernel = _native.load("integrity")
@@ -42,11 +42,19 @@ class _Side:
 class Comparison:
     """The table whose rows are gone over again, once for all trees that differ from them."""
 
-    def __init__(self, context: Context, table: TreeSpec, rows: Any, reports: list[Report]) -> None:
+    def __init__(
+        self,
+        context: Context,
+        table: TreeSpec,
+        rows: Any,
+        reports: list[Report],
+        prefetch: Prefetch,
+    ) -> None:
         self._context = context
         self._table = table
         self._rows = rows
         self._reports = reports
+        self._prefetch = prefetch
         self._sides: list[_Side] = []
 
     def add_references(self, spec: TreeSpec, content: Any, ledger: Any) -> None:
@@ -66,7 +74,9 @@ class Comparison:
         for side in self._sides:
             in_each = max(1, max(side.ledger.counts) >> side.ledger.bits)
             side.ledger.watch(max(1, _ITEMS_MOST // in_each), _ITEMS_MOST, side.partial)
-        self._context.walk_again(Trail(), self._table, self._rows, self._reports)
+        self._context.walk_again(
+            Trail(), self._table, self._rows, self._reports, self._prefetch
+        )
         for side in self._sides:
             self._context.walk_again(Trail(), side.spec, side.content, self._reports)
             named = self._references(side) if side.compare is None else self._entries(side)

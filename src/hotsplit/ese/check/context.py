@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +9,7 @@ from hotsplit.ese.check.findings import Findings, Report
 from hotsplit.ese.check.pagemap import PageMap
 from hotsplit.ese.check.pagereader import PageReader
 from hotsplit.ese.check.space import Claimed, Parent, Space
-from hotsplit.ese.check.treewalk import Guide, TreeSpec, TreeWalk, Walked
+from hotsplit.ese.check.treewalk import Guide, Prefetch, TreeSpec, TreeWalk, Walked
 from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.read.pages import CachedPages
 from hotsplit.report import Reporter
@@ -67,7 +66,7 @@ class Context:
         content: Any = None,
         *,
         reports: list[Report] | None = None,
-        after_run: Callable[[], None] | None = None,
+        prefetch: Prefetch | None = None,
     ) -> Walked:
         """Check a tree for the first time; count what was seen."""
         walked = TreeWalk(
@@ -77,7 +76,7 @@ class Context:
             spec,
             content,
             reports=reports,
-            after_run=after_run,
+            prefetch=prefetch,
         ).run()
         self.totals.trees += 1
         self.totals.deleted_nodes += walked.deleted
@@ -89,8 +88,15 @@ class Context:
         return walked
 
     def walk_again(
-        self, guide: Guide, spec: TreeSpec, content: Any, reports: list[Report] | None = None
+        self,
+        guide: Guide,
+        spec: TreeSpec,
+        content: Any,
+        reports: list[Report],
+        prefetch: Prefetch | None = None,
     ) -> None:
         """Go over a tree once more for its content; nothing is reported a second time."""
         silent = Findings(Reporter(limit=0), "", dirty=False)
-        TreeWalk(self.reader, guide, silent, spec, content, reports=reports).run()
+        TreeWalk(
+            self.reader, guide, silent, spec, content, reports=reports, prefetch=prefetch
+        ).run()

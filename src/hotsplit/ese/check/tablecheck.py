@@ -11,16 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from hotsplit import _native
-from hotsplit.errors import HotsplitError
 from hotsplit.ese.check.compare import Comparison
 from hotsplit.ese.check.context import Context
 from hotsplit.ese.check.findings import Report
 from hotsplit.ese.check.rowplan import Compare, TableShape, compare_mode, index_plan, layout_of
 from hotsplit.ese.check.space import DATABASE_PARENT, Claimed, Parent
 from hotsplit.ese.check.treewalk import TreeSpec
+from hotsplit.ese.check.values import RowValues
 from hotsplit.ese.format.catalogschema import SHADOW_ROOT, IndexDef, IndexFlag
-from hotsplit.ese.format.compression import decompress
-from hotsplit.ese.format.longvalue import chunk_size, parse_lid
+from hotsplit.ese.format.longvalue import chunk_size
 from hotsplit.ese.format.page import PageFlag
 from hotsplit.ese.read.btree import BTree
 from hotsplit.ese.read.longvalues import LongValues
@@ -31,7 +30,6 @@ _kernel = _native.load("integrity")
 _BITS = 12  # of buckets: 4096 sums an index
 _PRESENCE_BYTES = 32 << 20  # both bitmaps of all indexes of a table
 _LEAST_BITS, _BITS_A_ROW, _LEAST_ROW = 12, 8, 16
-_EXPANDED_MOST = 0x7FFF
 _WIDE_REVISION = (70, 160)
 _ROWS, _COPY = 0, 1
 
@@ -71,7 +69,7 @@ class TableCheck:
             PageFlag.LONG_VALUE,
         )
         self._chunk = table.chunk_size or chunk_size(context.page_size)
-        self._source: LongValues | None = None
+        self._values = RowValues(self._long_values())
         self._references: Any = None
         self.damaged = False
 
@@ -82,12 +80,16 @@ class TableCheck:
             return
         self._add_ledgers(claimed.pages)
         rows = self._rows(claimed.autoincrement)
-        walked = self._context.walk(self.spec, rows, reports=self._reports)
+        walked = self._context.walk(
+            self.spec, rows, reports=self._reports, prefetch=self._values.prefetch
+        )
         self.damaged = walked.damaged
         totals = self._context.totals
         totals.tables += 1
         totals.records += walked.nodes - walked.deleted
-        comparison = Comparison(self._context, self.spec, rows, self._reports)
+        comparison = Comparison(
+            self._context, self.spec, rows, self._reports, self._values.prefetch
+        )
         self._check_long_values(rows, comparison)
         for index in self._indexes:
             entries = _kernel.Entries(index.compare, index.ledger)
@@ -151,6 +153,14 @@ class TableCheck:
         except ValueError:
             return None  # the catalog's own check reports it
 
+    def _long_values(self) -> LongValues | None:
+        spec = self._long_spec
+        if not spec.root:
+            return None
+        pages, quiet = self._context.cached, Reporter(limit=0)
+        tree = BTree(pages, spec.root, name=spec.name, reporter=quiet, objid=spec.objid)
+        return LongValues(tree, self._chunk)
+
     def _rows(self, mark: int | None) -> Any:
         primary = next((i for i in self._shape.table.indexes if i.is_primary), None)
         plan = None
@@ -158,44 +168,13 @@ class TableCheck:
             plan = self._plan(primary, None)
         layout = layout_of(self._shape, self._context.page_size, mark)
         plans = [index.plan for index in self._indexes if index.plan is not None]
-        rows = _kernel.Rows(layout, plan, plans, self._fetch, self._reports)
+        rows = _kernel.Rows(layout, plan, plans, self._values.fetch, self._reports)
         if self._copy is not None:
             rows.set_copy(self._copy, _COPY if self.spec.root == SHADOW_ROOT else _ROWS)
         if self._long_spec.root:
             self._references = _kernel.Ledger(_BITS, False)
             rows.set_references(self._references)
         return rows
-
-    def _fetch(self, separated: bool, data: bytes, most: int) -> bytes | None:
-        """Return the bytes of a value that the kernel cannot get at, None if nobody can.
-
-        separated: `data` is a long-value id, of which `most` bytes are enough; else a compressed
-        value.
-        """
-        try:
-            if not separated:
-                return decompress(data, max(most, _EXPANDED_MOST))
-            return self._long_value(parse_lid(data), most)
-        except (HotsplitError, ValueError):
-            return None
-
-    def _long_value(self, lid: int, most: int) -> bytes:
-        if self._source is None:
-            spec = self._long_spec
-            tree = BTree(
-                self._context.cached,
-                spec.root,
-                name=spec.name,
-                reporter=Reporter(limit=0),
-                objid=spec.objid,
-            )
-            self._source = LongValues(tree, self._chunk)
-        found = bytearray()
-        for piece in self._source.stream(lid):
-            found += piece
-            if len(found) >= most:
-                break
-        return bytes(found[:most])
 
     # Long values
 

@@ -25,6 +25,9 @@ _KEY_MOST = {2048: 500, 4096: 1000}
 _LARGE_KEY_MOST = 2000
 
 
+Prefetch = Callable[[list[bytes]], None]
+
+
 class TreeSpec(NamedTuple):
     """One tree as the catalog and its root's owner describe it.
 
@@ -110,7 +113,8 @@ class TreeWalk:
     """One walk over one tree.
 
     content: what the leaves hold, in the kernel's terms. after_run: called after each run of
-    leaves, e.g. to empty a list that the kernel fills.
+    leaves, e.g. to empty a list that the kernel fills. prefetch: called before each run of leaves
+    with the ids of those long values that its index keys are made of.
     """
 
     def __init__(
@@ -123,6 +127,7 @@ class TreeWalk:
         *,
         reports: list[Report] | None = None,
         after_run: Callable[[], None] | None = None,
+        prefetch: Prefetch | None = None,
     ) -> None:
         self._reader = reader
         self._guide = guide
@@ -130,6 +135,7 @@ class TreeWalk:
         self._spec = spec
         self._reports: list[Report] = [] if reports is None else reports
         self._after_run = after_run
+        self._prefetch = prefetch
         self._leaf_depth = 0
         size = reader.page_size
         self._tree = _kernel.Tree(
@@ -186,7 +192,7 @@ class TreeWalk:
         if flags & PageFlag.LEAF:
             if stack:
                 self._breach("T20", "the page is a leaf, but its parent does not say so", page)
-            self._tree.leaves(data, page, is_root, low, [high])
+            self._take_leaves(data, page, is_root, low, [high])
         elif len(stack) >= _DEEPEST:
             self._lose("T20", "the tree is too deep", page)
         else:
@@ -216,8 +222,15 @@ class TreeWalk:
             for page, data in self._read(first, count):
                 i = start + page - first
                 highs = [level.high_of(k) for k in range(i, i + len(data) // self._size)]
-                self._tree.leaves(data, page, False, level.low_of(i), highs)
+                self._take_leaves(data, page, False, level.low_of(i), highs)
             self._drain()
+
+    def _take_leaves(
+        self, data: bytes, first: int, is_root: bool, low: bytes | None, highs: list[bytes | None]
+    ) -> None:
+        if self._prefetch is not None:
+            self._prefetch(self._tree.wanted(data))
+        self._tree.leaves(data, first, is_root, low, highs)
 
     @property
     def _size(self) -> int:
