@@ -100,6 +100,7 @@ def _summary(report: Report) -> dict[str, Any]:
         "target": report.target,
         "profile": report.profile,
         "tables": [vars(result) for result in report.results],
+        "findings": report.findings,
         "rows": sum(result.rows for result in report.results),
     }
 
@@ -110,6 +111,8 @@ def _print(out: Output, report: Report) -> None:
         for r in report.results
     ]
     out.table(["Table", "Rows", "File", "Findings"], rows)
+    for finding in report.findings[:3] if not out.json else ():
+        out.note(f"{finding['message']} ({finding['position']})")
     for result in report.results:
         if result.error is not None:
             error = result.error

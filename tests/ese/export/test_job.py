@@ -17,6 +17,7 @@ from hotsplit.ese.export.job import Job, Report, page_estimate
 from hotsplit.ese.export.manifest import Plan
 from hotsplit.ese.export.writers import FORMATS, Format
 from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.format.catalogschema import CATALOG_ROOT
 from hotsplit.ese.format.columns import DateTime
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import INCLUDABLE
@@ -249,6 +250,20 @@ def test_a_damaged_table_does_not_stop_the_others(database: Path, tmp_path: Path
     assert [r.table for r in report.failed] == ["Fixed"]
     assert not (tmp_path / "out" / "Fixed.jsonl").exists()
     assert len(list((tmp_path / "out").glob("*.jsonl"))) == len(report.results) - 1
+
+
+def test_a_damaged_catalog_is_reported_once_for_all_tables(database: Path, tmp_path: Path) -> None:
+    copy, target = tmp_path / "test.edb", tmp_path / "out"
+    data = bytearray(database.read_bytes())
+    with Database.open(OsEnv(), str(database)) as db:
+        at = (CATALOG_ROOT + 1) * db.page_size
+    data[at + 100 : at + 400] = bytes(300)
+    copy.write_bytes(data)
+    report = export(copy, target, "csv", jobs=2)
+    assert not report.failed
+    assert "catalog" in {finding["rule"] for finding in report.findings}
+    assert json.loads((target / "export.json").read_text())["findings"] == report.findings
+    assert not any(result.findings for result in report.results)
 
 
 def test_estimates_are_of_the_right_size(database: Path) -> None:

@@ -33,11 +33,12 @@ Tick = Callable[[int], None]
 
 @dataclass
 class Report:
-    """What came of an export."""
+    """What came of an export. findings: damage in what describes the tables."""
 
     target: str
     profile: str
     results: list[Result]
+    findings: list[dict[str, Any]]
 
     @property
     def failed(self) -> list[Result]:
@@ -88,13 +89,17 @@ class Job:
         result, and the others are exported all the same.
         """
         tick = tick or (lambda _: None)
-        name = self.profile.name if self.profile else "none"
         if self._single:
             results = [self._one(self._names[0], self._target, tick)]
-            return Report(self._target, name, results)
-        if self._plan.form == "sqlite":
-            return Report(self._target, name, self._run_sqlite(jobs, tick, overwrite))
-        return Report(self._target, name, self._run_folder(self._target, jobs, tick, overwrite))
+        elif self._plan.form == "sqlite":
+            results = self._run_sqlite(jobs, tick, overwrite)
+        else:
+            results = self._run_folder(self._target, jobs, tick, overwrite)
+        name = self.profile.name if self.profile else "none"
+        return Report(self._target, name, results, self._findings())
+
+    def _findings(self) -> list[dict[str, Any]]:
+        return [finding.as_json() for finding in self._db.reporter.findings[:_MOST_FINDINGS]]
 
     def _run_sqlite(self, jobs: int, tick: Tick, overwrite: bool) -> list[Result]:
         """Write each table into a database of its own, then all into one."""
@@ -131,7 +136,8 @@ class Job:
             results[result.table] = result
             manifest.add(result)
         ordered = [results[name] for name in self._names]
-        manifest.finish(all(result.error is None for result in ordered))
+        complete = all(result.error is None for result in ordered)
+        manifest.finish(complete, self._findings())
         return ordered
 
     def _title(self, name: str) -> str:
@@ -232,9 +238,9 @@ def export_table(
     begun = time.monotonic()
     result = Result(name, name, os.path.basename(path))  # noqa: PTH119 - paths are plain strings
     reporter = Reporter(limit=_MOST_FINDINGS)
-    counted = Database(CountedPages(db.source, tick), path=db.path, reporter=reporter)
     try:
-        view = _view(counted, name, plan, profile)
+        table = db.table(name).through(CountedPages(db.source, tick), reporter)
+        view = make_view(db, table, profile, columns=plan.columns or None, include=plan.include)
         result.title = view.title
         written = write_table(env, view, plan.form, path)
         result.rows = written.rows
@@ -245,11 +251,6 @@ def export_table(
     result.finding_count = sum(reporter.counts.values())
     result.seconds = round(time.monotonic() - begun, 3)
     return result
-
-
-def _view(db: Database, name: str, plan: Plan, profile: Profile | None) -> View:
-    columns = plan.columns or None
-    return make_view(db, db.table(name), profile, columns=columns, include=plan.include)
 
 
 def _schema(view: View, types: list[str]) -> list[dict[str, Any]]:

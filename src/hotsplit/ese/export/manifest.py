@@ -74,7 +74,7 @@ class Manifest:
     def __init__(self, env: Env, folder: str, source: dict[str, Any], plan: Plan) -> None:
         self._env, self._folder = env, folder
         self._path = f"{folder}/{MANIFEST}"
-        self._head = {
+        self._head: dict[str, Any] = {
             "hotsplit": importlib.metadata.version("hotsplit"),
             "source": source,
             "format": plan.form,
@@ -134,8 +134,9 @@ class Manifest:
         self._entries[result.table] = _entry(result)
         self._write(complete=False)
 
-    def finish(self, complete: bool) -> None:
-        """Say that this was all."""
+    def finish(self, complete: bool, findings: list[dict[str, Any]]) -> None:
+        """Say that this was all. findings: damage in what describes the tables."""
+        self._head["findings"] = findings
         self._write(complete=complete)
 
     def _write(self, *, complete: bool) -> None:

@@ -20,6 +20,7 @@ from hotsplit.ese.export.view import LABEL_COLUMNS, View, label_values
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.columns import TEXT_TYPES, Coltyp, ColumnDef, DateTime
 from hotsplit.ese.read.arrow import (
+    WIDE,
     ArrowField,
     ArrowForm,
     filetime_columns,
@@ -36,7 +37,6 @@ Format = Literal["parquet", "arrow", "csv", "jsonl", "sqlite"]
 FORMATS: tuple[Format, ...] = ("parquet", "arrow", "csv", "jsonl", "sqlite")
 _ROWS_A_WRITE = 1000
 _ROWS_A_GROUP = 65536
-_MOST_STATISTICS = 1000  # columns
 _SQLITE_COLUMNS = 2000
 
 
@@ -252,20 +252,35 @@ def _arrow_once(env: Env, view: View, form: str, path: str, lists: set[str]) -> 
     names = [column.name for column in view.columns]
     batches = view.table.batches(names, size=_ROWS_A_GROUP, include=view.include)
     first = next(batches, None)
-    fields = [ArrowField(f.name, f.column, f.meaning) for f in view.fields]
-    found = filetime_columns(first) if first else set()
-    shape = ArrowForm(fields, found, lists | (list_columns(first) if first else set()))
+    shape = _shape(view, first, lists)
     schema = _with_labels(pyarrow, shape.schema, view)
+    if first is not None:
+        batches = itertools.chain([first], batches)
+    del first
     count = 0
     with replaced(env, path) as file, _arrow_writer(pyarrow, form, file, schema) as out:
-        for batch in itertools.chain([first] if first else [], batches):
+        for batch in batches:
             missing = list_columns(batch) - shape.lists - _declared(view)
             if missing:
                 raise _MoreLists(missing)
-            arrays = [*shape.arrays(batch), *_label_arrays(pyarrow, batch, view)]
-            out.write_batch(pyarrow.RecordBatch.from_arrays(arrays, schema=schema))
+            out.write_batch(_record_batch(pyarrow, shape, batch, view, schema))
             count += batch.rows
+            del batch  # closing the file of a wide table takes much memory
     return Written(count, [str(field.type) for field in schema])
+
+
+def _shape(view: View, first: Batch | None, lists: set[str]) -> ArrowForm:
+    fields = [ArrowField(f.name, f.column, f.meaning) for f in view.fields]
+    if first is None:
+        return ArrowForm(fields, (), lists)
+    return ArrowForm(fields, filetime_columns(first), lists | list_columns(first))
+
+
+def _record_batch(
+    pyarrow: Any, shape: ArrowForm, batch: Batch, view: View, schema: pa.Schema
+) -> pa.RecordBatch:
+    arrays = [*shape.arrays(batch), *_label_arrays(pyarrow, batch, view)]
+    return pyarrow.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _declared(view: View) -> set[str]:
@@ -278,8 +293,8 @@ def _arrow_writer(pyarrow: Any, form: str, file: Any, schema: pa.Schema) -> Any:
         return pyarrow.ipc.new_file(file, schema)
     import pyarrow.parquet as parquet
 
-    statistics = len(schema) < _MOST_STATISTICS
-    return parquet.ParquetWriter(file, schema, compression="zstd", write_statistics=statistics)
+    narrow = len(schema) < WIDE
+    return parquet.ParquetWriter(file, schema, compression="zstd", write_statistics=narrow)
 
 
 def _label_kinds(pyarrow: Any) -> list[pa.DataType]:

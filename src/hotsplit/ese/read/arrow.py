@@ -57,6 +57,9 @@ _NUMBERS = {
     Coltyp.UNSIGNED_SHORT: "uint16",
     Coltyp.UNSIGNED_LONG_LONG: "uint64",
 }
+WIDE = 1000
+"""Tables of so many columns have no metadata: it would take more memory than their rows."""
+
 _UNITS = {Coltyp.CURRENCY: "1/10000", Coltyp.DATE_TIME: "days since 1899-12-30"}
 
 
@@ -109,8 +112,9 @@ class ArrowForm:
     @property
     def schema(self) -> pa.Schema:
         """The Arrow schema; each field's metadata says what the column is in ESE."""
+        describe = _metadata if len(self.fields) < WIDE else lambda _: None
         fields = [
-            self._pa.field(field.name, self._type(field), metadata=_metadata(field.column))
+            self._pa.field(field.name, self._type(field), metadata=describe(field.column))
             for field in self.fields
         ]
         return self._pa.schema(fields)
