@@ -23,6 +23,7 @@ class FaultEnv(MemoryEnv):
 
     changes: operations of `CHANGING` so far, as (kind, path). kill_at: number (from 1) of the
     change before which the process ends; all changes after it are refused too: no clean-up runs.
+    quota: bytes that all files may have together; what is there already can be overwritten.
     """
 
     def __init__(self, largest: int = 1 << 30) -> None:
@@ -30,6 +31,7 @@ class FaultEnv(MemoryEnv):
         self.changes: list[tuple[str, str]] = []
         self.reads: dict[str, int] = {}
         self.kill_at: int | None = None
+        self.quota: int | None = None
         self._failing: tuple[int, tuple[str, ...], type[HotsplitError]] | None = None
         self._unreadable: dict[str, int] = {}
         self._denied: set[str] = set()
@@ -69,7 +71,19 @@ class FaultEnv(MemoryEnv):
         """Let another program change a file's bytes just before its read number `at`."""
         self._on_read[path, at] = lambda: change(self._content(path).live)
 
+    def used(self) -> int:
+        """Return the bytes of all files together."""
+        return sum(map(len, self.files().values()))
+
     # What MemoryEnv asks
+
+    def check_room(self, path: str, size: int) -> None:
+        """See `MemoryEnv`."""
+        super().check_room(path, size)
+        if self.quota is not None:
+            more = size - len(self._content(path).live)
+            if more > 0 and self.used() + more > self.quota:
+                raise DiskFull("No space left on device", file=path)
 
     def step(self, kind: str, path: str) -> None:
         """See `MemoryEnv`."""

@@ -14,9 +14,9 @@ from typing import Protocol
 from hotsplit.errors import HotsplitError, InstanceDown
 from hotsplit.ese.engine.cache import Cache
 from hotsplit.ese.engine.journal import Journal
-from hotsplit.ese.engine.log.files import LogFiles
+from hotsplit.ese.engine.log.files import LogFiles, log_disk_full
 from hotsplit.ese.engine.log.holds import LogHolds
-from hotsplit.ese.engine.log.writer import LogWriter
+from hotsplit.ese.engine.log.writer import LogWriter, down
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.versions import VersionStore
 from hotsplit.ese.files.env import Env
@@ -56,6 +56,9 @@ class Context:
     lock: the one lock; during a freeze, one that notes who waits stands before it.
     freezing: held as long as the instance is frozen or about to be.
     safe_point: called with the lock whenever no operation is under way: housekeeping.
+    ended: why the instance shut itself down, None if it did not.
+    make_log_room: tries to get the logs out of a full disk; tells whether it did.
+    on_over: called at the end of each transaction while the disk of the logs is full.
     """
 
     def __init__(self, env: Env, settings: Settings, core: Core | None = None) -> None:
@@ -70,7 +73,10 @@ class Context:
         self.journal = Journal(self.log, self.core, self.cache)
         self.versions = VersionStore()
         self.closed = False
+        self.ended: HotsplitError | None = None
         self.safe_point: Callable[[], None] = lambda: None
+        self.make_log_room: Callable[[], bool] = lambda: False
+        self.on_over: Callable[[], None] = lambda: None
         self._trx = 0
         self._rceid = -1
 
@@ -100,6 +106,16 @@ class Context:
 
     def check(self) -> None:
         """Raise InstanceDown if the instance cannot go on."""
+        if self.ended is not None:
+            raise down("shut down", self.ended)
         if self.closed:
             raise InstanceDown("The instance is closed")
         self.log.check()
+
+    def check_log_room(self) -> None:
+        """Raise DiskFull (-529) if nothing new may begin: the disk of the logs is full."""
+        if not self.files.low:
+            return
+        self.check()
+        if not self.make_log_room():
+            raise log_disk_full(self.files.current_path)

@@ -159,6 +159,8 @@ class Session:
         self.begun_at = None
         self._transaction = None
         self._schemas = {}
+        if self.context.files.low:
+            self.context.on_over()
 
     @contextlib.contextmanager
     def transaction(self, *, lazy: bool = False) -> Iterator[None]:
@@ -224,6 +226,7 @@ class Session:
 
     def changes_schema_of(self, database: OpenDatabase) -> None:
         """A rollback of this transaction makes what is known of tables outdated."""
+        self.context.check_log_room()
         self._schemas[database] = None
 
     def close(self) -> None:
@@ -288,6 +291,8 @@ class Savepoint:
         session = self._session
         session.context.lock.acquire()
         try:
+            if session.context.files.low:
+                session.context.check_log_room()
             if session.level:
                 session.context.check()
                 session.context.safe_point()

@@ -18,8 +18,9 @@ CATEGORY = "Logging/Recovery"
 
 
 class EventId(IntEnum):
-    """Numbers of the engine's events that recovery uses."""
+    """Numbers of the engine's events that recovery and the engine use."""
 
+    INSTANCE_STOPPED = 104
     RESTORE_BEGINS = 204
     RESTORE_ENDS = 205
     RECOVERY_BEGINS = 300
@@ -30,6 +31,8 @@ class EventId(IntEnum):
     DATABASE_CLOSED = 327
     ATTACH_DEFERRED = 335
     PAGE_CORRECTED = 399
+    LOG_DISK_LOW = 428
+    LOG_DISK_FULL = 429
     LOG_DAMAGED = 440
     LOG_MISSING = 450
     RANGE_STARTS_LATE = 452

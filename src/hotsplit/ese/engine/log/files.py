@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from hotsplit.errors import DiskFull
+from hotsplit.errors import DiskFull, Jet
 from hotsplit.ese.engine.settings import ENGINE_VERSION, LOG_VERSION, SEGMENT, Settings
 from hotsplit.ese.files.env import Env, File
 from hotsplit.ese.format.attachments import Attachment
@@ -28,13 +28,18 @@ _ZERO_BLOCK = bytes(1 << 20)
 
 
 class LogFiles:
-    """The folder of a stream. signature: of the stream; a new one is drawn for a new stream."""
+    """The folder of a stream. signature: of the stream; a new one is drawn for a new stream.
+
+    low: the disk was full and a reserve log is in use: what is under way should come to an end.
+    on_low: called when that happens, with False, and when no reserve is left, with True.
+    """
 
     def __init__(self, env: Env, settings: Settings) -> None:
         self._env, self._settings = env, settings
         self.signature = NO_SIGNATURE
         self.created = LogTime()
-        self.on_reserve: Callable[[], None] = lambda: None
+        self.low = False
+        self.on_low: Callable[[bool], None] = lambda out: None
         self._size = settings.log_sectors * SEGMENT
         self._circular_before = False
         self._version: tuple[int, int, int, int] = LOG_VERSION
@@ -157,38 +162,67 @@ class LogFiles:
             self._env.remove(self._tmp_path)
         try:
             return self._zeroed(self._tmp_path), False
-        except DiskFull:
-            if self._env.exists(self._tmp_path):
-                self._env.remove(self._tmp_path)
-            for number in range(_RESERVES, 0, -1):
-                if self._env.exists(self._reserve_path(number)):
-                    self._env.rename(self._reserve_path(number), self._tmp_path)
-                    self.on_reserve()
-                    return self._env.open(self._tmp_path, "write"), True
-            raise
+        except DiskFull as error:
+            return self._from_reserve(error), True
+
+    def _from_reserve(self, full: DiskFull) -> File:
+        for number in range(_RESERVES, 0, -1):
+            if self._env.exists(self._reserve_path(number)):
+                self._env.rename(self._reserve_path(number), self._tmp_path)
+                if not self.low:
+                    self.low = True
+                    self.on_low(False)
+                return self._env.open(self._tmp_path, "write")
+        self.on_low(True)
+        raise log_disk_full(self.current_path) from full
 
     def _zeroed(self, path: str) -> File:
+        """Make a file of zeros; nothing is left of it where the disk is full."""
         file = self._env.open(path, "create")
         try:
             for offset in range(0, self._size, len(_ZERO_BLOCK)):
                 file.pwrite(_ZERO_BLOCK[: self._size - offset], offset)
-        except BaseException:
+        except BaseException as error:
             file.close()
+            if isinstance(error, DiskFull):
+                self._env.remove(path)
             raise
         return file
 
     def make_reserves(self) -> None:
-        """Keep reserve logs for a full disk: space that is really there."""
-        for number in range(1, _RESERVES + 1):
-            path = self._reserve_path(number)
-            if not self._env.exists(path):
-                file = self._zeroed(path)
-                file.sync()
-                file.close()
+        """Keep reserve logs for a full disk: space that is really there. Raises DiskFull (-529)."""
+        try:
+            for number in range(1, _RESERVES + 1):
+                self._make_reserve(self._reserve_path(number))
+        except DiskFull as error:
+            raise log_disk_full(self.current_path) from error
         self._env.sync_dir(self._settings.folder)
+        self.low = False
+
+    def _make_reserve(self, path: str) -> None:
+        if self._env.exists(path):
+            file = self._env.open(path, "read")
+            whole = file.size() == self._size
+            file.close()
+            if whole:
+                return
+            self._env.remove(path)
+        file = self._zeroed(path)
+        file.sync()
+        file.close()
 
     def delete_below(self, generation: int) -> None:
         """Delete archives below `generation`, lowest first (circular logging)."""
         for old in self.archives():
             if old < generation:
                 self._env.remove(self.archive_path(old))
+
+
+def log_disk_full(path: str) -> DiskFull:
+    """Return the error for a disk that has no room for another log."""
+    return DiskFull(
+        "There is no space for another log",
+        jet=Jet.errLogDiskFull,
+        file=path,
+        hint="Free space on the disk of the logs, then open the instance again.",
+    )

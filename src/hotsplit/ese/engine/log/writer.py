@@ -82,9 +82,7 @@ class LogWriter:
     def check(self) -> None:
         """Raise InstanceDown if a write has failed: what it held may be lost."""
         if self.failure is not None:
-            raise InstanceDown(
-                f"The instance stopped: {self.failure}", jet=self.failure.jet
-            ) from self.failure
+            raise down("stopped", self.failure)
 
     def stop(self, error: BaseException) -> None:
         """Log nothing any more: what was under way when `error` came is half done."""
@@ -195,3 +193,12 @@ class LogWriter:
                 self._buffer = SegmentBuffer(generation, self._settings.log_sectors)
                 self._reached(self._buffer.end)
         self.on_roll(generation)
+
+
+def down(how: str, why: HotsplitError) -> InstanceDown:
+    """Return the error of all calls after an instance has come to an end by itself."""
+    full = why.jet == Jet.errLogDiskFull
+    jet = Jet.errInstanceUnavailableDueToFatalLogDiskFull if full else why.jet
+    error = InstanceDown(f"The instance {how}: {why}", jet=jet)
+    error.__cause__ = why
+    return error
