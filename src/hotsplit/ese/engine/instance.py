@@ -23,6 +23,7 @@ from hotsplit.ese.engine.database import FIRST_PAGES, OpenDatabase, new_header, 
 from hotsplit.ese.engine.freeze import DEADLINE, Freeze
 from hotsplit.ese.engine.livestore import LiveStore
 from hotsplit.ese.engine.log.files import log_disk_full
+from hotsplit.ese.engine.logrange import LogKeeper
 from hotsplit.ese.engine.pagesafe import PageSafe
 from hotsplit.ese.engine.restart import Restarted, restart
 from hotsplit.ese.engine.session import FIRST_SESSION, INTERNAL_SESSION, Session
@@ -56,6 +57,7 @@ class Instance:
         self._sessions: dict[int, Session] = {}
         self.internal = Session(context, INTERNAL_SESSION)
         self.checkpointer = Checkpointer(context, self.databases, self._live_sessions)
+        self.logs = LogKeeper(context, self.checkpointer)
         self.cleaner = Cleaner(context, self.internal)
         context.safe_point = self._safe_point
         context.log.attachments = lambda: [d.attachment() for d in self.databases.values()]

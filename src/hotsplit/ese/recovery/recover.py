@@ -22,7 +22,7 @@ from hotsplit.ese.recovery.run import Done, run
 from hotsplit.ese.recovery.store import Store, WorkStore
 from hotsplit.report import Finding
 
-_WORK = ".hotsplit-work"
+WORK_SUFFIX = ".hotsplit-work"
 
 
 @dataclass
@@ -100,7 +100,7 @@ def prepare(
 def _into(
     env: Env, inputs: Inputs, plan: Plan, into: str, options: Options, watch: Watch
 ) -> Recovered:
-    work = into.rstrip("/") + _WORK
+    work = into.rstrip("/") + WORK_SUFFIX
     env.remove_tree(work)
     env.mkdir(work)
     begun = time.monotonic()

@@ -43,6 +43,10 @@ class LogHolds:
         if hold in self._holds:
             self._holds.remove(hold)
 
+    def lowest(self) -> int | None:
+        """Return the lowest generation held, None if nobody holds any."""
+        return min((hold.generation for hold in self._holds), default=None)
+
     def limit(self, below: int, *, but: Hold | None = None) -> int:
         """Return below which generation logs may go: `below` unless somebody else holds lower."""
         return min([below, *(hold.generation for hold in self._holds if hold is not but)])

@@ -1,0 +1,126 @@
+"""One database as a stream of bytes, read while it is in use.
+
+The stream is a file as hard recovery wants it: the header as it was at the beginning, twice; all
+pages, each as it was when its turn came; and the trailer page, which says up to which log changes
+may have come behind the reader. Replay of these logs makes the pages one.
+
+Source: log specification 8.1 (Open, Read), 8.2 (trailer page).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hotsplit.errors import HotsplitError, InvalidUse, IoFailed, Jet
+from hotsplit.ese.engine.database import OpenDatabase
+from hotsplit.ese.format.basics import NO_SIGNATURE, BackupInfo
+from hotsplit.ese.format.checksum import RUN_SUSPECT, State, page_state, scan_pages
+from hotsplit.ese.format.header import DatabaseHeader
+from hotsplit.ese.format.patch import Trailer
+from hotsplit.report import Finding, Reporter, Severity
+
+BATCH = 64 << 10
+"""Bytes of one read."""
+
+_TRIES = 4
+
+
+class DatabaseReader:
+    """One database being backed up. complete: its stream was read to the end.
+
+    info: mark, time and lowest log of the backup. size: bytes of the stream, fixed from the start:
+    what the database grows by later lies in the logs. Corrected pages are told to `reporter`.
+    """
+
+    def __init__(self, database: OpenDatabase, info: BackupInfo, reporter: Reporter) -> None:
+        self.database, self.info = database, info
+        self._context = database.context
+        self._reporter = reporter
+        with self._context.lock:
+            self._context.check()
+            self._header = DatabaseHeader(bytes(database.header.raw))
+            self._last = database.store.page_count
+        self._header.backup_full_current = info
+        self._header.header_flush_signature = self._header.flush_map_signature = NO_SIGNATURE
+        self._page_size = self._header.page_size
+        self.complete = False
+        self._begun = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole stream."""
+        return (self._last + 3) * self._page_size
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the stream once, in order.
+
+        Raises PageDamaged (-1018) at a page that cannot be corrected, IoFailed, InstanceDown,
+        InvalidUse (-521) for a second time.
+        """
+        if self._begun:
+            raise InvalidUse("The database was read before", jet=Jet.errInvalidBackupSequence)
+        self._begun = True
+        yield self._header.sealed() * 2
+        count = BATCH // self._page_size
+        for first in range(1, self._last + 1, count):
+            yield self._pages(first, min(count, self._last + 1 - first))
+        yield self._trailer()
+        self.complete = True
+
+    def _pages(self, first: int, count: int) -> bytes:
+        """Return verified pages. A read that fails, or shows a bad page, is tried again."""
+        for _ in range(_TRIES - 1):
+            try:
+                data = self._read(first, count)
+            except IoFailed:
+                continue
+            if RUN_SUSPECT not in scan_pages(data, self._page_size, first).states:
+                return data
+        return self._corrected(self._read(first, count), first)
+
+    def _read(self, first: int, count: int) -> bytes:
+        with self._context.cache.writing:  # a page is whole before or after it was written
+            data = self._database_bytes(first, count)
+        return data.ljust(count * self._page_size, b"\0")  # the file has become shorter
+
+    def _database_bytes(self, first: int, count: int) -> bytes:
+        self._context.check()
+        return self.database.store.read_raw(first, count)
+
+    def _corrected(self, data: bytes, first: int) -> bytes:
+        """Return pages with single wrong bits put right; what is worse stops the backup."""
+        made, size = bytearray(data), self._page_size
+        for index, state in enumerate(scan_pages(data, size, first).states):
+            if state != RUN_SUSPECT:
+                continue
+            pgno = first + index
+            found = page_state(data[index * size : (index + 1) * size], pgno)
+            if found.state == State.GOOD:
+                continue
+            with self._context.cache.writing:
+                made[index * size : (index + 1) * size] = self._correct(pgno)
+        return bytes(made)
+
+    def _correct(self, pgno: int) -> bytes:
+        try:
+            page = self.database.store.read_page(pgno)
+        except HotsplitError as error:
+            error.at(file=self.database.path, position=f"page {pgno}")
+            raise
+        self._reporter.report(
+            Finding(
+                "page-corrected", Severity.WARNING, "A wrong bit of the page was put right",
+                self.database.path, f"page {pgno}", Jet.errReadVerifyFailure,
+            )
+        )  # fmt: skip
+        return page
+
+    def _trailer(self) -> bytes:
+        header = self._header
+        trailer = Trailer(bytes(self._page_size))
+        with self._context.lock:
+            self._context.check()
+            high = self._context.log.generation
+        trailer.backup = self.info._replace(high=high)
+        trailer.db_signature, trailer.log_signature = header.db_signature, header.log_signature
+        return trailer.sealed()
