@@ -1,0 +1,186 @@
+"""The flush map beside a database in use: lost writes are noticed, and nothing else is."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from hotsplit.errors import HotsplitError, Jet
+from hotsplit.ese.check.databasescan import scan_database
+from hotsplit.ese.check.result import ScanResult
+from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.engine.table import Table
+from hotsplit.ese.files.database import DatabaseFile
+from hotsplit.ese.files.flushmapfile import FlushMapFile
+from hotsplit.ese.recovery.assess import assess
+from hotsplit.report import Reporter
+from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, Watched
+from tests.memoryenv import Crash
+
+MAP = f"{FOLDER}/items.jfm"
+SETTINGS = Settings(FOLDER, log_size=64 << 10, checkpoint_depth=64 << 10)
+SIZE = SETTINGS.page_size
+
+
+def opened(env: Watched) -> tuple[Instance, Table]:
+    instance = Instance.open(env, SETTINGS)
+    session = instance.session()
+    if not env.exists(PATH):
+        database = instance.create_database(PATH)
+        return instance, session.create_table(database, "Items", COLUMNS, INDEXES)
+    return instance, session.open_table(instance.attach_database(PATH), "Items")
+
+
+def fill(table: Table, first: int, count: int = 300) -> None:
+    with table.session.transaction():
+        for number in range(first, first + count):
+            table.insert({"Id": number, "Name": f"n{number}", "Body": b"b" * 300})
+
+
+def worked() -> tuple[Watched, list[bytes]]:
+    """Return the files of a clean shutdown, and the database as it was at two others before."""
+    env, before = Watched(), []
+    env.mkdir(FOLDER)
+    env.sync_dir("/")
+    for first in (0, 1000, 2000):
+        instance, table = opened(env)
+        for part in range(first, first + 900, 300):
+            fill(table, part)
+        for row in list(table.rows())[:: first or 1]:
+            assert isinstance(row["Id"], int)
+            table.update(table.bookmark(row["Id"]), {"Size": first})
+        instance.close()
+        before.append(env.get(PATH))
+    return env, before[:-1]
+
+
+def verified(env: Watched) -> ScanResult:
+    return scan_database(env, PATH, Reporter())
+
+
+def lost_pages(now: bytes, old: bytes) -> list[int]:
+    """Return the pages that were written since, the first ones of the database aside."""
+    pages = range(30, len(old) // SIZE - 2)
+    return [n for n in pages if now[(n + 1) * SIZE :][:SIZE] != old[(n + 1) * SIZE :][:SIZE]]
+
+
+def lose(env: Watched, pgno: int, old: bytes) -> None:
+    """The disk holds the page as it was, as if its last write had never happened."""
+    data = bytearray(env.get(PATH))
+    at = (pgno + 1) * SIZE
+    data[at : at + SIZE] = old[at : at + SIZE]
+    env.put(PATH, bytes(data))
+
+
+def test_the_map_of_a_clean_database_agrees_with_every_page() -> None:
+    env, _ = worked()
+    result = verified(env)
+    assert not result.reporter.findings
+    assert not result.flush_suspects
+    with FlushMapFile.open(env, MAP) as file, DatabaseFile.open(env, PATH) as database:
+        assert file.header.is_clean
+        assert file.header.belongs_to(database.header)
+        known = sum(kind != 0 for kind in file.flush_types(1, database.page_count))
+        assert known > database.page_count // 2
+
+
+def test_a_lost_write_is_found_by_verify_and_when_it_is_read() -> None:
+    env, before = worked()
+    old = before[-1]
+    pgno = next(n for n in lost_pages(env.get(PATH), old) if any(old[(n + 1) * SIZE :][:SIZE]))
+    lose(env, pgno, old)
+    found = verified(env).reporter.findings
+    assert [(f.rule, f.position, f.jet) for f in found] == [
+        ("lost-flush", f"page {pgno}", Jet.errReadLostFlushVerifyFailure)
+    ]
+    instance, table = opened(env)
+    with pytest.raises(HotsplitError) as error:
+        for row in table.rows():
+            table.update(table.bookmark(int(str(row["Id"]))), {"Size": 3})
+        list(table.rows("by_size"))
+        list(table.rows("by_name"))
+    assert error.value.jet == Jet.errReadLostFlushVerifyFailure
+    assert str(pgno) in error.value.position
+    instance.context.closed = True
+
+
+def test_a_map_of_another_state_is_not_used() -> None:
+    env, before = worked()
+    env.put(PATH, before[-1])
+    assert not verified(env).reporter.findings
+    instance, table = opened_anyway(env)
+    assert len(list(table.rows())) == 1800
+    instance.close()
+    assert not verified(env).reporter.findings
+
+
+def opened_anyway(env: Watched) -> tuple[Instance, Table]:
+    """Open a database that is older than the logs: they begin anew."""
+    for name in env.listdir(FOLDER):
+        if not name.startswith("items"):
+            env.remove(f"{FOLDER}/{name}")
+    return opened(env)
+
+
+@pytest.mark.parametrize("crash", [Crash.ALL_KEPT, Crash.ALL_LOST, Crash.SOME_KEPT])
+def test_after_a_crash_the_logs_explain_every_difference(crash: Crash) -> None:
+    env, _ = worked()
+    instance, table = opened(env)
+    fill(table, 5000)
+    images: list[Watched] = []
+    writes = itertools.count()
+
+    def moment(kind: str, path: str) -> None:
+        if path == MAP or (path == PATH and next(writes) % 150 == 0):
+            images.append(env.image(crash, len(images)))
+
+    env.moment = moment
+    for row in list(table.rows())[::40]:
+        table.update(table.bookmark(int(str(row["Id"]))), {"Size": 77, "Body": b"c" * 900})
+    fill(table, 6000)
+    instance.context.cache.flush(1)
+    instance.checkpointer.advance()
+    fill(table, 7000)
+    env.moment = lambda kind, path: None
+    instance.close()
+    assert len(images) > 20
+    differing = 0
+    for image in images[:: len(images) // 4]:
+        differing += len(verified(image).flush_suspects)
+        verdict = assess(image, [FOLDER], [])
+        assert not [f for f in verdict.evidence if f.rule == "stale-page"]
+        again, rows = opened(image)
+        assert len(list(rows.rows())) >= 2700
+        again.close()
+        assert not verified(image).reporter.findings
+    assert differing or crash != Crash.ALL_KEPT
+
+
+def test_no_map_where_none_is_wanted() -> None:
+    env = Watched()
+    env.mkdir(FOLDER)
+    env.sync_dir("/")
+    with Instance.open(env, Settings(FOLDER, flush_map=False)) as instance:
+        instance.create_database(PATH)
+    assert not env.exists(MAP)
+    assert not verified(env).reporter.findings
+
+
+def test_a_wrong_bit_is_put_right_on_disk() -> None:
+    env, _ = worked()
+    whole = env.get(PATH)
+    data = bytearray(whole)
+    flipped = [n for n in range(40, 60) if any(whole[(n + 1) * SIZE :][:SIZE])]
+    for pgno in flipped:
+        data[(pgno + 1) * SIZE + 3000] ^= 4
+    env.put(PATH, bytes(data))
+    instance, table = opened(env)
+    assert len(list(table.rows())) == 2700
+    store = instance.databases[1].store
+    for pgno in flipped:
+        store.read_page(pgno)
+    assert {f.rule for f in store.reporter.findings} == {"page-corrected"}
+    instance.close()
+    assert not verified(env).reporter.findings
