@@ -52,6 +52,9 @@ typedef struct {
     const hs_record *record;
     hs_fetch fetch;
     void *to;
+    /* What was fetched last for this record: a tuple index asks for it again and again. */
+    const uint8_t *asked, *given;
+    uint32_t most, given_length;
 } hs_source;
 
 /* Find instance `number` (from 1) of a tagged value. `how`: 4 separated, 2 compressed. */
@@ -117,15 +120,29 @@ static int hs_stored(const hs_record *r, const hs_segment *s, uint32_t number,
     return hs_instance(r->data + span.start, span.length, span.header, number, out, length, how);
 }
 
+static int hs_fetched(hs_source *from, int separated, uint32_t most, const uint8_t **out,
+                      uint32_t *length)
+{
+    const uint8_t *asked = *out;
+    if (from->asked != asked || from->most < most) {
+        from->asked = NULL;
+        if (from->fetch(from->to, separated, asked, *length, most, &from->given,
+                        &from->given_length))
+            return HS_DAMAGED;
+        from->asked = asked;
+        from->most = most;
+    }
+    *out = from->given;
+    *length = from->given_length;
+    return HS_VALUE;
+}
+
 /* The value of a column, up to `most` bytes of it. */
-static int hs_value(const hs_source *from, const hs_segment *s, uint32_t number, uint32_t most,
+static int hs_value(hs_source *from, const hs_segment *s, uint32_t number, uint32_t most,
                     const uint8_t **out, uint32_t *length)
 {
     int how, state = hs_stored(from->record, s, number, out, length, &how);
-    if (state == HS_VALUE && how &&
-        from->fetch(from->to, how & 4, *out, *length, most, out, length))
-        return HS_DAMAGED;
-    return state;
+    return state == HS_VALUE && how ? hs_fetched(from, how & 4, most, out, length) : state;
 }
 
 /* Normalising. Each writes a segment of at most `room` bytes and returns its length. */
@@ -231,7 +248,7 @@ static uint32_t hs_append(const hs_index *x, const hs_segment *s, int state, con
     return n;
 }
 
-static int hs_conditions(const hs_index *x, const hs_source *from)
+static int hs_conditions(const hs_index *x, hs_source *from)
 {
     uint32_t i, length;
     const uint8_t *data;
@@ -263,7 +280,7 @@ static int hs_cut_tuple(const hs_index *x, const hs_segment *s, uint32_t at, int
 
 /* Make the key for these instance numbers. *rolled: the segment that ran out of values.
  * Only as much is made as is compared: nothing but the outcome unless by key. */
-static int hs_make_key(const hs_index *x, const hs_source *from, const uint32_t *numbers,
+static int hs_make_key(const hs_index *x, hs_source *from, const uint32_t *numbers,
                        uint32_t tuple_at, uint8_t *key, uint32_t *key_length, uint32_t *rolled)
 {
     uint32_t i, length = 0, most, made = 0;
@@ -411,7 +428,7 @@ static void hs_emit(hs_index *x, const uint8_t *key, uint32_t length, const hs_b
 #define HS_ENTRIES_MOST 65536u
 
 /* The entries of one instance of a tuple index after the first. Returns an outcome. */
-static int hs_tuples(hs_index *x, const hs_source *from, const hs_sequence *q, uint8_t *key,
+static int hs_tuples(hs_index *x, hs_source *from, const hs_sequence *q, uint8_t *key,
                      const hs_bookmark *b)
 {
     uint32_t n, length, rolled, at = x->tuple_start;
@@ -434,7 +451,7 @@ static int hs_nulls_allowed(const hs_index *x, int outcome)
 }
 
 /* Make all entries of a row. Returns 0 if they cannot be told. */
-static int hs_make_entries(hs_index *x, const hs_source *from, const hs_bookmark *b)
+static int hs_make_entries(hs_index *x, hs_source *from, const hs_bookmark *b)
 {
     uint8_t key[HS_KEY_MOST];
     uint32_t length = 0, rolled = 0, n;
@@ -470,7 +487,7 @@ static int hs_make_entries(hs_index *x, const hs_source *from, const hs_bookmark
     return 0;
 }
 
-static void hs_row_entries(hs_index *x, const hs_source *from, const hs_bookmark *b)
+static void hs_row_entries(hs_index *x, hs_source *from, const hs_bookmark *b)
 {
     x->hash_count = 0;
     if (!hs_make_entries(x, from, b))

@@ -380,6 +380,7 @@ static int hs_check_row(hs_rows *r, const uint8_t *key, uint32_t key_length, con
         return -1;
     }
     r->source.record = &rec;
+    r->source.asked = NULL;
     if (r->primary)
         hs_check_key(r, key, key_length);
     bookmark.data = key;
