@@ -200,6 +200,11 @@ class MemoryFile:
         self._env.check_room(self.path, size)
         self._content.write(size, None)
 
+    def allocate(self, size: int) -> None:
+        """See `File`."""
+        if size > self.size():
+            self.truncate(size)
+
     def sync(self) -> None:
         """See `File`."""
         self._check()

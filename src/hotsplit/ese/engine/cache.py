@@ -14,13 +14,12 @@ import threading
 from collections.abc import Callable, Iterable
 
 from hotsplit.ese.engine.log.writer import LogWriter
-from hotsplit.ese.engine.pagesafe import PageSafe
+from hotsplit.ese.engine.pagesafe import BATCH, PageSafe
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.recovery.core import Core
 from hotsplit.ese.recovery.pages import PageAccess
 from hotsplit.ese.recovery.store import seal_page
 
-_BATCH = 256
 _NEVER = 1 << 64
 
 
@@ -30,8 +29,8 @@ class Cache(PageAccess):
     position: where the transaction began whose records are being applied.
     before_write: logs the before images of uncommitted changes in trees with these object ids.
     safe: where pages are kept while they are written, None if tears need no care.
-    written: count of page writes. writing: held while pages go to a file, so who holds it reads none
-    that is half written.
+    written: count of page writes.
+    writing: held while pages go to a file: who holds it reads no page that is half written.
     """
 
     def __init__(self, core: Core, page_size: int, budget: int, log: LogWriter) -> None:
@@ -101,7 +100,7 @@ class Cache(PageAccess):
         for _ in self.core.evict(self._budget * 3 // 4):
             pass  # clean now
 
-    def clean_below(self, position: int, most: int = _BATCH) -> bool:
+    def clean_below(self, position: int, most: int = BATCH) -> bool:
         """Write the oldest dirty pages, at most `most`, if older than `position`; tell if any."""
         found = False
         for dbid, dirty in self._dirty.items():
@@ -130,8 +129,8 @@ class Cache(PageAccess):
         self.before_write(dbid, {int.from_bytes(page[24:28], "little") for _, page in pages})
         self._log.flush()
         try:
-            for start in range(0, len(pages), _BATCH):
-                self._write(dbid, pages[start : start + _BATCH])
+            for start in range(0, len(pages), BATCH):
+                self._write(dbid, pages[start : start + BATCH])
         except BaseException as error:
             self._log.stop(error)
             raise

@@ -106,6 +106,7 @@ class Instance:
             self.checkpointer.reset(_FIRST_POSITION)
         context.files.make_reserves()
         if settings.mend_torn_pages:
+            safe.begin(settings.page_size)
             context.cache.safe = safe
         self._start()
 
@@ -143,6 +144,7 @@ class Instance:
             if self.context.closed:
                 return
             self._ending = True
+            self.context.holds.stop()
             try:
                 if self.context.failure is None:
                     self._shut_down()

@@ -45,6 +45,10 @@ class LiveStore(WorkStore):
         if self.flush_map is not None:
             self.flush_map.note(pgno, data)
 
+    def extend(self, last: int) -> None:
+        """Make the file grow to page `last`, with space for all pages. Raises DiskFull."""
+        self.file.allocate((last + 2) * self.page_size)
+
     def shrink(self, last: int) -> None:
         """Cut off what lies behind page `last`."""
         super().shrink(last)

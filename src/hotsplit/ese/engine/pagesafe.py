@@ -22,6 +22,11 @@ from hotsplit.ese.recovery.store import Store, WorkStore
 
 _MAGIC = b"HSPSAFE1"
 _HEAD = struct.Struct("<8sIIIHI")  # magic, CRC of what follows, its size, page size, path, pages
+_LONGEST_PATH = 4096
+_PER_PAGE = 4
+BATCH = 256
+"""Most pages that are kept at a time."""
+
 _USABLE = (State.GOOD, State.CORRECTABLE)
 
 
@@ -35,10 +40,14 @@ class PageSafe:
         self._file: File | None = None
         self._last: Store | None = None
 
+    def begin(self, page_size: int) -> None:
+        """Make the file, with space for every batch: a full disk cannot stop a write of pages."""
+        self._file = self._open()
+        self._file.allocate(_HEAD.size + _LONGEST_PATH + BATCH * (page_size + _PER_PAGE))
+
     def keep(self, store: Store, pages: Sequence[tuple[int, bytearray]]) -> None:
         """Make pages durable that are about to be written; those before must have arrived."""
-        if self._file is None:
-            self._file = self._open()
+        assert self._file is not None
         if self._last is not None:
             self._last.sync()
         self._last = store

@@ -80,6 +80,13 @@ class File(Protocol):
         """Set the size in bytes; new bytes are zero."""
         ...
 
+    def allocate(self, size: int) -> None:
+        """Grow to `size` bytes; the new ones are zero and have their space on the disk already.
+
+        Raises DiskFull, with nothing changed.
+        """
+        ...
+
     def sync(self) -> None:
         """Return only when data and size are on stable storage."""
         ...
@@ -200,6 +207,18 @@ class OsFile:
         """See `File`."""
         with _translated(self.path):
             os.ftruncate(self._fd, size)
+
+    def allocate(self, size: int) -> None:
+        """See `File`."""
+        with _translated(self.path):
+            before = os.fstat(self._fd).st_size
+            if size <= before:
+                return
+            try:
+                os.posix_fallocate(self._fd, before, size - before)
+            except OSError:
+                os.ftruncate(self._fd, before)
+                raise
 
     def sync(self) -> None:
         """See `File`."""
