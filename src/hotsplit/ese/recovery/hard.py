@@ -24,6 +24,8 @@ def complete_header(store: Store, trailer: Trailer) -> None:
     """Enter the trailer's range in the header and take the trailer page away."""
     header = store.header
     low, high = trailer_range(header, trailer)
+    # A backup's logs may begin before the database was attached; its own need did not.
+    low = header.gen_min_required or low
     header.gen_min_required = header.gen_min_consistent = low
     header.gen_max_required = high
     header.gen_max_committed = max(header.gen_max_committed, trailer.gen_max_committed, high)
