@@ -113,3 +113,17 @@ def test_a_missing_log_gives_the_engines_error(gone: str, number: int, tmp_path:
         recover(OsEnv(), [str(source / "test.edb")], [str(source)], str(tmp_path / "out"))
     assert caught.value.jet == number
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("part", [0.5, 1.0])
+def test_a_clean_database_that_was_cut_is_said_to_be_short(part: float, tmp_path: Path) -> None:
+    """Nothing is to be replayed, so nothing else would tell."""
+    name = "crash-p8192-lazy"
+    if name not in manifest():
+        pytest.skip("needs the shared reference files beside the checkout (folder 'shared')")
+    whole = (unpack_vector(name) / "recovered/test.edb").read_bytes()
+    source = tmp_path / "test.edb"
+    source.write_bytes(whole[: int(part * len(whole))])
+    result = recover(OsEnv(), [str(source)], [], str(tmp_path / "out"))
+    expected = ["file-truncated"] if part < 1 else []
+    assert [w.rule for w in result.warnings] == expected

@@ -126,7 +126,9 @@ class Verdict:
         if self.damage_left:
             return "Recover, then look at what the damaged pages hold; keep the source."
         if self.databases and all(d.header.state == DbState.CLEAN_SHUTDOWN for d in self.databases):
-            return "Nothing: the database can be used as it is."
+            return (
+                "Nothing: the database can be used as it is. `hotsplit check` looks into its trees."
+            )
         return "Run `hotsplit recover` with the same arguments and --into NEW_FOLDER."
 
 

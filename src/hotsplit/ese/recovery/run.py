@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hotsplit.errors import DatabaseMismatch, HotsplitError, Jet, LogDamaged, LogsMissing
+from hotsplit.ese.check.owned import last_owned_page
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.logsequence import LogInfo, checksum_link
@@ -170,9 +171,24 @@ class Run:
             self._watch.event(EventId.REPLAYED_WITHOUT_UNDO, "Replayed without undo")
             return
         self.done.undone = undo_all(self.replay.pages)
+        self._warn_of_lost_pages()
         for dbid in list(databases.attached):
             databases.close(dbid, self.done.end, at_end=True)
         self._refuse_dirty()
+
+    def _warn_of_lost_pages(self) -> None:
+        """Say which files are shorter than their databases: recovery can only add empty pages."""
+        for target in self._targets:
+            if target.outcome == Outcome.NOW:
+                self.replay.pages.flush(target.dbid)
+            owned, count = last_owned_page(target.store) or 0, target.store.page_count
+            if owned > count:
+                text = (
+                    f"The database has pages up to {owned}, the file ended with page {count}:"
+                    " what the others held is not in the result"
+                )
+                path = target.store.path
+                self.done.warn("file-truncated", text, path, jet=Jet.errFileIOBeyondEOF)
 
     def _refuse_dirty(self) -> None:
         """Raise for a database that the logs never attached: it must not pass for recovered."""
