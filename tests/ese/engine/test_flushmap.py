@@ -10,6 +10,7 @@ from hotsplit.errors import HotsplitError, Jet
 from hotsplit.ese.check.databasescan import scan_database
 from hotsplit.ese.check.result import ScanResult
 from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.livestore import LiveStore
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
 from hotsplit.ese.files.database import DatabaseFile
@@ -179,6 +180,7 @@ def test_a_wrong_bit_is_put_right_on_disk() -> None:
     instance, table = opened(env)
     assert len(list(table.rows())) == 2700
     store = instance.databases[1].store
+    assert isinstance(store, LiveStore)
     for pgno in flipped:
         store.read_page(pgno)
     assert {f.rule for f in store.reporter.findings} == {"page-corrected"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
@@ -9,10 +11,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hotsplit.errors import KeyDuplicate, RecordNotFound, WriteConflict
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.maintenance import defragment, scrub, shrink
+from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
 from hotsplit.ese.format.columns import Value
-from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, Rows, Watched, by_number
+from tests.ese.engine.crashes import (
+    COLUMNS,
+    FOLDER,
+    INDEXES,
+    PATH,
+    Rows,
+    Watched,
+    by_number,
+)
 from tests.ese.engine.shape import check_database
 from tests.memoryenv import Crash
 
@@ -142,6 +154,11 @@ class Engine(RuleBasedStateMachine):
     @rule(pages=st.integers(0, 9))
     def write_pages(self, pages: int) -> None:
         self.instance.context.cache.clean_below(1 << 62, pages)
+
+    @rule(what=st.sampled_from([defragment, shrink, scrub]))
+    def maintain(self, what: Callable[[Session, OpenDatabase], object]) -> None:
+        with self.instance.session() as session:
+            what(session, self.instance.databases[1])
 
     @rule(crash=st.sampled_from(list(Crash)), seed=st.integers(0, 99))
     def crash(self, crash: Crash, seed: int) -> None:

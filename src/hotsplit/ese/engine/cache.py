@@ -77,6 +77,13 @@ class Cache(PageAccess):
         self.core.forget(dbid, 0, 0xFFFFFFFF)
         self._dirty.pop(dbid, None)
 
+    def drop(self, dbid: int, first: int, last: int) -> None:
+        """Forget pages first..last, changed or not: they are no more."""
+        super().drop(dbid, first, last)
+        dirty = self._dirty[dbid]
+        for pgno in [pgno for pgno in dirty if first <= pgno <= last]:
+            del dirty[pgno]
+
     def oldest(self) -> int | None:
         """Return from where on changes are not on disk yet, None if all are."""
         firsts = (min(dirty.values(), default=None) for dirty in self._dirty.values())

@@ -21,7 +21,9 @@ from hotsplit.ese.format.attachments import UTF16_NAMES, Attachment
 from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition, LogTime, Signature
 from hotsplit.ese.format.catalogschema import TableFlag
 from hotsplit.ese.format.header import MAGIC, VERSION, DatabaseHeader, DbState
+from hotsplit.ese.format.logrecord import encode
 from hotsplit.ese.format.page import Page, PageFlag
+from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.format.space import Extent
 from hotsplit.ese.read.catalog import Catalog
 from hotsplit.ese.read.pages import CachedPages
@@ -167,6 +169,22 @@ class OpenDatabase:
         self.context.journal.note(extension(self.dbid, last))
         self.header.extend_count += 1
         self.header.extend_time = self.context.now()
+
+    def cut_file(self, last: int, count: int) -> None:
+        """Let the file end with page `last`: `count` pages behind it are nobody's any more.
+
+        The record is durable before the file changes: whether replay does it again depends on that.
+        """
+        context = self.context
+        context.cache.drop(self.dbid, last + 1, last + count)
+        record = encode(T.SHRINK_DB, dbid=self.dbid, pgno_last=last, cpg_shrunk=count)
+        position = context.journal.note(record)
+        context.log.flush()
+        self.store.shrink(last)
+        self.header.shrink_count += 1
+        self.header.shrink_time = context.now()
+        self.header.note_resize(position_of(position))
+        self.write_header()
 
     # Header
 

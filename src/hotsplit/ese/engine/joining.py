@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from hotsplit.ese.engine.tree import Step, Tree
 
 _SPARSE = 4  # a leaf that is filled to less than this part is joined
-_FILLED = 7 / 8  # how full defragmentation makes a leaf: updates in place go on to find room
+FILLED = 7 / 8
+"""How full defragmentation makes a leaf: updates in place go on to find room."""
+
 _AFTER_JOINING = 3 / 4  # what a join in normal work leaves, so that the next insert splits nothing
 
 
@@ -94,7 +96,7 @@ def part(tree: Tree, path: list[Step]) -> Join | None:
     if sum(kept_for_undo(tree, nodes)) or any(node.is_deleted for node in nodes):
         return None
     kept = sum(kept_for_undo(tree, there))
-    space = int(room(left.size) * _FILLED) - used(there, left.prefix) - kept
+    space = int(room(left.size) * FILLED) - used(there, left.prefix) - kept
     count = 0
     while count < len(nodes) - 1:
         space -= used(nodes[count : count + 1], left.prefix) - len(left.prefix)

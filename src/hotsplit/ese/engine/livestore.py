@@ -1,4 +1,4 @@
-"""The file of a database in use: reads that notice lost writes, wrong bits put right on the disk."""
+"""The file of a database in use: lost writes are noticed, wrong bits are put right on disk."""
 
 from __future__ import annotations
 

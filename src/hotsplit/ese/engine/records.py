@@ -21,6 +21,7 @@ _REPLACE = struct.Struct(_PREFIX + "HHH")
 _DELTA = struct.Struct(_PREFIX + "HHiH")
 _UNDO_INFO = struct.Struct(_PREFIX + "HHHhhH")
 _UNDO = struct.Struct(_PREFIX + "HHHB")
+_SCRUB = struct.Struct(_PREFIX + "IIH")
 _EXTERNAL = struct.Struct(_PREFIX + "H")
 _LARGE_DIFF = 0x8000
 
@@ -168,3 +169,12 @@ def external_header(w: Writer, p: Place, pgno: int, times: Times, data: bytes) -
         p.fdp, p.objid, len(data),
     )  # fmt: skip
     return head + data
+
+
+def scrub(w: Writer, p: Place, pgno: int, times: Times, flags: int, codes: bytes) -> bytes:
+    """Scrub: old data of a page is overwritten. codes: one byte for each node of a page in use."""
+    head = _SCRUB.pack(
+        T.SCRUB, w.procid, p.dbid, pgno, *times, w.trx, w.level, 0, p.flags & ~1, 0, p.fdp,
+        p.objid, flags, len(codes), len(codes),
+    )  # fmt: skip
+    return head + codes

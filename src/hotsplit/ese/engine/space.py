@@ -32,6 +32,7 @@ _SPACE_ROOTS = 2
 _MOST_BYTES = 100 << 20
 _MAP_BITS = 32
 _NOTHING = Extent(0, 0)
+_NO_LIMIT = 1 << 32
 
 
 class Space:
@@ -96,6 +97,23 @@ class Space:
             self._grow(session, count)
         return first
 
+    def allocate_below(self, session: Session, count: int, limit: int) -> int:
+        """Take `count` adjacent pages in front of page `limit`; return the first, 0 if none is.
+
+        The database does not grow for that.
+        """
+        if not self.header.is_multiple:
+            return 0
+        first = self._from_available(session, count, limit)
+        if first or self._tree.root == DATABASE_ROOT:
+            return first
+        size = max(count, _SMALL_GROWTH)
+        outer = self._parent().allocate_below(session, size, limit)
+        if not outer:
+            return 0
+        self._take(session, Extent(outer + size - 1, size))
+        return self._from_available(session, count, limit)
+
     def _from_map(self, session: Session, header: SpaceHeader, count: int) -> int:
         """Take pages of a single extent; 0 if the map has no such run."""
         run = (1 << count) - 1
@@ -107,10 +125,10 @@ class Space:
                 return self._tree.root + 1 + bit
         return 0
 
-    def _from_available(self, session: Session, count: int) -> int:
+    def _from_available(self, session: Session, count: int, limit: int = _NO_LIMIT) -> int:
         available = self.available
         for extent in self.extents(available):
-            if extent.pool or extent.pages < count:
+            if extent.pool or extent.pages < count or extent.first + count > limit:
                 continue
             key, data = extent._replace(pages=extent.pages - count).pack()
             if extent.pages == count:
@@ -135,6 +153,10 @@ class Space:
         else:
             size = self._growth(count)
             extent = Extent(self._parent().allocate_extent(session, size) + size - 1, size)
+        self._take(session, extent)
+
+    def _take(self, session: Session, extent: Extent) -> None:
+        """Enter an extent that was taken from the parent."""
         self._owned_pages += extent.pages
         # Owned first: what a crash leaves in between is lost to all, but never in two hands. If the
         # owned extents need a page for that, it is one of these.
@@ -186,6 +208,37 @@ class Space:
             available.replace(session, key, data)
         else:
             available.insert(session, *extent.pack())
+
+    def give_back(self, session: Session) -> int:
+        """Give extents that are wholly free back to the parent; return the number of pages."""
+        if self._tree.root == DATABASE_ROOT or not self.header.is_multiple:
+            return 0
+        session.prepare()
+        owned = {extent.last: extent for extent in self.extents(self.owned)}
+        free = [e for e in self.extents(self.available) if owned.get(e.last) == e]
+        for extent in free:
+            self._give_up(session, extent)
+            self._parent().free(session, extent.first, extent.pages)
+        return sum(extent.pages for extent in free)
+
+    def cut_end(self, session: Session) -> Extent | None:
+        """Give up the last extent of the database if all of it is free; return it.
+
+        The first extent stays, which holds the catalog.
+        """
+        session.prepare()
+        owned = list(self.extents(self.owned))
+        extent = owned[-1]
+        if len(owned) < 2 or extent not in self.extents(self.available):
+            return None
+        self._give_up(session, extent)
+        return extent
+
+    def _give_up(self, session: Session, extent: Extent) -> None:
+        """Take an extent that is free out of both trees: in nobody's hands for the moment."""
+        discard(self.available, session, _key(extent.last))
+        discard(self.owned, session, _key(extent.last))
+        self._owned_pages = 0
 
     @staticmethod
     def _from(tree: Tree, last: int) -> Iterator[Extent]:

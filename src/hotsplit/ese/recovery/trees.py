@@ -14,10 +14,9 @@ from hotsplit.ese.format.logrecord import LINE_MASK, LogRecord
 from hotsplit.ese.format.page import Node, Page, PageFlag
 from hotsplit.ese.format.recordparts import emptied_pages
 from hotsplit.ese.format.recordtable import RecordType as T
+from hotsplit.ese.format.space import SpaceFlag, SpaceHeader
 from hotsplit.ese.recovery.pages import PageAccess
 
-_SPACE_HEADER = struct.Struct("<IIII")
-_MULTIPLE, _NON_UNIQUE = 1, 2
 _SPLIT_BUFFER = bytes(16)
 _LAST_PAGE = 0xFFFF_FFFF
 Extent = tuple[int, int]  # last page, number of pages
@@ -57,7 +56,15 @@ def _root(pages: PageAccess, record: LogRecord, page_flags: int, external: bytes
 
 
 def _header_flags(page_flags: int) -> int:
-    return _NON_UNIQUE if page_flags & PageFlag.NON_UNIQUE else 0
+    return SpaceFlag.NON_UNIQUE if page_flags & PageFlag.NON_UNIQUE else 0
+
+
+def _space_header(root: Page) -> SpaceHeader:
+    """Return the space header of a root page, of either form. Raises RecoveryFailed."""
+    try:
+        return SpaceHeader.unpack(root.external)
+    except ValueError as error:
+        raise RecoveryFailed(f"Page {root.number} is not the root of a tree: {error}") from error
 
 
 def create_multiple_extent(pages: PageAccess, record: LogRecord) -> None:
@@ -66,8 +73,9 @@ def create_multiple_extent(pages: PageAccess, record: LogRecord) -> None:
     last = _last_of(record.pgno, count)
     _space_root(pages, record, record.pgno_ae, flags, [(last, count - 3)])
     _space_root(pages, record, record.pgno_oe, flags, [(last, count)])
-    header = (count, record.pgno_parent, _MULTIPLE | _header_flags(flags), record.pgno_oe)
-    _root(pages, record, flags, _SPACE_HEADER.pack(*header))
+    kind = SpaceFlag.MULTIPLE | _header_flags(flags)
+    header = SpaceHeader(count, record.pgno_parent, kind, record.pgno_oe)
+    _root(pages, record, flags, header.pack())
 
 
 def create_single_extent(pages: PageAccess, record: LogRecord) -> None:
@@ -75,8 +83,8 @@ def create_single_extent(pages: PageAccess, record: LogRecord) -> None:
     count, flags = record.cpg_primary, record.page_flags
     _last_of(record.pgno, count)
     available = 0xFFFF_FFFF if count > 32 else (1 << max(0, count - 1)) - 1
-    header = (count, record.pgno_parent, _header_flags(flags), available)
-    _root(pages, record, flags, _SPACE_HEADER.pack(*header))
+    header = SpaceHeader(count, record.pgno_parent, _header_flags(flags), available)
+    _root(pages, record, flags, header.pack())
 
 
 def _bitmap_extents(root: int, bits: int, count: int) -> list[Extent]:
@@ -105,12 +113,15 @@ def convert(pages: PageAccess, record: LogRecord) -> None:
     flags = record.page_flags if has_map else 0
     root = pages.for_redo(dbid, pgno, record.dbtime, record.dbtime_before)
     if root is not None:
-        old = _SPACE_HEADER.unpack_from(root.external.ljust(16, b"\0"))
+        old = _space_header(root)
         if not has_map:
-            bits = old[3]
-        kept = old[2] & _NON_UNIQUE
-        header = (count, record.pgno_parent, _MULTIPLE | kept, record.pgno_oe)
-        root.set_external(_SPACE_HEADER.pack(*header))
+            bits = old.owned
+        kept = old.flags & SpaceFlag.NON_UNIQUE
+        header = SpaceHeader(
+            *(count, record.pgno_parent, SpaceFlag.MULTIPLE | kept, record.pgno_oe),
+            old.autoincrement,
+        )
+        root.set_external(header.pack())
         pages.changed(dbid, root, record.dbtime)
     available = [*_bitmap_extents(pgno, bits, count), (last_more, more - 2)]
     _space_root(pages, record, record.pgno_ae, flags, available)
@@ -154,6 +165,7 @@ def scrub(pages: PageAccess, record: LogRecord) -> None:
             if operation:
                 node = page.node(i)
                 page.replace_data(i, bytes(len(node.data)), node.flags & ~1)
+        page.fill(page.external, page.nodes())  # and nothing of old lines in between
     page.flags |= PageFlag.SCRUBBED
     pages.changed(record.dbid, page, record.dbtime)
 

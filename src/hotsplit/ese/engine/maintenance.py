@@ -1,0 +1,219 @@
+"""What an administrator asks of a database in use: defragment, shrink, scrub.
+
+All of it goes on in small steps while others work; each step is a transaction of its own, so it can
+be broken off at any time.
+
+Source: log specification 4.6 (Scrub), 4.10, 4.11, 4.12 (ShrinkDB); format specification 4.4, 5.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hotsplit.errors import HotsplitError
+from hotsplit.ese.engine import records
+from hotsplit.ese.engine.joining import FILLED, part, whole
+from hotsplit.ese.engine.merge import carry_out
+from hotsplit.ese.engine.pagemove import vacate
+from hotsplit.ese.format.page import Node, Page, PageFlag
+
+if TYPE_CHECKING:
+    from hotsplit.ese.engine.database import OpenDatabase
+    from hotsplit.ese.engine.session import Session
+    from hotsplit.ese.engine.tree import Tree
+    from hotsplit.ese.engine.versions import Bookmark
+
+_STEP = 32  # pages of a transaction
+_UNUSED_PAGE = 1
+_DATA = b"\1"
+_KEPT = b"\0"
+
+
+@dataclass
+class Done:
+    """What was done, in pages. given_back: by trees to their parents. cut: off the end of the file.
+
+    size: of the database afterwards.
+    """
+
+    joined: int = 0
+    moved: int = 0
+    given_back: int = 0
+    cut: int = 0
+    scrubbed: int = 0
+    size: int = 0
+
+
+def trees_of(database: OpenDatabase, table: str = "") -> list[Tree]:
+    """Return the trees of one table, or of all: those first that lie in the space of others."""
+    found: list[Tree] = []
+    for name in [table] if table else database.table_names():
+        state = database.find_table(name)
+        if state is None:
+            continue
+        if state.long_values is not None:
+            found.append(state.long_values.tree)
+        found += [index.tree for index in state.secondary]
+        found.append(state.tree)
+    return found
+
+
+def defragment(session: Session, database: OpenDatabase, table: str = "") -> Done:
+    """Fill the leaves of all trees and give extents that become free back to their parents."""
+    done = Done()
+    for tree in _trees(session, database, table):
+        mark: Bookmark | None = (b"", b"")
+        while mark is not None:
+            with session.context.lock, session.transaction(lazy=True):
+                for _ in range(_STEP):
+                    if mark is not None:
+                        mark = None if tree.dropped else _fill(tree, session, mark, done)
+        with session.context.lock, session.transaction(lazy=True):
+            if not tree.dropped:
+                done.given_back += tree.space.give_back(session)
+    done.size = database.store.page_count
+    return done
+
+
+def _trees(session: Session, database: OpenDatabase, table: str) -> list[Tree]:
+    with session.context.lock:
+        return trees_of(database, table)
+
+
+def _fill(tree: Tree, session: Session, mark: Bookmark, done: Done) -> Bookmark | None:
+    """Put the leaf of a bookmark together with the next one; return where to go on."""
+    path = tree.path(*mark)
+    leaf = Page(path[-1].page, path[-1].pgno)
+    if leaf.is_root:
+        return None
+    join = whole(tree, path, FILLED)
+    if join is not None and carry_out(tree, session, path, join):
+        done.joined += 1
+        return mark
+    if not leaf.next:
+        return None
+    following = tree.path(*_first(tree, leaf.next))
+    join = part(tree, following)
+    if join is not None:
+        carry_out(tree, session, following, join)
+    return _first(tree, leaf.next)
+
+
+def _first(tree: Tree, pgno: int) -> Bookmark:
+    node = Page(tree.page(pgno), pgno).node(0)
+    return node.key, node.data
+
+
+# The size of the file
+
+
+def shrink(session: Session, database: OpenDatabase) -> Done:
+    """Move pages from the end of the file to its begin and return what is free at its end.
+
+    What lies in the last extents and cannot move, such as the root of a tree, ends it.
+    """
+    done = Done()
+    for tree in _trees(session, database, ""):
+        with session.context.lock, session.transaction(lazy=True):
+            if not tree.dropped:
+                done.given_back += tree.space.give_back(session)
+    while _cut(session, database, done) or _empty_end(session, database, done):
+        pass
+    done.size = database.store.page_count
+    return done
+
+
+def _cut(session: Session, database: OpenDatabase, done: Done) -> bool:
+    """Cut the last extent off the file if it is free; tell whether it was."""
+    with session.context.lock:
+        with session.transaction(lazy=True):
+            extent = database.root.space.cut_end(session)
+        if extent is None:
+            return False
+        database.cut_file(extent.first - 1, extent.pages)
+    done.cut += extent.pages
+    return True
+
+
+def _empty_end(session: Session, database: OpenDatabase, done: Done) -> bool:
+    """Move pages out of the last extent of the file; tell whether that freed an extent in it."""
+    with session.context.lock:
+        end = max(database.root.space.extents(database.root.space.owned))
+    freed = 0
+    for tree in _trees(session, database, ""):
+        with session.context.lock, session.transaction(lazy=True):
+            if tree.dropped or not tree.space.header.is_multiple:
+                continue
+            inside = [e for e in tree.space.extents(tree.space.owned) if e.first >= end.first]
+            moved = sum(vacate(tree, session, extent) for extent in inside)
+            done.moved += moved
+            freed += tree.space.give_back(session) if moved else 0
+    done.given_back += freed
+    return freed > 0
+
+
+# Deleted data
+
+
+def scrub(session: Session, database: OpenDatabase) -> Done:
+    """Overwrite what is deleted: between the nodes of pages, and on pages that are free."""
+    done = Done()
+    trees = _trees(session, database, "")
+    for tree in trees:
+        mark: Bookmark | None = (b"", b"")
+        while mark is not None:
+            with session.context.lock, session.transaction(lazy=True):
+                for _ in range(_STEP):
+                    if mark is not None:
+                        mark = None if tree.dropped else _scrub(tree, session, mark)
+                        done.scrubbed += 1
+    for tree in [*trees, database.root]:
+        with session.context.lock, session.transaction(lazy=True):
+            if not tree.dropped:
+                done.scrubbed += sum(_scrub_free(tree, session, n) for n in _free_pages(tree))
+    done.size = database.store.page_count
+    return done
+
+
+def _scrub(tree: Tree, session: Session, mark: Bookmark) -> Bookmark | None:
+    """Scrub the leaf of a bookmark; return the first one of the next leaf."""
+    leaf_step = tree.path(*mark)[-1]
+    leaf = Page(leaf_step.page, leaf_step.pgno)
+    nodes = leaf.nodes()
+    _log_scrub(tree, session, leaf, 0, b"".join(_code(tree, node) for node in nodes))
+    return _first(tree, leaf.next) if leaf.next else None
+
+
+def _code(tree: Tree, node: Node) -> bytes:
+    needed = tree.versions and tree.bookmark(node.key, node.data) in tree.versions
+    return _DATA if node.is_deleted and tree.unique and not needed else _KEPT
+
+
+def _free_pages(tree: Tree) -> Iterator[int]:
+    space = tree.space
+    header = space.header
+    if header.is_multiple:
+        for extent in list(space.extents(space.available)):
+            yield from range(extent.first, extent.last + 1)
+    else:
+        yield from header.free_pages(tree.root)
+
+
+def _scrub_free(tree: Tree, session: Session, pgno: int) -> bool:
+    try:
+        page = Page(tree.page(pgno), pgno)
+    except HotsplitError:
+        return False  # never used: there is nothing on it
+    if page.flags & PageFlag.SCRUBBED:
+        return False
+    _log_scrub(tree, session, page, _UNUSED_PAGE, b"")
+    return True
+
+
+def _log_scrub(tree: Tree, session: Session, page: Page, flags: int, codes: bytes) -> None:
+    session.prepare()
+    times = tree.database.tick(), page.dbtime
+    record = records.scrub(session, tree.place, page.number, times, flags, codes)
+    tree.database.context.journal.apply(record, tree.database.dbid, page.number)
