@@ -13,7 +13,7 @@ import click
 from hotsplit.cli.opening import include_option, opener, replay_options
 from hotsplit.cli.output import Output
 from hotsplit.cli.tables_cmd import dirty_notice
-from hotsplit.errors import HotsplitError, InvalidUse
+from hotsplit.errors import HotsplitError
 from hotsplit.ese.export.files import replaced
 from hotsplit.ese.export.profiles import choose
 from hotsplit.ese.export.text import FORMATS, Format, RowWriter
@@ -66,11 +66,10 @@ def command(
 
     NULL is null (CSV: empty), binary values are hex digits, GUIDs and times are text, several
     values are arrays, Currency is the stored integer. Damaged values are null, with a notice.
-    Only live rows are printed unless --include names others, which are labelled.
+    Only live rows are printed unless --include names others, which are labelled. With --index or
+    --reverse those come after the live ones.
     """
     out, env = Output(json=json), OsEnv()
-    if include and (where or index or reverse):
-        raise InvalidUse("--include goes with neither --where, --index nor --reverse")
     with opener(env, database, replay=replay, logs=logs)() as db:
         dirty_notice(db, out)
         names = None if columns is None else [name.strip() for name in columns.split(",")]

@@ -18,6 +18,7 @@ from hotsplit.ese.format.catalogschema import (
     KeySegment,
     Segment,
     TableDef,
+    tuple_limits,
 )
 from hotsplit.ese.format.columns import (
     FIRST_TAGGED,
@@ -39,7 +40,6 @@ _SMALL_KEY, _CHECK_KEY = 255, 4  # what the engine's own check leaves for the ke
 _INFO = struct.Struct("<H")
 _EXISTS, _LONG, _NOT_NULL = 0x20, 0x40, 0x80
 _MANDATORY = int(ColumnFlag.NOT_NULL)  # plain: a table can have 65,000 columns
-_TUPLE_DEFAULTS = (1, 0)  # step and start where the definition is of the short form
 _KEY_MOST = 2000
 _NUMBER_SIZES = (4, 8)
 
@@ -201,24 +201,6 @@ def index_plan(shape: TableShape, index: IndexDef, ledger: Any) -> tuple[Any, ..
         compare_mode(shape, index),
         ledger,
     )
-
-
-def tuple_limits(data: bytes) -> tuple[int, int, int, int, int] | None:
-    """Return least and most characters, most tuples, step, start; None for no tuple index (6.6).
-
-    Raises ValueError for an impossible definition.
-    """
-    if not data:
-        return None
-    if len(data) not in (12, 20):
-        raise ValueError(f"tuple limits of {len(data)} bytes")
-    numbers = struct.unpack(f"<{len(data) // 4}I", data)
-    least, most, count, step, start = (*numbers, *_TUPLE_DEFAULTS)[:5]
-    if not 0 < least <= most <= 0x7FFF or not 0 < step <= 0x7FFF:
-        raise ValueError(f"tuple limits {numbers}")
-    if not 0 < count <= 0x7FFF or start > 0x7FFF:
-        raise ValueError(f"tuple limits {numbers}")
-    return least, most, count, step, start
 
 
 def _segment(shape: TableShape, index: IndexDef, segment: Segment) -> tuple[Any, ...] | None:

@@ -104,28 +104,33 @@ class View:
     ) -> Iterator[list[Any]]:
         """Yield the rows with their meanings, and labels if remains are included.
 
-        where, index, reverse: as in `Table.scan`, for live rows only.
+        where, index, reverse: as in `Table.scan` and `Table.labelled`.
         """
         columns = self.columns
         names = [column.name for column in columns]
         by_name = {name: place for place, name in enumerate(names)}
         places = [by_name[field.column.name] for field in self.fields]
         plain = places == list(range(len(columns))) and not any(f.meaning for f in self.fields)
-        stored = self._stored(names)
-        if where or index or reverse:
-            found = self.table.scan(names, where=where, index=index, reverse=reverse)
-            stored = ((list(row.values()), None) for row in found)
+        stored = self._stored(names, where=where, index=index, reverse=reverse)
         for values, origin in stored:
             shown = values if plain else self._shown(values, places)
             yield shown if origin is None else [*shown, *label_values(origin)]
 
-    def _stored(self, names: list[str]) -> Iterator[tuple[list[Value], Origin | None]]:
-        if not self.include:
+    def _stored(
+        self, names: list[str], *, where: Sequence[str], index: str | None, reverse: bool
+    ) -> Iterator[tuple[list[Value], Origin | None]]:
+        if self.include:
+            rows = self.table.labelled(
+                names, include=self.include, where=where, index=index, reverse=reverse
+            )
+            for row in rows:
+                yield row.values, row.origin
+        elif where or index or reverse:
+            for found in self.table.scan(names, where=where, index=index, reverse=reverse):
+                yield list(found.values()), None
+        else:
             for values in self.table.values(names):
                 yield values, None
-            return
-        for row in self.table.labelled(names, include=self.include):
-            yield row.values, row.origin
 
     def _shown(self, values: list[Value], places: list[int]) -> list[Value]:
         return [

@@ -8,9 +8,11 @@ Source: format specification 6.2 (schema), 6.3 (row types), 6.5 (flags), 6.6 (in
 
 from __future__ import annotations
 
+import itertools
 import struct
 from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
+from typing import NamedTuple
 
 from hotsplit.ese.format.columns import Coltyp, ColumnDef
 
@@ -63,6 +65,8 @@ class IndexFlag(IntFlag):
     DEFERRED_POPULATE = 0x40000
     OPTIONALLY_UNIQUE = 0x80000
 
+
+_TUPLE_DEFAULTS = (1, 0)  # step and start where the definition is of the short form
 
 _FIXED = (
     ("ObjidTable", Coltyp.LONG), ("Type", Coltyp.SHORT), ("Id", Coltyp.LONG),
@@ -192,6 +196,40 @@ def parse_segments(data: bytes, flags: int) -> tuple[Segment, ...]:
         Segment(abs(fid), KeySegment.DESCENDING if fid < 0 else 0)
         for (fid,) in struct.iter_unpack("<h", data)
     )
+
+
+class TupleLimits(NamedTuple):
+    """Which parts of its text a tuple index has entries for, in characters (6.6)."""
+
+    least: int
+    most: int
+    parts_most: int
+    step: int
+    start: int
+
+    def parts(self, text: str) -> list[str]:
+        """Return the parts of a text, none twice."""
+        starts = range(self.start, self.start + self.parts_most * self.step, self.step)
+        found = (text[at : at + self.most] for at in itertools.takewhile(len(text).__gt__, starts))
+        return list(dict.fromkeys(part for part in found if len(part) >= self.least))
+
+
+def tuple_limits(data: bytes) -> TupleLimits | None:
+    """Return the limits of a tuple index, None for another.
+
+    Raises ValueError for an impossible definition.
+    """
+    if not data:
+        return None
+    if len(data) not in (12, 20):
+        raise ValueError(f"tuple limits of {len(data)} bytes")
+    numbers = struct.unpack(f"<{len(data) // 4}I", data)
+    least, most, count, step, start = (*numbers, *_TUPLE_DEFAULTS)[:5]
+    if not 0 < least <= most <= 0x7FFF or not 0 < step <= 0x7FFF:
+        raise ValueError(f"tuple limits {numbers}")
+    if not 0 < count <= 0x7FFF or start > 0x7FFF:
+        raise ValueError(f"tuple limits {numbers}")
+    return TupleLimits(least, most, count, step, start)
 
 
 def catalog_key(objid: int, row_type: int = 0) -> bytes:

@@ -206,6 +206,18 @@ class BTree:
             start = _lower_bound(page, key) if start is None else 0
             yield from self._live(page, start)
 
+    def locate(self, key: bytes) -> tuple[Page, int, Node] | None:
+        """Return the live node with this very key, its page and its number there; None without.
+
+        Raises as `nodes_from`.
+        """
+        page = self._descend(self.root, [], key, PageSet())
+        number = _lower_bound(page, key)
+        if number >= page.node_count:
+            return None
+        node = self._alive(page, _nodes(page, number)[0])
+        return (page, number, node) if node is not None and node.key == key else None
+
     def leaves_from(self, key: bytes) -> Iterator[Page]:
         """Yield leaves in key order from the one where `key` belongs on; see `nodes_from`."""
         seen = PageSet()

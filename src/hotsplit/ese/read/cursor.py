@@ -15,19 +15,20 @@ Source: format specification 4.3 (seek), 10 (keys), 10.5 (index entries).
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from hotsplit.errors import HotsplitError, InvalidUse, Jet
-from hotsplit.ese.format.catalogschema import IndexDef
+from hotsplit.ese.format.catalogschema import IndexDef, TupleLimits, tuple_limits
 from hotsplit.ese.format.collation import KeyUnknown
 from hotsplit.ese.format.columns import TEXT_TYPES, UTF16, ColumnDef, Value, encode_value
 from hotsplit.ese.format.keys import build_key, collation_of
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.read.labels import Label
 from hotsplit.ese.read.remains import Remnant
-from hotsplit.ese.read.rows import RowReader
+from hotsplit.ese.read.rows import RowReader, leaf_records
+from hotsplit.ese.read.where import within
 from hotsplit.report import Finding, Severity
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 Key = Sequence[Any]
 _SAMPLE = 20  # entries of an index that are held against keys made here
+_CUT_END = 4  # bytes at the end of a full key that hang on how much of a long value went into it
 
 
 class Cursor:
@@ -49,11 +51,12 @@ class Cursor:
     ) -> None:
         self.index = index
         self._table = table
+        self._limits = _limits(index)
         self._tree = table.index_tree(index) if index else table.tree()
         self._records = table.tree()
         self._columns = table.select(columns)
         self._reader = self._reader_of(self._columns)
-        self._key_columns = table.key_columns(index) if index else []
+        self.key_columns: list[ColumnDef] = table.key_columns(index) if index else []
 
     def _reader_of(self, columns: list[ColumnDef]) -> RowReader:
         table = self._table
@@ -89,37 +92,59 @@ class Cursor:
 
         start, stop: values of the first columns of the index, fewer than it has if need be; empty
         for no limit. They are limits of the index's order: of a descending column the greatest
-        value comes first. Raises InvalidUse if a value does not fit its column, PageDamaged if a
-        page on the way is damaged.
+        value comes first. A tuple index is searched for a part of the text, of a longer one for
+        its beginning. Raises InvalidUse if a value does not fit its column, PageDamaged if a page
+        on the way is damaged.
         """
+        start, stop = self._part(start), self._part(stop)
         try:
-            low, high = self._key(start), self._after(self._key(stop))
+            nodes = self._nodes(start, stop, reverse=reverse)
         except KeyUnknown as error:
             self._note(str(error))
             yield from self._scan(start, stop, reverse=reverse)
             return
-        for node in self._nodes(low, high, reverse=reverse):
-            row = self._row(node)
-            if row is not None:
-                yield row
+        for node in nodes:
+            record = self._record(node)
+            if record is not None:
+                yield self._reader.row(record, self._tree.pages.page_size).values
 
-    def _nodes(self, low: bytes, high: bytes | None, *, reverse: bool) -> Iterator[Node]:
+    def records(
+        self, start: Key = (), stop: Key = (), *, reverse: bool = False
+    ) -> Iterator[Remnant]:
+        """Yield the records of the rows that `range` yields, with the places where they lie."""
+        start, stop = self._part(start), self._part(stop)
+        try:
+            nodes = self._nodes(start, stop, reverse=reverse)
+        except KeyUnknown as error:
+            self._note(str(error))
+            found = self._scan_records(start, stop)
+            yield from reversed(list(found)) if reverse else found
+            return
+        for node in nodes:
+            record = self._record(node, placed=True)
+            if record is not None:
+                yield record
+
+    def _nodes(self, start: Key, stop: Key, *, reverse: bool) -> Iterator[Node]:
+        """Return the nodes of the tree between two limits. Raises KeyUnknown, InvalidUse."""
+        low, high = self._key(start), self._after(self._key(stop))
         if reverse:
             return itertools.takewhile(lambda node: node.key >= low, self._tree.nodes_before(high))
         nodes = self._tree.nodes_from(low)
         return itertools.takewhile(lambda node: high is None or node.key < high, nodes)
 
-    def _row(self, node: Node) -> list[Value] | None:
-        """Return the row of an index entry; None with a finding if there is none."""
-        found = node
-        if self.index is not None and not self.index.is_primary:
-            record = next(self._records.nodes_from(node.data), None)
-            if record is None or record.key != node.data:
-                self._note(f"an entry leads to no row: {node.data[:32].hex()}", Severity.ERROR)
-                return None
-            found = record
-        remnant = Remnant(Label.LIVE, 0, 0, found.key, found.data, self._is_old())
-        return self._reader.row(remnant, self._tree.pages.page_size).values
+    def _record(self, node: Node, *, placed: bool = False) -> Remnant | None:
+        """Return the record that a node is or leads to; None with a finding if there is none."""
+        is_own = self.index is None or self.index.is_primary
+        key = node.key if is_own else node.data
+        if is_own and not placed:
+            return Remnant(Label.LIVE, 0, 0, node.key, node.data, self._is_old())
+        found = self._records.locate(key)
+        if found is None:
+            self._note(f"an entry leads to no row: {key[:32].hex()}", Severity.ERROR)
+            return None
+        page, number, record = found
+        return Remnant(Label.LIVE, page.number, number, key, record.data, self._is_old())
 
     def _is_old(self) -> bool:
         return not self._records.page(self._records.root).flags & PageFlag.NEW_RECORD
@@ -136,9 +161,9 @@ class Cursor:
         """Return the start of the key of these values. Raises KeyUnknown, InvalidUse."""
         if not values:
             return b""
-        if self.index is None or len(values) > len(self._key_columns):
-            raise InvalidUse(f"The index has {len(self._key_columns)} columns")
-        columns = self._key_columns[: len(values)]
+        if self.index is None or len(values) > len(self.key_columns):
+            raise InvalidUse(f"The index has {len(self.key_columns)} columns")
+        columns = self.key_columns[: len(values)]
         stored = [_stored(column, value) for column, value in zip(columns, values, strict=True)]
         if any(_is_unicode(column) for column in columns):
             self._check_order()
@@ -158,15 +183,11 @@ class Cursor:
         assert self.index is not None
         collation_of(self.index)
         nodes = itertools.islice(self._tree.nodes_from(b""), _SAMPLE)
-        reader = self._reader_of(self._key_columns)
+        reader = self._reader_of(self.key_columns)
         for node in nodes:
-            record = node
-            if not self.index.is_primary:
-                found = next(self._records.nodes_from(node.data), None)
-                if found is None:
-                    continue
-                record = found
-            remnant = Remnant(Label.LIVE, 0, 0, record.key, record.data, self._is_old())
+            remnant = self._record(node)
+            if remnant is None:
+                continue
             values = reader.row(remnant, self._tree.pages.page_size).values
             if self._differs(node.key, values):
                 raise KeyUnknown("the index is sorted by other weights than those known here")
@@ -175,26 +196,58 @@ class Cursor:
         assert self.index is not None
         if any(isinstance(value, list) for value in values) or self.index.tuple_limits:
             return False
-        pairs = zip(self._key_columns, values, strict=True)
+        pairs = zip(self.key_columns, values, strict=True)
         try:
             stored = [_stored(column, value) for column, value in pairs]
-            return build_key(self._key_columns, self.index, stored) != key
+            made = build_key(self.key_columns, self.index, stored)
         except (KeyUnknown, HotsplitError):
             return False
+        end = -_CUT_END if len(key) == len(made) == self.index.key_most else None
+        return made[:end] != key[:end]
 
     # Without keys
 
     def _scan(self, start: Key, stop: Key, *, reverse: bool) -> Iterator[list[Value]]:
         """Yield the rows between the limits by comparing values, in the order of the table."""
         count = len(self._columns)
-        reader = self._reader_of([*self._columns, *self._key_columns])
+        reader = self._reader_of([*self._columns, *self.key_columns])
         found = (
             values[:count]
             for _, values in reader.live(self._records, keys=False)
-            if _between(values[count:], start, _at_least)
-            and _between(values[count:], stop, _at_most)
+            if within(self._entries(values[count:]), start, stop)
         )
         return reversed(list(found)) if reverse else found
+
+    def _scan_records(self, start: Key, stop: Key) -> Iterator[Remnant]:
+        reader = self._reader_of(self.key_columns)
+        for found in leaf_records(self._records, deleted=False):
+            values = reader.row(found, self._tree.pages.page_size).values
+            if within(self._entries(values), start, stop):
+                yield found
+
+    def _part(self, limit: Key) -> Key:
+        """Return a limit with as much of the text as an entry of a tuple index can have."""
+        if self._limits is None or not limit or not isinstance(limit[0], str):
+            return limit
+        return (limit[0][: self._limits.most], *limit[1:])
+
+    def _entries(self, values: list[Value]) -> list[Any]:
+        """Return the key values of a row, for a tuple index with the parts of the first."""
+        text = values[0] if values else None
+        if self._limits is None or text is None:
+            return values
+        several = text if isinstance(text, list) else [text]
+        parts = [part for one in several for part in self._limits.parts(str(one))]
+        return [parts, *values[1:]]
+
+
+def _limits(index: IndexDef | None) -> TupleLimits | None:
+    if index is None:
+        return None
+    try:
+        return tuple_limits(index.tuple_limits)
+    except ValueError:
+        return None
 
 
 def _is_unicode(column: ColumnDef) -> bool:
@@ -215,26 +268,3 @@ def _stored(column: ColumnDef, value: Any) -> bytes | None:
         padding = b" " if column.coltyp in TEXT_TYPES and column.code_page != UTF16 else b"\0"
         data = data.ljust(column.stored_size, padding)
     return data
-
-
-def _folded(value: Any) -> Any:
-    return value.casefold() if isinstance(value, str) else value
-
-
-def _between(values: list[Value], limit: Key, test: Callable[[Any, Any], bool]) -> bool:
-    """Compare the first value that differs from its limit; several values count as their first."""
-    for value, bound in zip(values, limit, strict=False):
-        one = value[0] if isinstance(value, list) and value else value
-        if one is None or bound is None:
-            return one is bound
-        if _folded(one) != _folded(bound):
-            return test(_folded(one), _folded(bound))
-    return True
-
-
-def _at_least(value: Any, bound: Any) -> bool:
-    return bool(value > bound)
-
-
-def _at_most(value: Any, bound: Any) -> bool:
-    return bool(value < bound)

@@ -104,31 +104,11 @@ class RowReader:
                 for _, values in self._page(tree, page, only=met):
                     yield values
 
-    def labelled(self, tree: BTree, *, deleted: bool) -> Iterator[LabelledRow]:
-        """Yield the live rows, and those flagged as deleted if wanted, in key order."""
-        for page in tree.leaves():
-            old = not page.flags & PageFlag.NEW_RECORD
-            try:
-                nodes = _kernel.nodes(page.data)
-            except ValueError as error:
-                tree.report(PageDamaged(str(error), position=f"page {page.number}"))
-                continue
-            for i, node in enumerate(nodes):
-                if node is None:
-                    tree.report_node(page, i)
-                    continue
-                key, record, flags = node
-                gone = flags & NodeFlag.DELETED.value
-                if gone and not deleted:
-                    continue
-                label = Label.DELETED if gone else Label.LIVE
-                yield self.row(Remnant(label, page.number, i, key, record, old), page.size)
-
-    def row(self, found: Remnant, page_size: int) -> LabelledRow:
-        """Decode one record."""
+    def row(self, found: Remnant, page_size: int, *, quiet: bool = False) -> LabelledRow:
+        """Decode one record. quiet: without findings, since it is decoded again."""
         values, pending = self._plan.decode(found.record, page_size >= _LARGE_PAGE, found.old)
         where = f"page {found.page}, node {found.node}"
-        self._quiet = found.label != Label.LIVE  # remains are not expected to be whole
+        self._quiet = quiet or found.label != Label.LIVE  # remains are not expected to be whole
         for place in pending:
             values[place] = self._resolve(place, values[place], where, {})
         self._quiet = False
@@ -194,6 +174,26 @@ class RowReader:
             return
         message = f"table {self._name}, column {column.name}: {why}"
         self._reporter.report(Finding("value", Severity.ERROR, message, position=where, jet=jet))
+
+
+def leaf_records(tree: BTree, *, deleted: bool) -> Iterator[Remnant]:
+    """Yield the live records of a tree, and those flagged as deleted if wanted, in key order."""
+    for page in tree.leaves():
+        old = not page.flags & PageFlag.NEW_RECORD
+        try:
+            nodes = _kernel.nodes(page.data)
+        except ValueError as error:
+            tree.report(PageDamaged(str(error), position=f"page {page.number}"))
+            continue
+        for i, node in enumerate(nodes):
+            if node is None:
+                tree.report_node(page, i)
+                continue
+            key, record, flags = node
+            gone = flags & NodeFlag.DELETED.value
+            if deleted or not gone:
+                label = Label.DELETED if gone else Label.LIVE
+                yield Remnant(label, page.number, i, key, record, old)
 
 
 def stream_value(

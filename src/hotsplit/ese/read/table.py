@@ -27,6 +27,7 @@ from hotsplit.ese.read.longvalues import LongValues
 from hotsplit.ese.read.pages import CachedPages, PageSet, PageSource
 from hotsplit.ese.read.remains import Carver, PageMap, Remnant, orphans
 from hotsplit.ese.read.rows import LabelledRow, RowReader, stream_value
+from hotsplit.ese.read.selection import Selection, select
 from hotsplit.ese.read.where import Condition, meets, parse_condition
 from hotsplit.report import Reporter
 
@@ -147,20 +148,26 @@ class Table:
             yield Row(key or b"", values)
 
     def labelled(
-        self, columns: Sequence[str] | None = None, *, include: Collection[State] = ()
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        include: Collection[State] = (),
+        where: Sequence[Condition | str] = (),
+        index: str | None = None,
+        start: Key = (),
+        stop: Key = (),
+        reverse: bool = False,
     ) -> Iterator[LabelledRow]:
         """Yield live rows and, as far as included, remains of rows, each with its label.
 
         Live and deleted rows come in primary order, then orphaned, then carved ones. Orphans and
         carved rows need the pages of the whole file; a source that cannot give them has none.
+        where, index, start, stop, reverse: as in `scan`; of an order that is asked for only live
+        rows know, the others follow them, as far as their values lie between the limits.
         """
-        reader, tree = self._reader(columns), self.tree()
-        visited = PageSet()
-        for row in reader.labelled(tree, deleted=State.DELETED in include):
-            visited.add(row.origin.page)
-            yield row
-        for found in self.remains(visited, include):
-            yield reader.row(found, self._pages.page_size)
+        tests = [self._condition(condition) for condition in where]
+        asked = Selection(self.select(columns), include, tests, index, start, stop, reverse)
+        return select(self, asked)
 
     def remains(self, visited: PageSet, include: Collection[State]) -> Iterator[Remnant]:
         """Yield the orphaned and carved records; `visited` are the leaves of the tree."""
@@ -249,8 +256,12 @@ class Table:
         """Return the number of live rows."""
         return sum(batch.rows for batch in self.batches([]))
 
+    def reader(self, columns: list[ColumnDef]) -> RowReader:
+        """Return what decodes records of this table."""
+        return RowReader(self.name, columns, self.long_values, self.reporter)
+
     def _reader(self, columns: Sequence[str] | None) -> RowReader:
-        return RowReader(self.name, self.select(columns), self.long_values, self.reporter)
+        return self.reader(self.select(columns))
 
     # Indexes and conditions
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import datetime as dt
 import fnmatch
+import itertools
+import operator
 import re
 import struct
 import uuid
@@ -60,6 +62,34 @@ class Condition(NamedTuple):
 def meets(values: Sequence[Value], conditions: Iterable[Condition]) -> bool:
     """Say whether the values of their columns meet all conditions."""
     return all(c.is_met(v) for v, c in zip(values, conditions, strict=True))
+
+
+def within(values: Sequence[Value], start: Sequence[Any], stop: Sequence[Any]) -> bool:
+    """Say whether the values of the first columns of an index lie between two limits, included.
+
+    Of several values of a column one must, as each has an entry of its own.
+    """
+    several = (value if isinstance(value, list) and value else [value] for value in values)
+    return any(
+        _orders(one, start, operator.gt) and _orders(one, stop, operator.lt)
+        for one in itertools.product(*several)
+    )
+
+
+def _orders(values: Sequence[Any], limit: Sequence[Any], test: Callable[[Any, Any], bool]) -> bool:
+    """Judge the first value that differs from its limit."""
+    for value, bound in zip(values, limit, strict=False):
+        if value is None or bound is None:
+            if value is not bound:
+                return test(value is not None, bound is not None)
+            continue
+        one, other = comparable(value), comparable(bound)
+        if one != other:
+            try:
+                return test(one, other)
+            except TypeError:  # a value that could not be decoded
+                return False
+    return True
 
 
 def comparable(value: Any) -> Any:
