@@ -1,4 +1,4 @@
-"""Deletions give pages back: leaves are unlinked and joined, whole branches go; logs replay that."""
+"""Deletions give pages back: leaves are unlinked and joined, branches go; logs replay that."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_pages_of_deleted_rows_are_used_again(order: str) -> None:
 
 
 def test_a_queue_does_not_grow() -> None:
-    """Rows come at the end and go at the begin: pages above lose their first children one by one."""
+    """Rows come at the end and go at the begin: pages above lose their children one by one."""
     env = MemoryEnv()
     instance, table = open_table(env)
     session, database = table.session, instance.databases[1]
@@ -136,7 +136,7 @@ def test_a_queue_does_not_grow() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_replay_makes_the_same_database(seed: int) -> None:
-    """All logs applied to the database as it began give the rows, trees and space that the engine had."""
+    """All logs applied to the database as it began give the rows, trees and space."""
     env = MemoryEnv()
     instance, table = open_table(env)
     rng = random.Random(seed)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.engine import records
 from hotsplit.ese.engine.joining import FILLED, part, whole
-from hotsplit.ese.engine.merge import carry_out
+from hotsplit.ese.engine.merge import carry_out, discard
 from hotsplit.ese.engine.pagemove import vacate
 from hotsplit.ese.format.page import Node, Page, PageFlag
 
@@ -84,6 +84,7 @@ def _trees(session: Session, database: OpenDatabase, table: str) -> list[Tree]:
 
 def _fill(tree: Tree, session: Session, mark: Bookmark, done: Done) -> Bookmark | None:
     """Put the leaf of a bookmark together with the next one; return where to go on."""
+    _remove_deleted(tree, session, mark)
     path = tree.path(*mark)
     leaf = Page(path[-1].page, path[-1].pgno)
     if leaf.is_root:
@@ -101,6 +102,14 @@ def _fill(tree: Tree, session: Session, mark: Bookmark, done: Done) -> Bookmark 
     return _first(tree, leaf.next)
 
 
+def _remove_deleted(tree: Tree, session: Session, mark: Bookmark) -> None:
+    """Remove what a leaf holds of deleted nodes: after a crash nobody else knows of them."""
+    step = tree.path(*mark)[-1]
+    for node in Page(step.page, step.pgno).nodes():
+        if node.is_deleted and tree.bookmark(node.key, node.data) not in tree.versions:
+            discard(tree, session, node.key, node.data)
+
+
 def _first(tree: Tree, pgno: int) -> Bookmark:
     node = Page(tree.page(pgno), pgno).node(0)
     return node.key, node.data
@@ -116,9 +125,7 @@ def shrink(session: Session, database: OpenDatabase) -> Done:
     """
     done = Done()
     for tree in _trees(session, database, ""):
-        with session.context.lock, session.transaction(lazy=True):
-            if not tree.dropped:
-                done.given_back += tree.space.give_back(session)
+        _vacate(session, tree, 1, done, grow=False)
     while _cut(session, database, done) or _empty_end(session, database, done):
         pass
     done.size = database.store.page_count
@@ -141,17 +148,28 @@ def _empty_end(session: Session, database: OpenDatabase, done: Done) -> bool:
     """Move pages out of the last extent of the file; tell whether that freed an extent in it."""
     with session.context.lock:
         end = max(database.root.space.extents(database.root.space.owned))
-    freed = 0
+    before = done.given_back
     for tree in _trees(session, database, ""):
-        with session.context.lock, session.transaction(lazy=True):
-            if tree.dropped or not tree.space.header.is_multiple:
-                continue
-            inside = [e for e in tree.space.extents(tree.space.owned) if e.first >= end.first]
-            moved = sum(vacate(tree, session, extent) for extent in inside)
-            done.moved += moved
-            freed += tree.space.give_back(session) if moved else 0
-    done.given_back += freed
-    return freed > 0
+        _vacate(session, tree, end.first, done, grow=True)
+    return done.given_back > before
+
+
+def _vacate(session: Session, tree: Tree, first: int, done: Done, *, grow: bool) -> None:
+    """Empty extents of a tree from page `first` on, the last ones first, and give them back."""
+    lock = session.context.lock
+    with lock:
+        if tree.dropped or not tree.space.header.is_multiple:
+            return
+        extents = [e for e in tree.space.extents(tree.space.owned) if e.first >= first]
+    for extent in reversed(extents):
+        moved = _STEP
+        while moved == _STEP and not tree.dropped:
+            with lock, session.transaction(lazy=True):
+                moved = vacate(tree, session, extent, _STEP, grow=grow)
+                done.moved += moved
+    with lock, session.transaction(lazy=True):
+        if not tree.dropped:
+            done.given_back += tree.space.give_back(session)
 
 
 # Deleted data

@@ -24,20 +24,21 @@ _DEEPEST = 16
 _FIXED = PageFlag.ROOT | PageFlag.SPACE_TREE
 
 
-def vacate(tree: Tree, session: Session, extent: Extent) -> int:
-    """Move all pages of a tree out of one of its extents; return how many.
+def vacate(tree: Tree, session: Session, extent: Extent, most: int, *, grow: bool) -> int:
+    """Move at most `most` pages of a tree out of one of its extents; return how many moved.
 
-    Nothing moves where one of them cannot, or something else lies in the extent. It stops where
-    there is no room in front of the extent.
+    Nothing moves where a page of the extent cannot, or something else lies in it. grow: the parent
+    may give pages for that; else the tree itself must have room for all in front of the extent.
     """
     space = tree.space
     free = {n for e in space.extents(space.available) for n in range(e.first, e.last + 1)}
     used = [n for n in range(extent.first, extent.last + 1) if n not in free]
-    paths = [path_to(tree, pgno) for pgno in used]
-    if not all(paths):
+    if not grow and sum(pgno < extent.first for pgno in free) < len(used):
+        return 0
+    if not all(path_to(tree, pgno) for pgno in used):
         return 0
     moved = 0
-    for pgno in used:
+    for pgno in used[:most]:
         target = space.allocate_below(session, 1, extent.first)
         path = path_to(tree, pgno)
         if not target or path is None:
