@@ -106,7 +106,9 @@ def _remove_deleted(tree: Tree, session: Session, mark: Bookmark) -> None:
     """Remove what a leaf holds of deleted nodes: after a crash nobody else knows of them."""
     step = tree.path(*mark)[-1]
     for node in Page(step.page, step.pgno).nodes():
-        if node.is_deleted and tree.bookmark(node.key, node.data) not in tree.versions:
+        needed = tree.bookmark(node.key, node.data) in tree.versions
+        # When one goes, others may go with it: those that are left behind when leaves are joined.
+        if node.is_deleted and not needed and tree.find(node.key, node.data).exact:
             discard(tree, session, node.key, node.data)
 
 
