@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Self
 
 from hotsplit.errors import DiskFull, HotsplitError, InvalidUse, Jet, TargetExists
+from hotsplit.ese.engine.attachable import check_attachable
 from hotsplit.ese.engine.checkpointing import Checkpointer
 from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
@@ -287,6 +288,11 @@ class Instance:
         lock = env.lock(path)
         try:
             store = LiveStore.open_work(env, path)
+            try:
+                check_attachable(store.header, path, self.context.settings.page_size)
+            except BaseException:
+                store.close()
+                raise
         except BaseException:
             lock.release()
             raise
