@@ -5,8 +5,9 @@ Source: format specification 6.1 to 6.3.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from hotsplit.ese.check.rowplan import LastIds
@@ -18,12 +19,18 @@ from hotsplit.ese.read.pages import CachedPages, PageSet
 from hotsplit.report import Reporter
 
 _PLACES = {column.name: i for i, column in enumerate(CATALOG_COLUMNS)}
+_TABLE, _TYPE = _PLACES["ObjidTable"], _PLACES["Type"]
 _CODE_PAGE = 1252
 _SEPARATED = object()
 _DENSE = 1 << 27
 
 
-@dataclass(frozen=True, slots=True)
+def picker(*names: str) -> Callable[[list[Any]], tuple[Any, ...]]:
+    """Return what picks columns by name out of the values of a row."""
+    return itemgetter(*(_PLACES[name] for name in names))
+
+
+@dataclass(slots=True)
 class CatalogRow:
     """One row: where it is, its key, its values in the order of the catalog's columns.
 
@@ -42,7 +49,7 @@ class CatalogRow:
 
     def number(self, name: str) -> int:
         """Return an integer column, without its sign if it is one of 32 bits; 0 for null."""
-        return int(self[name] or 0) & 0xFFFFFFFF
+        return (self.values[_PLACES[name]] or 0) & 0xFFFFFFFF
 
     @property
     def text(self) -> str:
@@ -52,7 +59,7 @@ class CatalogRow:
     @property
     def type(self) -> int:
         """What the row describes; 0 if it does not say."""
-        return int(self["Type"] or 0)
+        return self.values[_TYPE] or 0
 
 
 class TableRows:
@@ -72,10 +79,15 @@ class TableRows:
         """Return the rows of one type."""
         return self._by_type.get(row_type, [])
 
+    def numbers(self, row_type: RowType, name: str) -> Iterator[int]:
+        """Yield an integer column of the rows of one type; see `CatalogRow.number`."""
+        place = _PLACES[name]
+        return ((row.values[place] or 0) & 0xFFFFFFFF for row in self.of_type(row_type))
+
     @property
     def last_ids(self) -> LastIds:
         """The highest column ids, deleted columns included."""
-        return LastIds.of([row.number("Id") for row in self.of_type(RowType.COLUMN)])
+        return LastIds.of(list(self.numbers(RowType.COLUMN, "Id")))
 
 
 class IdSet(PageSet):
@@ -113,13 +125,16 @@ class CatalogRows:
                 decoded = self._plan.decode_page(bytes(page.data), True)
             except ValueError:
                 continue
+            number = page.number
             for node, key, values, pending in decoded:
                 if values is not None:
-                    yield self._row(page.number, node, key or b"", values, pending)
+                    yield self._row(number, node, key or b"", values, pending)
 
     def _row(
         self, page: int, node: int, key: bytes, values: list[Any], pending: list[int]
     ) -> CatalogRow:
+        if not pending:
+            return CatalogRow(page, node, key, values)
         damaged = []
         for place in pending:
             values[place] = self._intrinsic(place, values[place])
@@ -141,7 +156,7 @@ class CatalogRows:
         """Yield the rows of one table after the other. Raises as `rows` does."""
         group: TableRows | None = None
         for row in self.rows():
-            objid = row.number("ObjidTable")
+            objid = (row.values[_TABLE] or 0) & 0xFFFFFFFF
             if group is None or group.objid != objid:
                 if group is not None:
                     yield group

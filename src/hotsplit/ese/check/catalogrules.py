@@ -5,9 +5,11 @@ Source: format specification 6.2 to 6.8 and 13.1 C 37 to 45.
 
 from __future__ import annotations
 
-from hotsplit.ese.check.catalogrows import CatalogRow, IdSet, TableRows, as_text
+from functools import lru_cache
+from itertools import chain
+
+from hotsplit.ese.check.catalogrows import CatalogRow, IdSet, TableRows, as_text, picker
 from hotsplit.ese.check.findings import Findings
-from hotsplit.ese.check.rowplan import tuple_limits
 from hotsplit.ese.format.catalogschema import (
     CATALOG_ROOT,
     SHADOW_ROOT,
@@ -17,6 +19,7 @@ from hotsplit.ese.format.catalogschema import (
     Segment,
     TableFlag,
     parse_segments,
+    tuple_limits,
 )
 from hotsplit.ese.format.columns import (
     FIRST_TAGGED,
@@ -29,6 +32,7 @@ from hotsplit.ese.format.columns import (
 )
 
 _MANDATORY = ("ObjidTable", "Type", "Id", "ColtypOrPgnoFDP", "Flags", "Name")
+_ID_AND_TYPE = ("Id", "ColtypOrPgnoFDP")
 _OBJECT_TYPES = (RowType.TABLE, RowType.INDEX, RowType.LONG_VALUE)
 _SLV_TYPES = (6, 7)  # of Exchange 2000 and 2003, the database's own rows
 _KNOWN_TYPES = (*RowType, *_SLV_TYPES)
@@ -41,10 +45,17 @@ _INTEGERS = (Coltyp.LONG, Coltyp.CURRENCY, Coltyp.LONG_LONG,
 _FIXED_PLACES = {2: ("MSysObjects", CATALOG_ROOT), 3: ("MSysObjectsShadow", SHADOW_ROOT)}
 _OF_CATALOG = tuple(_FIXED_PLACES)
 # Plain numbers: a table can have 65,000 columns.
+_FIXED, _VARIABLE, _TAGGED = range(3)
+_mandatory_values = picker(*_MANDATORY)
+_column_values = picker("Id", "ColtypOrPgnoFDP", "Flags", "SpaceUsage")
 _KNOWN_COLTYPS = frozenset(map(int, Coltyp))
 _MULTI_VALUED, _AUTOINCREMENT = int(ColumnFlag.MULTI_VALUED), int(ColumnFlag.AUTOINCREMENT)
 _VERSION, _ESCROW = int(ColumnFlag.VERSION), int(ColumnFlag.ESCROW)
 _COMPRESSED, _PRIMARY = int(ColumnFlag.COMPRESSED), int(IndexFlag.PRIMARY)
+
+
+def _unsigned(value: int | None) -> int:
+    return (value or 0) & 0xFFFFFFFF
 
 
 class CatalogRules:
@@ -76,7 +87,8 @@ class CatalogRules:
         first_of_its_id = self._check_unique(group)
         known = self._check_template(first)
         self._check_columns(group)
-        own = {r.number("Id") for r in group.of_type(RowType.COLUMN) if r["ColtypOrPgnoFDP"]}
+        pairs = zip(*(group.numbers(RowType.COLUMN, name) for name in _ID_AND_TYPE), strict=True)
+        own = {fid for fid, coltyp in pairs if coltyp}
         given = self.templates.get(as_text(first["TemplateTable"]), set())
         for row in group.of_type(RowType.INDEX) if known else ():
             self._check_index(row, own, given)
@@ -93,10 +105,10 @@ class CatalogRules:
         self._findings.add(rule, f"{what}: {message}", row.page, row.node)
 
     def _check_row(self, row: CatalogRow) -> bool:
-        missing = [name for name in _MANDATORY if row[name] is None]
         if row.damaged:
             self._breach("C37", row, f"cannot be decoded: {', '.join(row.damaged)}")
-        elif missing:
+        elif None in _mandatory_values(row.values):
+            missing = [name for name in _MANDATORY if row[name] is None]
             self._breach("C37", row, f"is null: {', '.join(missing)}")
         elif row.type not in _KNOWN_TYPES:
             self._breach("C37", row, "of an unknown type")
@@ -114,9 +126,7 @@ class CatalogRules:
         if fixed is not None and (table.text, table.number("ColtypOrPgnoFDP")) != fixed:
             self._breach("C45", table, f"must be table {fixed[0]} with root page {fixed[1]}")
         root = table.number("ColtypOrPgnoFDP")
-        for row in group.rows:
-            if row.type not in (RowType.INDEX, RowType.LONG_VALUE):
-                continue
+        for row in (*group.of_type(RowType.INDEX), *group.of_type(RowType.LONG_VALUE)):
             primary = row.type == RowType.INDEX and row.number("Flags") & _PRIMARY
             same = row.number("Id") == group.objid, row.number("ColtypOrPgnoFDP") == root
             if primary and not all(same):
@@ -128,13 +138,11 @@ class CatalogRules:
         """Check ids and names; False if there was a table with this object id before."""
         fresh = group.objid not in self._tables
         self._tables.add(group.objid)
-        for row in group.rows:
-            is_object = row.type in _OBJECT_TYPES
+        for row in chain.from_iterable(map(group.of_type, _OBJECT_TYPES)):
             if row.type == RowType.INDEX and row.number("Flags") & _PRIMARY:
-                is_object = False
-            if is_object:
-                self._take(self._objids, row, "Id", "object id")
-                self._take(self._roots, row, "ColtypOrPgnoFDP", "root page")
+                continue
+            self._take(self._objids, row, "Id", "object id")
+            self._take(self._roots, row, "ColtypOrPgnoFDP", "root page")
         folded = group.rows[0].text.casefold()
         if folded in self._names:
             self._breach("C39", group.rows[0], "another table has this name")
@@ -183,18 +191,19 @@ class CatalogRules:
     def _check_columns(self, group: TableRows) -> None:
         known = self.templates.get(group.rows[0].text)
         before, end, increments = 0, 0, 0
+        of_catalog = group.objid in _OF_CATALOG
         for row in group.of_type(RowType.COLUMN):
-            fid, coltyp = row.number("Id"), row.number("ColtypOrPgnoFDP")
-            if not 1 <= fid <= LAST_ID or fid <= before:
+            fid, coltyp, flags, size = (_unsigned(v) for v in _column_values(row.values))
+            if not before < fid <= LAST_ID:
                 self._breach("C41", row, "the id of the column")
                 continue
             before = fid
             if known is not None:
                 known.add(fid)
-            for problem in _column_problems(row, fid, coltyp):
+            for problem in _column_problems(_place_of(fid), coltyp, flags, size):
                 self._breach("C41", row, problem)
-            increments += bool(coltyp and row.number("Flags") & _AUTOINCREMENT)
-            if fid < FIRST_VARIABLE and group.objid not in _OF_CATALOG:
+            increments += bool(coltyp and flags & _AUTOINCREMENT)
+            if fid < FIRST_VARIABLE and not of_catalog:
                 end = self._check_offset(row, coltyp, end)
         if increments > 1:
             self._breach("C41", group.rows[0], f"{increments} autoincrement columns")
@@ -251,13 +260,18 @@ def _is_known(segment: Segment, own: set[int], given: set[int]) -> bool:
     return segment.column_id in own or segment.column_id in given
 
 
-def _column_problems(row: CatalogRow, fid: int, coltyp: int) -> list[str]:
+def _place_of(fid: int) -> int:
+    return _FIXED if fid < FIRST_VARIABLE else _VARIABLE if fid < FIRST_TAGGED else _TAGGED
+
+
+@lru_cache(4096)
+def _column_problems(place: int, coltyp: int, flags: int, size: int) -> list[str]:
+    """Return what is wrong with a column; most of a table's columns are alike."""
     if not coltyp:
         return []  # deleted
     if coltyp not in _KNOWN_COLTYPS:
         return [f"unknown type {coltyp}"]
-    flags, size = row.number("Flags"), row.number("SpaceUsage")
-    fixed, tagged, is_long = fid < FIRST_VARIABLE, fid >= FIRST_TAGGED, coltyp in LONG_TYPES
+    fixed, tagged, is_long = place == _FIXED, place == _TAGGED, coltyp in LONG_TYPES
     short = coltyp in (Coltyp.TEXT, Coltyp.BINARY)
     countable = fixed and type_size(coltyp) in (4, 8)
     rules = (

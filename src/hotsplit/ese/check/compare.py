@@ -74,9 +74,7 @@ class Comparison:
         for side in self._sides:
             in_each = max(1, max(side.ledger.counts) >> side.ledger.bits)
             side.ledger.watch(max(1, _ITEMS_MOST // in_each), _ITEMS_MOST, side.partial)
-        self._context.walk_again(
-            Trail(), self._table, self._rows, self._reports, self._prefetch
-        )
+        self._context.walk_again(Trail(), self._table, self._rows, self._reports, self._prefetch)
         for side in self._sides:
             self._context.walk_again(Trail(), side.spec, side.content, self._reports)
             named = self._references(side) if side.compare is None else self._entries(side)
@@ -85,7 +83,7 @@ class Comparison:
                 self._breach(rule, side.spec, "more differs from the rows", (side.spec.root, -1))
 
     def _breach(self, rule: str, spec: TreeSpec, message: str, place: tuple[int, int]) -> None:
-        self._context.findings.add(rule, f"{spec.name}: {message}", *place)
+        self._context.findings.add(rule, f"{spec.name}: {message}", *place, spec.objid)
 
     def _references(self, side: _Side) -> int:
         """Report long values that are missing or counted wrong; return how many."""

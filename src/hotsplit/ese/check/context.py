@@ -35,7 +35,7 @@ class Totals:
 
 @dataclass
 class Context:
-    """One database under check."""
+    """One database under check. checked: object ids of the tables that were gone over."""
 
     reader: PageReader
     pages: PageMap
@@ -43,6 +43,7 @@ class Context:
     space: Space
     header: DatabaseHeader
     totals: Totals = field(default_factory=Totals)
+    checked: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.cached = CachedPages(self.reader.file)

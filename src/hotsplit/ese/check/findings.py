@@ -18,16 +18,25 @@ class Findings:
 
     dirty: the database was not shut down cleanly, so what does not fit together may only be of
     different times: errors become warnings, but not those about the file and its checksums.
+    faults: ids of the rules that each object breaks, by object id.
     """
 
     def __init__(self, reporter: Reporter, path: str, *, dirty: bool) -> None:
         self.reporter = reporter
         self._path = path
         self.dirty = dirty
+        self.faults: dict[int, set[str]] = {}
 
-    def add(self, rule_id: str, message: str, page: int = 0, node: int = -1) -> None:
-        """Take one breach. page: 0 for none. node: number of the node on the page, -1 for none."""
+    def add(
+        self, rule_id: str, message: str, page: int = 0, node: int = -1, objid: int = 0
+    ) -> None:
+        """Take one breach. page: 0 for none. node: number of the node on the page, -1 for none.
+
+        objid: the tree that breaks the rule, if one tree does.
+        """
         rule = RULES[rule_id]
+        if objid:
+            self.faults.setdefault(objid, set()).add(rule_id)
         severity = rule.severity
         if self.dirty and severity == Severity.ERROR and not rule_id.startswith(_HARD):
             severity = Severity.WARNING
@@ -36,9 +45,9 @@ class Findings:
             place += f", node {node}"
         self.reporter.report(Finding(rule_id, severity, message, self._path, place, rule.jet))
 
-    def add_reports(self, name: str, reports: list[Report]) -> None:
+    def add_reports(self, name: str, objid: int, reports: list[Report]) -> None:
         """Take what the kernel says of the tree `name` and empty the list."""
         for code, page, node, a, b in reports:
             rule_id, message = explain(code, a, b)
-            self.add(rule_id, f"{name}: {message}", page, node)
+            self.add(rule_id, f"{name}: {message}", page, node, objid)
         reports.clear()

@@ -7,8 +7,10 @@ Source: format specification 13.
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from hotsplit import _native
 from hotsplit.errors import FileTruncated, HotsplitError
@@ -35,6 +37,7 @@ from hotsplit.ese.format.catalogschema import (
     TableDef,
 )
 from hotsplit.ese.read.catalog import Catalog, TableEntry
+from hotsplit.ese.read.pages import RunSource
 from hotsplit.report import Reporter, Severity
 
 _kernel = _native.load("integrity")
@@ -100,6 +103,30 @@ def check_database(
     return result
 
 
+class Faults(NamedTuple):
+    """What breaks rules. rules: ids of the broken rules by object id; tables: those checked."""
+
+    rules: dict[int, set[str]]
+    tables: set[int]
+
+    def of(self, *objids: int) -> set[str]:
+        """Return the rules that any of these objects breaks."""
+        return set().union(*(self.rules.get(objid, ()) for objid in objids))
+
+
+def find_faults(source: RunSource) -> Faults:
+    """Check a database that may be damaged in any way: which of its tables break which rules?
+
+    Tables that could not be come by are not among those checked.
+    """
+    findings = Findings(Reporter(limit=0), "", dirty=False)
+    result = CheckResult("", findings.reporter)
+    check = _Check(source, PageReader(source), findings, result)
+    with contextlib.suppress(HotsplitError):
+        check.run()
+    return Faults(findings.faults, check.checked)
+
+
 class _ShadowCatalog(Catalog):
     """Definitions as the shadow catalog has them."""
 
@@ -112,7 +139,7 @@ class _Check:
     """One check on its way: space first, then the catalog, then table after table."""
 
     def __init__(
-        self, file: DatabaseFile, reader: PageReader, findings: Findings, result: CheckResult
+        self, file: RunSource, reader: PageReader, findings: Findings, result: CheckResult
     ) -> None:
         pages = PageMap(reader.last)
         space = Space(reader, pages, findings)
@@ -122,6 +149,11 @@ class _Check:
         self._templates: dict[str, TableShape] = {}
         self._lists = OwnLists()
         self._shadowed = not int(file.header.flags) & _SHADOWING_OFF
+
+    @property
+    def checked(self) -> set[int]:
+        """Object ids of the tables that were gone over."""
+        return self._context.checked
 
     def run(self) -> None:
         context = self._context

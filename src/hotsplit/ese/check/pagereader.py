@@ -6,10 +6,10 @@ Source: format specification 2.3, 13.1 P 11, 12.
 from __future__ import annotations
 
 from collections.abc import Iterator, Set
+from typing import Protocol
 
 from hotsplit.ese.check.findings import Findings
 from hotsplit.ese.check.result import OnRead
-from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.format.checksum import (
     RUN_GOOD,
     RUN_UNINITIALIZED,
@@ -19,12 +19,27 @@ from hotsplit.ese.format.checksum import (
     scan_pages,
 )
 from hotsplit.ese.format.page import Page
+from hotsplit.ese.read.pages import RunSource
+
+
+class Tree(Protocol):
+    """The tree that pages are read for."""
+
+    @property
+    def name(self) -> str:
+        """Words for messages."""
+        ...
+
+    @property
+    def objid(self) -> int:
+        """Its object id."""
+        ...
 
 
 class PageReader:
-    """The pages of one database file as they lie, 1 to `last`."""
+    """The pages of one database as they lie, 1 to `last`."""
 
-    def __init__(self, file: DatabaseFile, on_read: OnRead | None = None) -> None:
+    def __init__(self, file: RunSource, on_read: OnRead | None = None) -> None:
         self.file = file
         self.page_size = file.page_size
         self.last = file.page_count
@@ -33,11 +48,11 @@ class PageReader:
         self._on_read = on_read
 
     def read(
-        self, first: int, count: int, name: str, findings: Findings, barred: Set[int] = frozenset()
+        self, first: int, count: int, tree: Tree, findings: Findings, barred: Set[int] = frozenset()
     ) -> Iterator[tuple[int, bytes | None]]:
         """Yield (page, data) of adjacent good pages, (page, None) of one that cannot be used.
 
-        Breaches are reported under the `name` of the tree. barred: pages that are left out.
+        Breaches are reported as those of the tree. barred: pages that are left out.
         """
         size = self.page_size
         data = self.file.read_raw(first, count)
@@ -57,14 +72,14 @@ class PageReader:
             elif state == RUN_GOOD:
                 yield page, content
             else:
-                yield page, self._mend(page, content, state, name, findings)
+                yield page, self._mend(page, content, state, tree, findings)
 
     def _mend(
-        self, page: int, data: bytes, run_state: int, name: str, findings: Findings
+        self, page: int, data: bytes, run_state: int, tree: Tree, findings: Findings
     ) -> bytes | None:
         """Return the page corrected, or None; report either."""
         if run_state == RUN_UNINITIALIZED:
-            findings.add("P11", f"{name}: the page is all zero", page)
+            findings.add("P11", f"{tree.name}: the page is all zero", page, objid=tree.objid)
             return None
         state = page_state(data, page)
         if state.state == State.CORRECTABLE:
@@ -72,10 +87,12 @@ class PageReader:
             # More than two wrong bits can look like one: what lies on the page must make sense too.
             if Page(mended, page).problem() is None:
                 bits = ", ".join(str(bit) for bit in state.bits)
-                findings.add("P12b", f"{name}: bit {bits} of the page is wrong", page)
+                findings.add(
+                    "P12b", f"{tree.name}: bit {bits} of the page is wrong", page, objid=tree.objid
+                )
                 return mended
         what = "the page fails its checksum"
         if state.state == State.WRONG_PAGE_NUMBER and state.claimed <= self.last:
             what = f"the page was written for page number {state.claimed}"
-        findings.add("P12a", f"{name}: {what}", page)
+        findings.add("P12a", f"{tree.name}: {what}", page, objid=tree.objid)
         return None

@@ -98,6 +98,7 @@ class TableCheck:
             totals.index_entries += walked.nodes - walked.deleted
         self._compare_indexes(rows, comparison)
         comparison.run()
+        self._context.checked.add(self.spec.objid)
 
     # Preparation
 

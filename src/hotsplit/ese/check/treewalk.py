@@ -167,11 +167,11 @@ class TreeWalk:
         return Walked(bool(self._tree.damaged), *self._tree.counts)
 
     def _breach(self, rule: str, message: str, page: int) -> None:
-        self._findings.add(rule, f"{self._spec.name}: {message}", page)
+        self._findings.add(rule, f"{self._spec.name}: {message}", page, objid=self._spec.objid)
 
     def _drain(self) -> None:
         if self._reports:
-            self._findings.add_reports(self._spec.name, self._reports)
+            self._findings.add_reports(self._spec.name, self._spec.objid, self._reports)
         if self._after_run is not None:
             self._after_run()
 
@@ -267,7 +267,7 @@ class TreeWalk:
         }
         for trouble in troubles:
             self._report_trouble(trouble)
-        for page, data in self._reader.read(first, count, self._spec.name, self._findings, barred):
+        for page, data in self._reader.read(first, count, self._spec, self._findings, barred):
             if data is None:
                 self._tree.lose()
             else:
