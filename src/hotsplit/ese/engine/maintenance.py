@@ -17,7 +17,7 @@ from hotsplit.ese.engine import records
 from hotsplit.ese.engine.joining import FILLED, part, whole
 from hotsplit.ese.engine.merge import carry_out, discard
 from hotsplit.ese.engine.pagemove import vacate
-from hotsplit.ese.format.page import Node, Page, PageFlag
+from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.database import OpenDatabase
@@ -84,7 +84,8 @@ def _trees(session: Session, database: OpenDatabase, table: str) -> list[Tree]:
 
 def _fill(tree: Tree, session: Session, mark: Bookmark, done: Done) -> Bookmark | None:
     """Put the leaf of a bookmark together with the next one; return where to go on."""
-    _remove_deleted(tree, session, mark)
+    if _remove_deleted(tree, session, mark):
+        return mark  # another leaf may lie there now
     path = tree.path(*mark)
     leaf = Page(path[-1].page, path[-1].pgno)
     if leaf.is_root:
@@ -102,14 +103,17 @@ def _fill(tree: Tree, session: Session, mark: Bookmark, done: Done) -> Bookmark 
     return _first(tree, leaf.next)
 
 
-def _remove_deleted(tree: Tree, session: Session, mark: Bookmark) -> None:
-    """Remove what a leaf holds of deleted nodes: after a crash nobody else knows of them."""
+def _remove_deleted(tree: Tree, session: Session, mark: Bookmark) -> bool:
+    """Remove deleted nodes of a leaf, which after a crash nobody else knows; tell if any went."""
     step = tree.path(*mark)[-1]
-    for node in Page(step.page, step.pgno).nodes():
-        needed = tree.bookmark(node.key, node.data) in tree.versions
-        # When one goes, others may go with it: those that are left behind when leaves are joined.
-        if node.is_deleted and not needed and tree.find(node.key, node.data).exact:
-            discard(tree, session, node.key, node.data)
+    removed = 0
+    for key, data, flags in Page(step.page, step.pgno).nodes():
+        if flags & NodeFlag.DELETED and tree.bookmark(key, data) not in tree.versions:
+            # Others may have gone with one before: they are left behind when leaves are joined.
+            if tree.find(key, data).exact:
+                discard(tree, session, key, data)
+            removed += not tree.find(key, data).exact
+    return removed > 0
 
 
 def _first(tree: Tree, pgno: int) -> Bookmark:
