@@ -35,8 +35,12 @@ fuzz: $(VENV)/dev ## look for crashes with damaged files for FUZZ_SECONDS (300)
 sanitize: $(VENV)/dev ## kernels under address and undefined behaviour sanitizers: tests, fuzzing
 	$(BIN)/python -m fuzz.sanitize
 
-campaign: $(VENV)/dev ## kill recovery at every change of a file, run it again, compare
-	FAULTS=all $(BIN)/python -m pytest -n auto tests/ese/recovery/test_faults.py tests/ese/engine
+# CAMPAIGN: options of the engine's campaign, e.g. CAMPAIGN="--points 1000000 --jobs 8 --seed 1"
+CAMPAIGN ?= --seconds 600 --jobs 2
+
+campaign: $(VENV)/dev ## crashes at every change of a file: of recovery into a folder, of the engine
+	FAULTS=all $(BIN)/python -m pytest -n auto tests/ese/recovery/test_faults.py
+	$(BIN)/python -m tests.ese.engine.campaign $(CAMPAIGN)
 
 bench: $(VENV)/dev ## all benchmarks; the figures go to docs/performance.md
 	$(BIN)/python -m bench.run

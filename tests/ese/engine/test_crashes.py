@@ -1,27 +1,69 @@
-"""Crashes at many moments of a workload, in every way; see `crashes`."""
+"""Crashes at many moments of a workload, in every way; see `crashes`, `judge` and `campaign`."""
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from tests.ese.engine.crashes import Run
+from tests.ese.engine.campaign import Budget, campaign, one_run
+from tests.ese.engine.crashes import Image, Run
+from tests.ese.engine.judge import Judge
+from tests.memoryenv import MemoryEnv
 
-SEED = int(os.environ.get("HOTSPLIT_ENGINE_SEED", "1"))
-RUNS = int(os.environ.get("HOTSPLIT_ENGINE_RUNS", "6"))
-"""Runs to make, and the seed of the first: set them for a campaign."""
+STEPS = 30
 
 
-@pytest.mark.parametrize("seed", range(SEED, SEED + RUNS))
+@pytest.mark.parametrize("seed", range(1, 7))
 def test_every_crash_leaves_what_was_committed(seed: int) -> None:
-    run = Run(seed, often=0.04 if RUNS < 10 else 0.2)
-    run.work(30)
-    assert run.tried > 1
-    assert run.reopened
-    assert run.undone
+    run = Run(seed, often=0.04)
+    judge = Judge(run.settings, seed, thorough=0.5)
+    run.check = judge.check
+    run.work(STEPS)
+    assert judge.distinct > 1
+    assert judge.reopened
+    assert judge.undone
 
 
 def test_a_torn_page_is_mended() -> None:
+    run = Run(1, often=0.3, mend=False)
+    run.check = Judge(run.settings, 1, thorough=0).check
     with pytest.raises(AssertionError, match="torn"):
-        Run(1, often=0.3, mend=False).work(60)
+        run.work(60)
+
+
+def test_images_of_the_same_writes_are_looked_at_once() -> None:
+    run = Run(3, often=0.05, all_ways=True)
+    judge = Judge(run.settings, 3, thorough=0, again=0)
+    contents: set[str] = set()
+
+    def check(image: Image) -> None:
+        contents.add(repr(sorted(image.env.files().items())))
+        judge.check(image)
+
+    run.check = check
+    run.work(3)
+    assert len(contents) <= judge.distinct < judge.tried
+
+
+def test_a_wrong_state_is_noticed() -> None:
+    run = Run(2, often=0)
+    run.check = Judge(run.settings, 2, thorough=0).check
+    run.work(5)
+    judge = Judge(run.settings, 2, thorough=0)
+    with pytest.raises(AssertionError, match="at the end"):
+        judge.check(Image(run.env, [{}], "at the end"))
+
+
+def test_a_campaign_keeps_to_its_budget_and_can_be_repeated() -> None:
+    told: list[str] = []
+    result = campaign(7, Budget(points=40), steps=2, tell=told.append)
+    assert result.tried >= 40
+    assert result.failures == []
+    assert "--seed 7" in told[0]
+    again = one_run(7, Budget(points=40), steps=2)
+    assert (again.tried, again.distinct) == (result.tried, result.distinct)
+
+
+def test_a_campaign_says_how_to_repeat_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MemoryEnv, "origins", lambda env: 1 / 0)
+    result = campaign(7, Budget(points=1), steps=2, tell=lambda _: None)
+    assert "--seed 7 --runs 1" in result.failures[0]

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hotsplit.errors import Jet, RecoveryFailed
+from hotsplit.errors import HeaderDamaged, Jet, RecoveryFailed
 from hotsplit.ese.engine.checkpointing import write_closed_checkpoint
 from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
@@ -26,7 +26,7 @@ from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.logsequence import LogSequence
 from hotsplit.ese.format.attachments import Attachment
 from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition
-from hotsplit.ese.format.header import DatabaseHeader
+from hotsplit.ese.format.header import DatabaseHeader, choose_header
 from hotsplit.ese.format.logrecord import decode, encode
 from hotsplit.ese.format.recordparts import database_path
 from hotsplit.ese.format.recordtable import CLOSING, FILLERS
@@ -69,12 +69,31 @@ def restart(env: Env, settings: Settings) -> Restarted | None:
     if not interrupted and _is_closed(env, sequence):
         return None
     paths = [path for path in _logged_paths(env, sequence, settings) if env.exists(path)]
+    paths = [path for path in paths if not _remove_stillborn(env, path, settings.page_size)]
     folder = [settings.folder]  # where the databases lie if the paths are of another machine
     inputs = find_inputs(env, paths or folder, folder, settings.base)
     plan = make_plan(env, inputs, Options(budget=settings.cache_size))
     if plan.error is not None:
         raise plan.error
     return Restart(env, settings, sequence, inputs, plan).run()
+
+
+def _remove_stillborn(env: Env, path: str, page_size: int) -> bool:
+    """Remove a file that was to be a database and has neither a header nor a page; tell if so.
+
+    A crash in the middle of `WorkStore.create` leaves that; replay makes the database anew.
+    """
+    file = env.open(path, "read")
+    try:
+        if file.size() > 2 * page_size:
+            return False
+        choose_header(file.pread(2 * page_size, 0))
+    except HeaderDamaged:
+        env.remove(path)
+        return True
+    finally:
+        file.close()
+    return False
 
 
 def take_up(env: Env, journal: PageJournal) -> bool:

@@ -5,6 +5,7 @@ Source: format specification 1.2 (choosing a copy), 1.4 (fields), 1.5 (states).
 
 from __future__ import annotations
 
+import struct
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from hotsplit.ese.format.layout import U32, U64, Backup, Layout, Position, Sign,
 MAGIC = 0x89ABCDEF
 VERSION = 0x620
 PAGE_SIZES = (2048, 4096, 8192, 16384, 32768)
+_BACKUP_LOGS, _BACKUP_LOGS_AT = struct.Struct("<II"), 200  # of backup_full_current
 _DEFAULT_PAGE_SIZE = 4096
 _KEEPS_RESIZES = 110, 240  # first revision whose header keeps the last resize
 _FILE_TYPES = (0, 1, 5)  # old files, databases, temporary databases
@@ -149,8 +151,8 @@ class DatabaseHeader(Layout):
     @property
     def has_trailer(self) -> bool:
         """A streaming backup copy, not yet restored: a trailer page follows the last page."""
-        backup = self.backup_full_current
-        return bool(backup.low) and not backup.high
+        low, high = _BACKUP_LOGS.unpack_from(self.raw, _BACKUP_LOGS_AT)  # asked for at every read
+        return bool(low) and not high
 
     def set_clean(self, position: LogPosition, now: LogTime) -> None:
         """Say that the database needs no log: closed at `position` (log specification 6.8)."""

@@ -114,8 +114,6 @@ class LogRecord:
     LINE_MASK. The parts are bytes.
     """
 
-    __slots__ = ("_shape", "_values", "raw")
-
     # What page and node records share; the others are found by name alone.
     procid: int
     dbid: int
@@ -134,6 +132,11 @@ class LogRecord:
         self.raw = raw
         self._shape = shape
         self._values = shape.unpack.unpack_from(raw)
+        # Fields are asked for again and again: as attributes that are there they cost least.
+        fields = self.__dict__
+        fields.update(zip(shape.names, self._values, strict=True))
+        for name, load in shape.loaders.items():
+            fields[name] = load(fields[name])
 
     @property
     def type(self) -> RecordType:
@@ -170,15 +173,12 @@ class LogRecord:
         return {name: getattr(self, name) for name in self._shape.names} | self.parts()
 
     def __getattr__(self, name: str) -> Any:
+        """Find a variable part; fields are there."""
         shape = self._shape
-        position = shape.at.get(name)
-        if position is None:
-            if name in shape.parts:
-                return self.parts()[name]
+        if name not in shape.parts:
             raise AttributeError(f"{shape.type.name} has no {name!r}")
-        value = self._values[position]
-        loader = shape.loaders.get(name)
-        return value if loader is None else loader(value)
+        self.__dict__.update(self.parts())
+        return self.__dict__[name]
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, LogRecord) and self.raw == other.raw

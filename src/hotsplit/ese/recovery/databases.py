@@ -28,13 +28,17 @@ _LAST_PAGE = 0xFFFF_FFFF
 
 @dataclass
 class Target:
-    """A database of the stream and what became of it. dbid: 0 until it is attached."""
+    """A database of the stream and what became of it.
+
+    dbid: 0 until it is attached. since: the log position of that.
+    """
 
     signature: Signature
     store: Store
     outcome: Outcome = Outcome.DEFER
     reason: str = "not attached by these logs"
     dbid: int = 0
+    since: int = 0
 
     @property
     def header(self) -> DatabaseHeader:
@@ -103,6 +107,8 @@ class Databases:
         target = self._find(claim.database)
         if target is not None:
             target.outcome, target.reason = decide_create(claim, target.header)
+            if target.outcome == Outcome.CREATE:  # it was broken off; pages tell what they lack
+                target.outcome = Outcome.NOW
             self._enter(record.dbid, claim, target)
             return
         unusable = self._unusable(path)
@@ -141,10 +147,11 @@ class Databases:
         if header.state == DbState.CLEAN_SHUTDOWN:
             header.state = DbState.DIRTY_SHUTDOWN
         header.dbid, header.attach = dbid, claim.attach
+        target.since = position_number(claim.attach)
         header.log_signature = self._setting.log
         self._pages.stores[dbid] = target.store
         self._pages.required[dbid] = header.gen_max_required
-        self._core.attach(dbid, position_number(claim.attach), header.gen_max_required)
+        self._core.attach(dbid, target.since, header.gen_max_required)
         self._core.note(dbid, header.dbtime, header.objid_last)
 
     # Changes of a whole database

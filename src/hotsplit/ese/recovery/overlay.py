@@ -91,15 +91,19 @@ class OverlayStore:
 
     def read_raw(self, pgno: int, count: int = 1) -> bytes:
         """Return the bytes of pages as they now are; fewer at the end."""
-        return b"".join(self._raw(p) for p in range(pgno, min(pgno + count, self._count + 1)))
-
-    def _raw(self, pgno: int) -> bytes:
-        slot = self._slots.get(pgno)
-        if slot is not None:
-            return self._scratch.get(slot)
-        if self.base is not None and self._is_of_base(pgno):
-            return self.base.read_raw(pgno)
-        return bytes(self.page_size)
+        size, end = self.page_size, min(pgno + count, self._count + 1)
+        below = 0 if self.base is None else max(0, min(end, self.base.page_count + 1) - pgno)
+        data = bytearray(max(0, end - pgno) * size)
+        if self.base is not None and below:
+            data[: below * size] = self.base.read_raw(pgno, below)
+        for hole in self._holes:
+            for page in range(max(pgno, hole.start), min(end, hole.stop)):
+                data[(page - pgno) * size : (page - pgno + 1) * size] = bytes(size)
+        for page in range(pgno, end):
+            slot = self._slots.get(page)
+            if slot is not None:
+                data[(page - pgno) * size : (page - pgno + 1) * size] = self._scratch.get(slot)
+        return bytes(data)
 
     def _is_of_base(self, pgno: int) -> bool:
         inside = self.base is not None and pgno <= self.base.page_count

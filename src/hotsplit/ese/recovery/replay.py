@@ -120,7 +120,7 @@ class Replay:
 
     def _is_replayed(self, record: LogRecord) -> bool:
         target = self.databases.replayed(record.dbid)
-        if target is None or self.core.position <= position_number(target.header.attach):
+        if target is None or self.core.position <= target.since:
             return False
         self.core.note(record.dbid, record.dbtime, record.objid)
         return self.core.is_known(record.procid)

@@ -105,10 +105,14 @@ class WorkStore(DatabaseFile):
 
     @classmethod
     def create(cls, env: Env, path: str, header: DatabaseHeader) -> Self:
-        """Make a new database of a header alone. Raises TargetExists and what the Env raises."""
+        """Make a new database of a header alone. Raises TargetExists and what the Env raises.
+
+        A file that is longer than that has a header for certain.
+        """
         file = env.open(path, "create")
         try:
             file.pwrite(header.sealed() * 2, 0)
+            file.sync()
             return cls(file)
         except BaseException:
             file.close()

@@ -1,0 +1,176 @@
+"""What an image of a crash must be, and how that is found out.
+
+Promised: every durable commit is there; of the others a first part, each whole, in order; nothing
+of transactions that were rolled back or open; trees, indexes and space in order.
+
+Each image is opened, which recovers it; its rows are compared with the model, and the database is
+checked against all rules. Images that are made of the same writes hold the same bytes: one of them
+is looked at. Equal pages after recovery are checked once. Part of all images is looked at
+thoroughly: also through the engine's own cursors, and by a check that shares nothing with the
+project's; the recovery of some is interrupted in turn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+from collections.abc import Callable
+
+from hotsplit.errors import HotsplitError
+from hotsplit.ese.check.integrity import check_database as check_rules
+from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.read.database import Database
+from hotsplit.ese.recovery.recover import recover
+from hotsplit.report import Reporter, Severity
+from tests.ese.engine.crashes import FOLDER, PATH, Image, Rows, by_number
+from tests.ese.engine.shape import check_database
+from tests.memoryenv import Crash, Origin
+
+LEAKED = "S34"
+"""The rule that pages are in nobody's hands: a crash may leave that, see the page on the engine."""
+
+
+class Judge:
+    """Judges the images of one run.
+
+    thorough: part of the images that is looked at thoroughly. again: part of all recoveries that is
+    interrupted. tried: images so far; distinct: different ones; reopened, undone, mended, copied,
+    interrupted: what was done to them.
+    """
+
+    def __init__(self, settings: Settings, seed: int, thorough: float, again: float = 0.1) -> None:
+        self.settings, self._chance = settings, random.Random(seed)
+        self._thorough, self._again = thorough, again
+        self.tried = self.distinct = self.checked = 0
+        self.undone = self.mended = self.reopened = self.copied = self.interrupted = 0
+        self._known: dict[frozenset[tuple[str, Origin]], Rows | None] = {}
+        self._sound: dict[bytes, Rows | None] = {}
+
+    def check(self, image: Image) -> None:
+        """Judge an image. AssertionError says where it came from."""
+        self.tried += 1
+        made_of = image.env.origins()
+        try:
+            if made_of in self._known:
+                expect(self._known[made_of], image)
+                return
+            self.distinct += 1
+            if self._chance.random() < self._again:
+                image.env.moment = self._interrupt(image)
+            self._known[made_of] = self._look(image)
+        except Exception as error:
+            raise AssertionError(f"{image.where}: {error!r}") from error
+
+    def _interrupt(self, image: Image) -> Callable[[str, str], None]:
+        """Crash once more while the image is being recovered."""
+        counts = [self._chance.randrange(60)]
+
+        def moment(kind: str, path: str) -> None:
+            counts[0] -= 1
+            if counts[0] == 0:
+                self.interrupted += 1
+                crash = self._chance.choice(list(Crash))
+                env = image.env.image(crash, self._chance.randrange(1 << 30))
+                where = f"{image.where}, again before {kind} {path}, {crash}"
+                self.check(Image(env, image.expected, where))
+
+        return moment
+
+    def _look(self, image: Image) -> Rows | None:
+        thorough = self._chance.random() < self._thorough
+        if thorough and Crash.TORN not in image.where:
+            self._recover_copy(image)
+        instance = Instance.open(image.env, self.settings)
+        safe = instance.context.cache.safe
+        self.mended += safe.mended if safe is not None else 0
+        if instance.restarted is not None:
+            self.reopened += 1
+            self.undone += instance.restarted.undone
+        if None in image.expected:
+            return self._look_at_begin(image)
+        if thorough:
+            return self._look_thoroughly(image, instance)
+        data = image.env.get(PATH)
+        pages = hashlib.sha256(memoryview(data)[2 * self.settings.page_size :]).digest()
+        if pages not in self._sound:
+            self._sound[pages] = expect(rows_on_disk(image), image)
+            self._check_rules(image)
+        return expect(self._sound[pages], image)
+
+    def _look_at_begin(self, image: Image) -> Rows | None:
+        """Look at an image of the time before there was a table for certain.
+
+        Making a database is no transaction: what is left of one that was not complete has no rows.
+        """
+        try:
+            found = rows_on_disk(image)
+        except HotsplitError:
+            return expect(None, image)
+        if found is not None:
+            self._check_rules(image)
+        return expect(found, image)
+
+    def _check_rules(self, image: Image) -> None:
+        self.checked += 1
+        reporter = Reporter()
+        check_rules(image.env, PATH, reporter)
+        found = [f for f in reporter.findings if f.severity != Severity.NOTE and f.rule != LEAKED]
+        assert not found, found
+
+    def _recover_copy(self, image: Image) -> None:
+        """Recover the files as those of another machine: nothing of theirs may change."""
+        env = image.env.image(Crash.ALL_KEPT, 0)
+        if None in image.expected:
+            return
+        before = env.files(FOLDER)
+        recover(env, [FOLDER], [], "/copy")
+        assert env.files(FOLDER) == before
+        expect(rows_on_disk(Image(env, [], ""), "/copy/items.edb"), image)
+        self.copied += 1
+
+    def _look_thoroughly(self, image: Image, instance: Instance) -> Rows | None:
+        with instance, instance.session() as session:
+            database = instance.attach_database(PATH)
+            table = session.open_table(database, "Items")
+            found = by_number(table.rows())
+            for index in ("by_size", "by_tags"):
+                cursor, count = table.cursor(index), 0
+                while cursor.move(1):
+                    cursor.row()
+                    count += 1
+                assert count >= len(found)
+        shape = check_database(image.env, PATH)
+        names = sum(row["Name"] is not None for row in found.values())
+        live = [node for node in shape.nodes["Items/by_name"] if not node.flags & 2]
+        assert len(live) == names
+        self._check_rules(image)
+        return expect(found, image)
+
+
+def rows_on_disk(image: Image, path: str = PATH) -> Rows | None:
+    """Return the rows that are in a clean database, None if there is no table."""
+    with Database.open(image.env, path) as database:
+        if "Items" not in database.tables():
+            return None
+        table = database.table("Items")
+        names = [column.name for column in table.columns]
+        rows = itertools.chain.from_iterable(batch.values() for batch in table.batches())
+        return by_number(dict(zip(names, row, strict=True)) for row in rows)
+
+
+def expect(found: Rows | None, image: Image) -> Rows | None:
+    """Return the expected state that was found; AssertionError if it is none of them."""
+    for state in image.expected:
+        if state is found or state == found:
+            return state
+    raise AssertionError(_difference(found or {}, [rows or {} for rows in image.expected]))
+
+
+def _difference(found: Rows, expected: list[Rows]) -> str:
+    def odd(rows: Rows) -> list[int]:
+        return [key for key in found.keys() | rows.keys() if found.get(key) != rows.get(key)]
+
+    nearest = min(map(odd, expected), key=len)
+    return f"{len(found)} rows, of {len(expected)} states the nearest differs in {nearest[:5]}"
