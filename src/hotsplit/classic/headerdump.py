@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hotsplit.classic.texts import ENGINE_VERSION, number_text, range_text
+from hotsplit.errors import NotEseFile
 from hotsplit.ese.files.database import DatabaseFile
+from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.streamfile import StreamFile
 from hotsplit.ese.format.basics import NO_SIGNATURE, BackupInfo, LogTime
 from hotsplit.ese.format.checksum import header_checksum
 from hotsplit.ese.format.header import DatabaseHeader, DbState
@@ -25,7 +28,15 @@ _STATES = {
 _BACKUP_TYPES = {0: "", 1: " - OSSnapshot", 2: " - Snapshot"}
 
 
-def header_lines(file: DatabaseFile) -> Iterator[str]:
+def open_headed(env: Env, path: str) -> DatabaseFile | StreamFile:
+    """Open a file with the header of a database. Raises NotEseFile, HeaderDamaged, FileMissing."""
+    try:
+        return DatabaseFile.open(env, path)
+    except NotEseFile:
+        return StreamFile.open(env, path)
+
+
+def header_lines(file: DatabaseFile | StreamFile) -> Iterator[str]:
     """Yield the dump. Raises BackupNeedsRestore for a bad trailer page, in the middle of it."""
     header, choice = file.header, file.choice
     yield ""
@@ -43,7 +54,7 @@ def header_lines(file: DatabaseFile) -> Iterator[str]:
     yield from _sizes(header)
     if header.file_type == _DATABASE_TYPE:
         yield from _maintenance(header)
-    trailer = file.trailer
+    trailer = file.trailer if isinstance(file, DatabaseFile) else None
     if trailer is not None:
         yield from _trailer(trailer)
     yield from _signatures(header, trailer)
@@ -228,7 +239,7 @@ def _signatures(header: DatabaseHeader, trailer: Trailer | None) -> Iterator[str
         yield f"Last Commit Before Revert: {header.commit_before_revert}  "
 
 
-def _warnings(file: DatabaseFile, trailer: Trailer | None) -> Iterator[str]:
+def _warnings(file: DatabaseFile | StreamFile, trailer: Trailer | None) -> Iterator[str]:
     """Yield what is wrong with the copies; with a trailer the original finds them different."""
     choice = file.choice
     if not choice.copies_equal or trailer is not None:

@@ -15,6 +15,7 @@ from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Env, OsEnv
 from hotsplit.ese.files.identify import FileKind, examine
 from hotsplit.ese.files.logfile import LogFile
+from hotsplit.ese.files.streamfile import Pair, StreamFile, find_database, find_pair
 from hotsplit.ese.format.attachments import Attachment, DbmsParameters
 from hotsplit.ese.format.header import DatabaseHeader, DbState
 from hotsplit.ese.format.logheader import CIRCULAR_BEFORE, CIRCULAR_NOW, MADE_FROM_RESERVE
@@ -118,11 +119,34 @@ def _inspect_database(env: Env, path: str) -> tuple[dict[str, Any], Lines]:
     header, copy = file.header, file.header_copy
     findings = [f.as_json() for f in file.reporter.findings]
     file.close()
+    pair = find_pair(env, path, header)
     fields = header_fields(header) | {"state_name": state_name(header.state)}
-    return {"header": fields, "copy": copy, "findings": findings}, [
+    stream = {} if pair is None else {"streaming_file": pair._asdict()}
+    return {"header": fields, "copy": copy, "findings": findings, **stream}, [
         *_database_lines(header),
+        *_stream_lines(pair),
         ("Copy in use", copy),
     ]
+
+
+def _inspect_stream(env: Env, path: str) -> tuple[dict[str, Any], Lines]:
+    with StreamFile.open(env, path) as file:
+        header, copy, pages = file.header, file.choice.copy, file.page_count
+        database, problem = find_database(env, file)
+    lines = [
+        *_database_lines(header),
+        ("Streaming Signature", str(header.stream_signature)),
+        ("Data pages", f"{pages} (no headers, no checksums of their own)"),
+        ("Database", database or problem),
+        ("Copy in use", copy),
+    ]
+    fields = header_fields(header) | {"state_name": state_name(header.state)}
+    return {"header": fields, "copy": copy, "pages": pages, "database": database,
+            "problem": problem}, lines  # fmt: skip
+
+
+def _stream_lines(pair: Pair | None) -> Lines:
+    return [] if pair is None else [("Streaming File", pair.problem or pair.path or "")]
 
 
 def _database_lines(header: DatabaseHeader) -> Lines:
@@ -185,4 +209,5 @@ _READERS: dict[FileKind, Callable[[Env, str], tuple[dict[str, Any], Lines]]] = {
     FileKind.LOG: _inspect_log,
     FileKind.CHECKPOINT: _inspect_checkpoint,
     FileKind.DATABASE: _inspect_database,
+    FileKind.STREAMING: _inspect_stream,
 }

@@ -41,7 +41,7 @@ def _is_live(row: Any) -> bool:
 def test_conditions_hold_for_remains_too(db: Database) -> None:
     table = _with_remains(db)
     column = table.columns[0]
-    everything = list(table.labelled(include=ALL))
+    everything: list[Any] = list(table.labelled(include=ALL))
     one = next(row.values[0] for row in everything if not _is_live(row) and row.values[0])
     found = list(table.labelled(include=ALL, where=[f"{column.name} = {one}"]))
     fold = str(one).casefold()
@@ -52,7 +52,7 @@ def test_conditions_hold_for_remains_too(db: Database) -> None:
 @pytest.mark.parametrize("reverse", [False, True])
 def test_live_rows_in_order_then_the_others(db: Database, reverse: bool) -> None:
     table = db.table("Fixed")
-    everything = list(table.labelled(include=ALL))
+    everything: list[Any] = list(table.labelled(include=ALL))
     live = [row for row in everything if _is_live(row)]
     others = [row for row in everything if not _is_live(row)]
     found = list(table.labelled(include=ALL, index="i_date", reverse=reverse))
@@ -66,10 +66,10 @@ def test_live_rows_in_order_then_the_others(db: Database, reverse: bool) -> None
 def test_limits_hold_for_remains_too(db: Database) -> None:
     table = db.table("Fixed")
     k = table.columns.index(table.column("k"))
-    everything = list(table.labelled(include=ALL))
+    everything: list[Any] = list(table.labelled(include=ALL))
     keys = sorted(row.values[k] for row in everything)
     low, high = keys[len(keys) // 4], keys[3 * len(keys) // 4]
-    found = list(table.labelled(include=ALL, start=(low,), stop=(high,)))
+    found: list[Any] = list(table.labelled(include=ALL, start=(low,), stop=(high,)))
     assert found == [row for row in everything if low <= row.values[k] <= high]
 
 
@@ -102,7 +102,7 @@ def test_several_values_are_found_by_each(db: Database) -> None:
     """By the index and by comparing: every value of a row leads to it, not only the first."""
     table = db.table("Tagged")
     index = table.index("i_mtext")
-    rows = [row for row in table.values(["id", "tText"]) if isinstance(row[1], list)]
+    rows: list[Any] = [row for row in table.values(["id", "tText"]) if isinstance(row[1], list)]
     texts = {value: row for row in rows for value in row[1][1:] if value}
     assert len(texts) > 5
     for text in list(texts)[:10]:
@@ -116,7 +116,7 @@ def test_several_values_are_found_by_each(db: Database) -> None:
 
 def test_parts_of_text_are_found_in_a_tuple_index(db: Database) -> None:
     table = db.table("Tagged")
-    rows = [row for row in table.values(["id", "tAscii"]) if row[1]]
+    rows: list[Any] = [row for row in table.values(["id", "tAscii"]) if row[1]]
     cursor = table.cursor("i_tuple", ["id", "tAscii"])
     for row in rows[:8]:
         text = row[1][0] if isinstance(row[1], list) else row[1]

@@ -17,6 +17,7 @@ from hotsplit.ese.files.database import HEADER_BYTES, DatabaseFile
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.flushmapfile import FlushMapFile, flush_map_path
 from hotsplit.ese.files.identify import FileKind
+from hotsplit.ese.files.streamfile import find_pair
 from hotsplit.ese.format.checksum import PageRun, header_checksum
 from hotsplit.ese.format.header import DbState
 from hotsplit.ese.format.patch import read_trailer
@@ -41,6 +42,10 @@ def scan_database(
     with DatabaseFile.open(env, path) as file, _flush_map(env, file, result) as flush_map:
         size, start = file.file.size(), file.file.pread(HEADER_BYTES, 0)
         _check_headers(file, start, result)
+        pair = find_pair(env, path, file.header)
+        found = None if pair is None else pair.finding(path)
+        if found is not None:
+            reporter.report(found)
         _check_pages(file, result, flush_map, on_read)
         _check_end(file, size, result)
         result.changed = (size, start) != (file.file.size(), file.file.pread(HEADER_BYTES, 0))

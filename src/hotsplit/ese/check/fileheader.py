@@ -1,6 +1,6 @@
 """Checking the header of a database and the size of its file.
 
-Source: format specification 1.2 to 1.5, 11.2 and 13.1 H.
+Source: format specification 1.2 to 1.5, 11.1, 11.2 and 13.1 H.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from hotsplit.errors import BackupNeedsRestore
 from hotsplit.ese.check.findings import Findings
 from hotsplit.ese.files.database import DatabaseFile
+from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.streamfile import find_pair
 from hotsplit.ese.format.header import DbState
 
 _BROKEN_STATES = (DbState.JUST_CREATED, DbState.BEING_CONVERTED)
@@ -19,8 +21,11 @@ def is_clean(file: DatabaseFile) -> bool:
     return int(file.header.state) in (_UNKNOWN, DbState.CLEAN_SHUTDOWN)
 
 
-def check_header(file: DatabaseFile, findings: Findings) -> None:
-    """Report what is wrong with the header, the file's size and the trailer of a backup copy."""
+def check_header(env: Env, file: DatabaseFile, findings: Findings) -> None:
+    """Report what is wrong with the header, the file's size and what belongs to the database.
+
+    That is the trailer of a backup copy, and the streaming file beside it.
+    """
     header = file.header
     state = int(header.state)
     if not file.choice.other_is_good:
@@ -38,6 +43,9 @@ def check_header(file: DatabaseFile, findings: Findings) -> None:
     if not header.db_signature.is_set:
         findings.add("H8", "The database has no signature")
     _check_size(file, findings)
+    pair = find_pair(env, file.path, header)
+    if pair is not None and pair.problem:
+        findings.add("H10", pair.problem)
 
 
 def _check_size(file: DatabaseFile, findings: Findings) -> None:

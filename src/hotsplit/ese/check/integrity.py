@@ -95,7 +95,7 @@ def check_database(
             raise FileTruncated("The file ends before the root of the database", file=path)
         findings = Findings(reporter, path, dirty=not clean)
         reader = PageReader(file, on_read)
-        check_header(file, findings)
+        check_header(env, file, findings)
         _Check(file, reader, findings, result).run()
         result.bytes = reader.bytes
         result.changed = before != (file.file.size(), file.file.pread(HEADER_BYTES, 0))

@@ -56,6 +56,8 @@ _TABLE: tuple[tuple[str, str, Severity, Jet | None, str], ...] = (
      "The file has every page that the database owns."),
     ("H7b", "File too big", _W, None, "The database owns the file up to its end."),
     ("H8", "Signatures", _W, None, "The database has a signature."),
+    ("H10", "Streaming file", _W, Jet.errDatabaseStreamingFileMismatch,
+     "A streaming file (.stm) that the database has is there, and has its signature."),
     ("P11", "Uninitialized page", _E, Jet.errPageNotInitialized, "A page in use is not all zero."),
     ("P12a", "Checksum", _E, Jet.errReadVerifyFailure,
      "A page in use has its checksum, and was written for the place where it is."),

@@ -17,6 +17,7 @@ from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.flushmapfile import FlushMapFile
 from hotsplit.ese.files.identify import FileKind, identify
 from hotsplit.ese.files.logfile import LogFile
+from hotsplit.ese.files.streamfile import StreamFile, find_database
 from hotsplit.ese.format import checkpoint, flushmap
 from hotsplit.ese.format.names import NameKind, parse_name
 from hotsplit.report import Reporter, Severity
@@ -29,6 +30,7 @@ __all__ = [
     "scan_file",
     "scan_flush_map",
     "scan_log",
+    "scan_stream",
 ]
 
 _BY_ENDING = {
@@ -38,6 +40,7 @@ _BY_ENDING = {
     ".mdb": FileKind.DATABASE,
     ".chk": FileKind.CHECKPOINT,
     ".jfm": FileKind.FLUSH_MAP,
+    ".stm": FileKind.STREAMING,
 }
 
 
@@ -55,7 +58,7 @@ def expected_kind(path: str) -> FileKind:
 def scan_file(env: Env, path: str, reporter: Reporter, on_read: OnRead | None = None) -> ScanResult:
     """Verify a file, whatever its kind; a name counts only where the content says nothing.
 
-    Raises NotEseFile, the errors of the four functions below and what the Env raises.
+    Raises NotEseFile, the errors of the functions below and what the Env raises.
     """
     kind = identify(env, path)
     if kind in (FileKind.UNKNOWN, FileKind.EMPTY, FileKind.RESERVE_LOG):
@@ -149,10 +152,48 @@ def scan_flush_map(
     return result
 
 
+def scan_stream(
+    env: Env, path: str, reporter: Reporter, on_read: OnRead | None = None
+) -> ScanResult:
+    """Verify what can be verified of a streaming file: its header, its size, its database.
+
+    Raises HeaderDamaged when both copies of the header are bad.
+    """
+    result = ScanResult(path, FileKind.STREAMING, reporter)
+    begun = env.now()
+    with StreamFile.open(env, path) as file:
+        size = file.header.page_size
+        result.pages, result.bytes = _HEADER_PAGES, _HEADER_PAGES * size
+        if not file.choice.other_is_good:
+            result.bad += 1
+            other = "shadow" if file.choice.copy == "primary" else "primary"
+            message = f"The {other} copy of the header is unusable; the other one is used"
+            jet = Jet.errReadVerifyFailure
+            result.report("header-checksum", Severity.ERROR, message, "header", jet)
+        if file.rest:
+            message = f"The file ends with {file.rest} bytes of a page: it was cut short"
+            result.report("file-size", Severity.ERROR, message, "", Jet.errFileIOBeyondEOF)
+        _, problem = find_database(env, file)
+        if problem:
+            jet = Jet.errDatabaseStreamingFileMismatch
+            result.report("streaming-file", Severity.WARNING, problem, "", jet)
+        message = (
+            f"{file.page_count} data pages were not verified: they have no checksums of their own; "
+            "those are in the database, in a form that is not published"
+        )
+        result.report("not-verified", Severity.NOTE, message, "")
+    result.seconds = (env.now() - begun).total_seconds()
+    if on_read is not None:
+        on_read(result.bytes)
+    return result
+
+
+_HEADER_PAGES = 2
 _Scanner = Callable[[Env, str, Reporter, OnRead | None], ScanResult]
 _SCANNERS: dict[FileKind, _Scanner] = {
     FileKind.DATABASE: scan_database,
     FileKind.LOG: scan_log,
     FileKind.CHECKPOINT: scan_checkpoint,
     FileKind.FLUSH_MAP: scan_flush_map,
+    FileKind.STREAMING: scan_stream,
 }

@@ -20,6 +20,7 @@ from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.plan import Plan, make_plan
 from hotsplit.ese.recovery.run import Done, run
 from hotsplit.ese.recovery.store import Store, WorkStore
+from hotsplit.ese.recovery.streams import copy_stream, note_streams
 from hotsplit.report import Finding
 
 WORK_SUFFIX = ".hotsplit-work"
@@ -94,7 +95,9 @@ def prepare(
         raise nothing_found(inputs, sources)
     if checkpoint is not None and inputs.sequence is not None:
         inputs.sequence.checkpoint_path = checkpoint
-    return inputs, make_plan(env, inputs, options)
+    plan = make_plan(env, inputs, options)
+    note_streams(env, inputs, plan)
+    return inputs, plan
 
 
 def _into(
@@ -134,6 +137,7 @@ def _recover_copies(
         for candidate in inputs.databases:
             copy = f"{work}/{free_name(os.path.basename(candidate.path), names)}"  # noqa: PTH119
             env.copy(candidate.path, copy)
+            copy_stream(env, candidate, copy)
             store = WorkStore.open_work(env, copy)
             if candidate.trailer is not None:
                 complete_header(store, candidate.trailer)
