@@ -6,27 +6,26 @@ from collections.abc import Callable, Iterable
 
 from hotsplit.classic.checkpointdump import checkpoint_lines
 from hotsplit.classic.console import Console, Usage
-from hotsplit.classic.headerdump import header_lines
-from hotsplit.classic.logmode import LogSet, dump_one, is_base_name, parse_range
+from hotsplit.classic.headerdump import header_lines, open_headed
+from hotsplit.classic.logcsv import CsvFile
+from hotsplit.classic.logmode import LogSet, dump_csv, dump_one, is_base_name, parse_range
 from hotsplit.classic.logrecords import Detail
 from hotsplit.classic.metadump import space_lines, table_lines
 from hotsplit.classic.pagedump import page_lines
 from hotsplit.classic.switches import Arguments, Takes, page_number
 from hotsplit.errors import DataDamaged, HeaderDamaged, Unsupported
 from hotsplit.ese.files.checkpointfile import CheckpointFile
-from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Env
 
 SWITCHES = {
     "v": Takes.MAYBE,
     "s": Takes.NOTHING,
     "r": Takes.VALUE,
-    "c": Takes.MAYBE_PATH,
+    "c": Takes.PATH,
     "p": Takes.MAYBE,
     "t": Takes.VALUE,
     "x": Takes.NOTHING,
 }
-_NOT_HERE = {"c": "no CSV file is written", "x": "torn logs are not mended"}
 _OTHER_DUMPS = tuple("bcfnprt")
 _DETAILS = {"": Detail.DATA, "1": Detail.STRUCTURE, "2": Detail.DATA}
 
@@ -34,9 +33,8 @@ _DETAILS = {"": Detail.DATA, "1": Detail.STRUCTURE, "2": Detail.DATA}
 def run(modifier: str, console: Console, env: Env, arguments: Arguments) -> None:
     """Dump what is named. Raises HotsplitError, Usage."""
     path = arguments.only("database/filename")
-    for letter, why in _NOT_HERE.items():
-        if letter in arguments:
-            raise Unsupported(f"/{letter}: {why} by this tool")
+    if "x" in arguments:
+        raise Unsupported("/x: torn logs are not mended by this tool")
     if modifier in _OTHER_DUMPS:
         raise Unsupported(f"/m{modifier} is not done by this tool")
     if modifier.isdecimal():
@@ -58,7 +56,7 @@ def _header(console: Console, env: Env, path: str, _: Arguments) -> None:
     console.line(f"         Database: {path}")
     console.line()
     try:
-        with DatabaseFile.open(env, path) as file:
+        with open_headed(env, path) as file:
             _print(console, header_lines(file))
     except HeaderDamaged as error:
         console.line()
@@ -84,11 +82,23 @@ def _log(console: Console, env: Env, path: str, arguments: Arguments) -> None:
         detail = _DETAILS[value]
     console.line()
     if is_base_name(path) and not env.exists(path):
-        bounds = parse_range(arguments.value("r")) if "r" in arguments else None
-        LogSet(console, env, path, detail).verify(bounds)
+        _log_set(console, env, path, arguments, detail)
+    elif "c" in arguments:
+        dump_csv(console, env, path, arguments.value("c"))
     else:
         dump_one(console, env, path, detail, summary="s" in arguments)
     console.line()
+
+
+def _log_set(console: Console, env: Env, base: str, arguments: Arguments, detail: Detail) -> None:
+    bounds = parse_range(arguments.value("r")) if "r" in arguments else None
+    if "c" not in arguments:
+        LogSet(console, env, base, detail).verify(bounds)
+        return
+    target = arguments.value("c")
+    with CsvFile(env, target) as csv:
+        console.line(f"      Csv file: {target}")
+        LogSet(console, env, base, csv=csv).verify(bounds)
 
 
 def _page(console: Console, env: Env, path: str, arguments: Arguments) -> None:

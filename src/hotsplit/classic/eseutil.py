@@ -33,7 +33,7 @@ _HELP = (
     "               Repair:  eseutil /p DATABASE [/tTEMP] [/bBACKUP] [/o]",
     "            File Dump:  eseutil /mh DATABASE",
     "                        eseutil /mk CHECKPOINT",
-    "                        eseutil /ml LOG|BASE [/v1|/v2] [/s] [/rFROM[-TO]]",
+    "                        eseutil /ml LOG|BASE [/v1|/v2] [/s] [/cCSV] [/rFROM[-TO]]",
     "                        eseutil /mm|/ms DATABASE [/tTABLE]",
     "                        eseutil /m DATABASE /pPAGE [/v]",
     "            Copy File:  eseutil /y SOURCE [/dTARGET]",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from hotsplit.classic.console import Console
 from hotsplit.classic.logrecords import Detail, record_text
@@ -121,19 +121,18 @@ def _header_lines(header: LogHeader, checkpoint: LogPosition | None) -> Iterator
 
 
 class _Segments:
-    """Prints the line of each segment as it is read, and knows where the fill of one began."""
+    """Tells each segment as it is read, and knows where the fill of one began."""
 
-    def __init__(self, console: Console | None, log: LogFile) -> None:
-        self._console = console
+    def __init__(self, tell: Callable[[bytes], None], log: LogFile) -> None:
+        self._tell = tell
         self._log = log
         self._fill: dict[int, LogPosition] = {}
 
     def read(self) -> Iterator[tuple[int, bytes]]:
         """Yield the segments."""
         for sector, segment in self._log.segments():
-            if self._console is not None:
-                self._console.line(_segment_line(segment))
-                self._note_fill(sector, segment)
+            self._tell(segment)
+            self._note_fill(sector, segment)
             yield sector, segment
 
     def shown(self, position: LogPosition) -> LogPosition:
@@ -159,22 +158,31 @@ def _segment_line(segment: bytes) -> str:
     )
 
 
-def _read(console: Console | None, log: LogFile) -> Iterator[tuple[LogPosition, LogRecord]]:
-    """Yield records with the positions to show; segment lines go to `console`."""
+def shown_records(
+    log: LogFile, tell: Callable[[bytes], None] = lambda _: None
+) -> Iterator[tuple[LogPosition, LogRecord]]:
+    """Yield records with the positions that the original shows. tell: is given each segment."""
     if not log.header.has_segments:
         yield from ((position, decode(raw)) for position, raw in log.records())
         return
-    segments = _Segments(console, log)
+    segments = _Segments(tell, log)
     reader = RecordReader(log.generation, log.header.file_size)
     for position, raw in reader.read(segments.read()):
         yield segments.shown(position), decode(raw)
+
+
+def _records(log: LogFile, console: Console | None) -> Iterator[tuple[LogPosition, LogRecord]]:
+    """Yield records; the line of each segment goes to `console`."""
+    if console is None:
+        return ((at, decode(raw)) for at, raw in log.records())
+    return shown_records(log, lambda segment: console.line(_segment_line(segment)))
 
 
 def _dump_records(console: Console, log: LogFile, detail: Detail, *, summary: bool) -> None:
     counts: Counter[T] = Counter()
     sizes: Counter[T] = Counter()
     pages = PageReferences()
-    for at, record in _read(console if detail else None, log):
+    for at, record in _records(log, console if detail else None):
         counts[record.type] += 1
         sizes[record.type] += record.size
         pages.add(record)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os.path
 import re
 from dataclasses import dataclass
 
 from hotsplit.classic.console import Console, Usage
+from hotsplit.classic.logcsv import CsvFile
 from hotsplit.classic.logdump import damage_text, dump_log
 from hotsplit.classic.logrecords import Detail
 from hotsplit.errors import FileMissing, HotsplitError, Jet, LogDamaged, LogsMissing
@@ -57,6 +59,17 @@ def dump_one(
     console.line()
 
 
+def dump_csv(console: Console, env: Env, path: str, target: str) -> None:
+    """Write the records of a log to a file as values. Raises the error of a damaged log."""
+    console.line(f"{_LEAD}Base name: {base_name(path)}")
+    console.line(f"{_LEAD}Log file: {path}")
+    LogFile.open(env, path).close()  # before a file is made
+    with CsvFile(env, target) as csv:
+        console.line(f"{_LEAD}Csv file: {target}")
+        csv.add(env, path)
+    console.line()
+
+
 def verify_one(console: Console, env: Env, path: str) -> None:
     """Verify one log file and say so. Raises the error of a damaged one."""
     with LogFile.open(env, path) as log:
@@ -69,15 +82,24 @@ def verify_one(console: Console, env: Env, path: str) -> None:
 class LogSet:
     """All logs of a stream, verified or dumped in order; the first error is the result.
 
-    base: base name of the stream, with its folder if that is not the current one.
+    base: base name of the stream, with its folder if that is not the current one. csv: takes the
+    records of all logs.
     """
 
-    def __init__(self, console: Console, env: Env, base: str, detail: Detail = Detail.NONE) -> None:
+    def __init__(
+        self,
+        console: Console,
+        env: Env,
+        base: str,
+        detail: Detail = Detail.NONE,
+        csv: CsvFile | None = None,
+    ) -> None:
         folder, self._base = os.path.split(base)
         self._console, self._env, self._detail = console, env, detail
         self._stream = _find(env, folder or ".", self._base)
         self._before: _Link | None = None
         self._error: HotsplitError | None = None
+        self._csv = csv
 
     def verify(self, bounds: tuple[int, int] | None = None) -> None:
         """Go through the generations in `bounds`. Raises the first error, behind all lines."""
@@ -109,6 +131,8 @@ class LogSet:
         except HotsplitError as error:
             text = f"ERROR: Cannot read log file header. Error {int(error.jet)}."
             problem = text, error
+        else:
+            self._write_csv(info)
         if self._detail:
             console.line()
             console.line(start)
@@ -122,6 +146,11 @@ class LogSet:
         elif self._detail:
             dump_log(console, self._env, info.path, self._base, self._detail)
             console.line()
+
+    def _write_csv(self, info: LogInfo) -> None:
+        if self._csv is not None:
+            with contextlib.suppress(LogDamaged):  # is told of all the same
+                self._csv.add(self._env, info.path)
 
     def _problem(self, info: LogInfo, generation: int) -> Problem | None:
         """Return what is wrong with a log, or between it and the one before."""
