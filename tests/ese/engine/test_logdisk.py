@@ -15,13 +15,13 @@ from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.columns import Value
-from hotsplit.ese.recovery.events import EventId
+from hotsplit.ese.recovery.events import EventId, NoWatch
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH
 from tests.ese.engine.shape import check_database
 from tests.faultenv import FaultEnv
 
 
-class Seen:
+class Seen(NoWatch):
     """The events that an instance tells."""
 
     def __init__(self) -> None:
@@ -29,9 +29,6 @@ class Seen:
 
     def event(self, number: EventId, text: str, *strings: str) -> None:
         self.numbers.append(int(number))
-
-    def progress(self, percent: int) -> None:
-        pass
 
 
 class Rig:

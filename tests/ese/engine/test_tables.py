@@ -35,8 +35,8 @@ PATH = f"{FOLDER}/mail.edb"
 class Rig:
     """An instance with one database, and how to look at it when it is closed."""
 
-    def __init__(self) -> None:
-        self.env = MemoryEnv()
+    def __init__(self, env: MemoryEnv | None = None) -> None:
+        self.env = env or MemoryEnv()
         self.env.mkdir(FOLDER)
         self.settings = Settings(FOLDER, log_size=256 << 10)
         self.instance = Instance.open(self.env, self.settings)

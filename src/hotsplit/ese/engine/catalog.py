@@ -10,7 +10,9 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
+from hotsplit.errors import DataDamaged, Jet
 from hotsplit.ese.engine import keys
+from hotsplit.ese.engine.rows import LongReader, RowFormat
 from hotsplit.ese.engine.space import make_large_tree, make_tree
 from hotsplit.ese.engine.tree import Tree
 from hotsplit.ese.format.catalogschema import (
@@ -83,6 +85,7 @@ class CatalogWriter:
         self._roots = database.tree(_ROOT_ROOT, _ROOT_INDEX, PageFlag.INDEX)
         self._objids = database.tree(_OBJIDS_ROOT, _OBJIDS)
         self._locales = database.tree(_LOCALES_ROOT, _LOCALES)
+        self._format = RowFormat(CATALOG_COLUMNS, database.context.settings.page_size)
 
     # Rows
 
@@ -107,6 +110,61 @@ class CatalogWriter:
             self._roots.delete(session, _root_key(row))
         self.objects.delete(session, key)
         self.shadow.delete(session, key)
+
+    def rows_of(self, session: Session, objid: int, kind: RowType | None = None) -> list[Row]:
+        """Return the rows of a table as the session sees them, all or those of one type."""
+        prefix = catalog_key(objid, kind or 0)
+        found: list[Row] = []
+        mark, inclusive = (prefix, b""), True
+        while entries := self.objects.entries_after(session, mark, inclusive=inclusive):
+            for key, record in entries:
+                if not key.startswith(prefix):
+                    return found
+                found.append(self._decode(record))
+            mark, inclusive = (entries[-1][0], b""), False
+        return found
+
+    def row_of(self, session: Session, objid: int, kind: RowType, number: int) -> Row:
+        """Return the row of one object of a table. Raises DataDamaged (-1220) if there is none."""
+        for row in self.rows_of(session, objid, kind):
+            if row["Id"] == number:
+                return row
+        raise DataDamaged(f"The catalog lacks object {number}", jet=Jet.errCatalogCorrupted)
+
+    def _decode(self, record: bytes) -> Row:
+        pieces = self._format.split(record)
+        return {
+            column.name: self._format.value(column, pieces.stored(column), LongReader())
+            for column in self._format.columns
+        }
+
+    def deleted_columns(self, session: Session, objid: int) -> list[ColumnDef]:
+        """Return the columns of a table that were deleted: their ids and places stay in use."""
+        return [
+            ColumnDef(row["Name"], row["Id"], Coltyp.BINARY, row["SpaceUsage"] or 0,
+                      offset=row["RecordOffset"] or 0)
+            for row in self.rows_of(session, objid, RowType.COLUMN)
+            if not row["ColtypOrPgnoFDP"]
+        ]  # fmt: skip
+
+    def change(self, session: Session, row: Row, values: Row) -> None:
+        """Change columns of a row in both catalogs."""
+        key = self._key(row)
+        for tree in (self.objects, self.shadow):
+            record = tree.get(session, key)
+            if record is None:
+                raise DataDamaged(f"The catalog lacks {row['Name']}", jet=Jet.errCatalogCorrupted)
+            pieces = self._format.split(record)
+            for name, value in values.items():
+                pieces.set(_COLUMNS[name], value)
+            tree.replace(session, key, self._format.join(pieces))
+        after = row | values
+        if _name_key(after) != _name_key(row):
+            self._names.delete(session, _name_key(row))
+            self._names.insert(session, _name_key(after), key)
+            if row.get("RootFlag"):
+                self._roots.delete(session, _root_key(row))
+                self._roots.insert(session, _root_key(after), key)
 
     def _record(self, row: Row) -> bytes:
         return encode_record(CATALOG_COLUMNS, row, self._large)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hotsplit.ese.engine.merge import discard
+from hotsplit.ese.engine.space import free_tree
 from hotsplit.ese.engine.versions import Bookmark
 
 if TYPE_CHECKING:
@@ -27,21 +28,25 @@ class Cleaner:
 
     def run_if_due(self) -> None:
         """Clean up once there is enough to do."""
-        if len(self._context.versions.deleted) >= _BACKLOG and not self._session.level:
+        versions = self._context.versions
+        due = versions.dropped or len(versions.deleted) >= _BACKLOG
+        if due and not self._session.level:
             self.run()
 
     def run(self) -> None:
-        """Remove all nodes that no view holds any more."""
-        deleted, session = self._context.versions.deleted, self._session
-        if not deleted:
+        """Remove all nodes and trees that no view holds any more."""
+        versions, session = self._context.versions, self._session
+        if not versions.deleted and not versions.dropped:
             return
         session.begin()
-        while deleted:
-            self._remove(*deleted.popleft())
+        while versions.dropped:
+            free_tree(versions.dropped.popleft(), session)
+        while versions.deleted:
+            self._remove(*versions.deleted.popleft())
         session.commit(lazy=True)
 
     def _remove(self, tree: Tree, bookmark: Bookmark) -> None:
-        if bookmark in tree.versions or tree.dropped:
+        if bookmark in tree.versions or tree.dropped is not None:
             return  # somebody uses the node again, or the tree is gone
         found = tree.find(*bookmark)
         if found.exact and tree.node(found).is_deleted:

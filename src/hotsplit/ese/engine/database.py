@@ -6,14 +6,15 @@ Source: log specification 4.12, 6.8, 7.7; format specification 1.4, 1.5.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING
 
+from hotsplit.errors import ObjectNotFound
 from hotsplit.ese.engine.catalog import CatalogWriter
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.flushmap import FlushMap
 from hotsplit.ese.engine.livestore import LiveStore
 from hotsplit.ese.engine.longvalues import LongValueTree
 from hotsplit.ese.engine.schemachange import create_long_values
+from hotsplit.ese.engine.session import INTERNAL_SESSION, Session
 from hotsplit.ese.engine.space import DATABASE_ROOT, extension
 from hotsplit.ese.engine.tablestate import TableState
 from hotsplit.ese.engine.tree import Tree
@@ -30,9 +31,6 @@ from hotsplit.ese.read.pages import CachedPages
 from hotsplit.ese.recovery.pages import position_number, position_of
 from hotsplit.ese.recovery.store import Store
 from hotsplit.report import Reporter
-
-if TYPE_CHECKING:
-    from hotsplit.ese.engine.session import Session
 
 FIRST_DBTIME = 0x40
 FIRST_PAGES = 254
@@ -59,6 +57,7 @@ class OpenDatabase:
         self._flush_map: FlushMap | None = None
         self._trees: dict[int, Tree] = {}
         self._tables: dict[str, TableState] = {}
+        self.schema_changer: Session | None = None
         context.cache.attach(dbid)
         context.cache.stores[dbid] = store
         context.core.attach(dbid, position_number(store.header.attach), 0)
@@ -97,7 +96,7 @@ class OpenDatabase:
     def tree_at(self, root: int) -> Tree:
         """Return the tree of a root page, known or told by the page itself."""
         found = self._trees.get(root)
-        if found is not None:
+        if found is not None and found.dropped is None:
             return found
         page = Page(self.context.cache.load(self.dbid, root), root)
         flags = page.flags
@@ -135,21 +134,44 @@ class OpenDatabase:
                 return state
         return None
 
-    def adopt_table(self, state: TableState) -> None:
-        """Keep a table that was just made."""
-        self._tables[state.name.casefold()] = state
+    def adopt_table(self, session: Session, state: TableState) -> None:
+        """Keep a table that the session just made, or gave its name."""
+        name = state.name.casefold()
+        before = self._tables.get(name)
+        self._tables[name] = state
+        state.made_by = session.current
 
-    def forget_tables(self) -> None:
-        """Read definitions anew: a change of one was rolled back."""
-        for state in self._tables.values():
+        def undo() -> None:
             state.outdated = True
-        self._tables.clear()
+            self._tables.pop(name, None)
+            if before is not None:
+                self._tables[name] = before
+
+        session.on_undo(undo)
+
+    def table_of(self, session: Session, name: str) -> TableState | None:
+        """Return a table by its name as a session sees it, None if there is none."""
+        state = self.find_table(name)
+        if state is None or not (state.made_by is None or session.sees(state.made_by)):
+            return None
+        try:
+            state = state.seen_by(session)
+        except ObjectNotFound:
+            return None
+        return state if state.name.casefold() == name.casefold() else None
 
     def long_values_of(self, session: Session, state: TableState) -> LongValueTree:
-        """Return the tree of a table's long values, made at the first need."""
+        """Return the tree of a table's long values, made at the first need.
+
+        It stays if the transaction is rolled back, but not without its table.
+        """
         if state.long_values is None:
-            session.changes_schema_of(self)
-            return create_long_values(session, state)
+            if state.made_by is None or state.made_by.commit:
+                session = Session(self.context, INTERNAL_SESSION)
+            session.begin()
+            create_long_values(session, state)
+            session.commit(lazy=True)
+        assert state.long_values is not None
         return state.long_values
 
     def forget_tree(self, root: int) -> None:

@@ -1,4 +1,4 @@
-"""Tables, columns and indexes made and dropped.
+"""Tables, columns and indexes made.
 
 Source: format specification 14.3; what the published engine logs for the same calls.
 """
@@ -14,13 +14,16 @@ from hotsplit.ese.engine.longvalues import LongValueTree
 from hotsplit.ese.engine.schema import Column, Index
 from hotsplit.ese.engine.space import make_tree
 from hotsplit.ese.engine.tablestate import TableState
+from hotsplit.ese.engine.versions import check_conflict
 from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, RowType, TableDef, parse_segments
 from hotsplit.ese.format.columns import ColumnDef
 from hotsplit.ese.format.page import PageFlag
+from hotsplit.ese.recovery.core import REPLACE
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.database import OpenDatabase
     from hotsplit.ese.engine.session import Session
+    from hotsplit.ese.engine.tree import Tree
 
 _DENSITY = 80
 
@@ -35,7 +38,7 @@ def create_table(
 ) -> TableState:
     """Make a table in the session's transaction. Raises InvalidUse (-1303 and others)."""
     schema.check_name(name)
-    if database.find_table(name) is not None:
+    if database.table_of(session, name) is not None:
         raise InvalidUse(f"There is a table {name}", jet=Jet.errTableDuplicate)
     if sum(index.primary for index in indexes) > 1:
         raise InvalidUse("A table has one primary index", jet=Jet.errIndexHasPrimary)
@@ -55,7 +58,24 @@ def create_table(
     definition.columns = planned
     for index in sorted(indexes, key=lambda index: not index.primary):
         definition.indexes.append(_make_index(session, database, definition, index))
-    return TableState(database, definition)
+    state = TableState(database, definition)
+    database.adopt_table(session, state)
+    session.on_undo(lambda: forget_trees(session, [state.tree]))
+    return state
+
+
+def forget_trees(session: Session, trees: list[Tree]) -> None:
+    """The making of trees was taken back: give their space back."""
+    for tree in trees:
+        tree.dropped = session.current
+        session.context.versions.dropped.append(tree)
+
+
+def check_quiet(session: Session, trees: Sequence[Tree]) -> None:
+    """Raise WriteConflict if another transaction has changed one of the trees meanwhile."""
+    for tree in trees:
+        for chain in tree.versions.values():
+            check_conflict(session.current, chain, REPLACE)
 
 
 def _make_index(
@@ -93,18 +113,20 @@ def create_index(session: Session, state: TableState, index: Index) -> None:
     if index.primary:
         raise InvalidUse("A primary index is made with its table", jet=Jet.errIndexInvalidDef)
     schema.check_name(index.name)
+    check_quiet(session, [state.tree])
     made = _make_index(session, state.database, state.definition, index)
-    state.definition.indexes.append(made)
-    state.load()
-    new = next(i for i in state.secondary if i.keys.index is made)
+    following = state.changed(indexes=[*state.definition.indexes, made])
+    state.follow(session, following)
+    new = next(i for i in following.secondary if i.keys.index is made)
+    session.on_undo(lambda: forget_trees(session, [new.tree]))
     from hotsplit.ese.engine.table import Table
 
-    table = Table(session, state)
+    table = Table(session, following)
     mark: tuple[bytes, bytes] = (b"", b"")
     inclusive = True
     while entries := state.tree.entries_after(session, mark, inclusive=inclusive):
         for key, record in entries:
-            for entry in new.keys.keys(state.rows.split(record), table.reader):
+            for entry in new.keys.keys(following.rows.split(record), table.reader):
                 new.tree.insert(session, entry, key)
         mark, inclusive = entries[-1], False
 
@@ -113,10 +135,11 @@ def add_column(session: Session, state: TableState, column: Column) -> ColumnDef
     """Add a column to a table; rows that are there have its default, or NULL."""
     if column.not_null and column.default is None and next(state.tree.scan(), None) is not None:
         raise InvalidUse("Rows that are there would be NULL", jet=Jet.errNullInvalid)
-    planned = schema.plan_columns([column], state.definition.columns)[0]
-    state.database.catalog.add(session, catalog.column_row(state.definition.objid, planned))
-    state.definition.columns.append(planned)
-    state.load()
+    database, definition = state.database, state.definition
+    stubs = database.catalog.deleted_columns(session, definition.objid)
+    planned = schema.plan_columns([column], [*definition.columns, *stubs])[0]
+    database.catalog.add(session, catalog.column_row(definition.objid, planned))
+    state.follow(session, state.changed(columns=[*definition.columns, planned]))
     return planned
 
 
@@ -128,6 +151,13 @@ def create_long_values(session: Session, state: TableState) -> LongValueTree:
     make_tree(session, parent, root, objid, PageFlag.LONG_VALUE, 1, unique=True)
     database.catalog.add(session, catalog.long_value_row(table.objid, objid, root))
     database.catalog.add_objid(session, objid, table.objid, RowType.LONG_VALUE)
-    table.long_value_root, table.long_value_objid = root, objid
-    state.long_values = LongValueTree(database.tree(root, objid, PageFlag.LONG_VALUE))
+    tree = database.tree(root, objid, PageFlag.LONG_VALUE)
+
+    def undo() -> None:
+        state.set_long_values(0, 0)
+        forget_trees(session, [tree])
+
+    session.on_undo(undo)
+    state.set_long_values(root, objid)
+    assert state.long_values is not None
     return state.long_values

@@ -13,8 +13,15 @@ from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from hotsplit.errors import InvalidUse, Jet, ObjectNotFound
+from hotsplit.errors import InvalidUse, Jet, ObjectNotFound, WriteConflict
 from hotsplit.ese.engine.context import Context
+from hotsplit.ese.engine.dropping import (
+    drop_column,
+    drop_index,
+    drop_table,
+    rename_column,
+    rename_table,
+)
 from hotsplit.ese.engine.schema import Column, Index
 from hotsplit.ese.engine.schemachange import add_column, create_index, create_table
 from hotsplit.ese.engine.table import Table
@@ -25,6 +32,7 @@ from hotsplit.ese.recovery.core import INSERT
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.database import OpenDatabase
+    from hotsplit.ese.engine.tablestate import TableState
 
 _BEGIN0 = struct.Struct("<BHBI")
 _BEGIN = struct.Struct("<BHB")
@@ -49,6 +57,7 @@ class Session:
         self.begun_at: int | None = None
         self._logged = 0
         self._transaction: Transaction | None = None
+        self._schema_undo: list[tuple[int, Callable[[], None]]] = []
         self._schemas: dict[OpenDatabase, None] = {}
         self.on_close: Callable[[Session], None] = lambda _: None
 
@@ -58,6 +67,13 @@ class Session:
         if self._transaction is None:
             raise InvalidUse("There is no transaction", jet=Jet.errNotInTransaction)
         return self._transaction
+
+    def sees(self, other: Transaction) -> bool:
+        """Tell whether what a transaction did is part of what the session sees now."""
+        mine = self._transaction
+        if mine is None:
+            return bool(other.commit)
+        return other is mine or 0 < other.commit <= mine.begin
 
     # Transactions
 
@@ -130,8 +146,6 @@ class Session:
                 self._logged = target
                 self.context.journal.session(_BEGIN.pack(T.ROLLBACK, self.procid, 1))
             self.level = target
-            for database in self._schemas:
-                database.forget_tables()
             if not target:
                 self.context.versions.end(self.current)
                 self._over()
@@ -143,6 +157,8 @@ class Session:
         if self.begun_at is not None:
             self.context.cache.position = self.begun_at
         while len(versions) > count:
+            while self._schema_undo and self._schema_undo[-1][0] >= len(versions):
+                self._schema_undo.pop()[1]()
             version = versions.pop()
             version.tree.undo(self, version)
             version.tree.open_versions -= 1
@@ -150,14 +166,17 @@ class Session:
             if version.operation == INSERT:
                 self.context.versions.deleted.append((version.tree, version.bookmark))
 
-    def savepoint(self) -> Savepoint:
-        """Return a context in which all changes happen or none, holding the instance's lock."""
-        return Savepoint(self)
+    def savepoint(self, table: TableState) -> Savepoint:
+        """Return a context in which all changes of a table happen or none, holding the lock."""
+        return Savepoint(self, table)
 
     def _over(self) -> None:
         self.level = self._logged = 0
         self.begun_at = None
         self._transaction = None
+        self._schema_undo = []
+        for database in self._schemas:
+            database.schema_changer = None
         self._schemas = {}
         if self.context.files.low:
             self.context.on_over()
@@ -197,37 +216,72 @@ class Session:
         *,
         pages: int = 1,
     ) -> Table:
-        """Make a table. pages: of its first extent. Raises InvalidUse."""
-        with self.context.lock, self.transaction():
-            self.changes_schema_of(database)
+        """Make a table. pages: of its first extent. Raises InvalidUse, WriteConflict."""
+        with self._changes_schema_of(database):
             state = create_table(self, database, name, columns, indexes, pages)
-            database.adopt_table(state)
         return Table(self, state)
 
     def create_index(self, table: Table, index: Index) -> None:
-        """Make a secondary index of a table. Raises InvalidUse, KeyDuplicate."""
-        with self.context.lock, self.transaction():
-            self.changes_schema_of(table.state.database)
-            create_index(self, table.state, index)
+        """Make a secondary index of a table. Raises InvalidUse, KeyDuplicate, WriteConflict."""
+        with self._changes_schema_of(table.state.database):
+            create_index(self, table.writable, index)
 
     def add_column(self, table: Table, column: Column) -> None:
-        """Add a column to a table. Raises InvalidUse."""
-        with self.context.lock, self.transaction():
-            self.changes_schema_of(table.state.database)
-            add_column(self, table.state, column)
+        """Add a column to a table. Raises InvalidUse, WriteConflict."""
+        with self._changes_schema_of(table.state.database):
+            add_column(self, table.writable, column)
+
+    def drop_table(self, database: OpenDatabase, name: str) -> None:
+        """Delete a table. Its space is free once nobody reads it any more.
+
+        Raises ObjectNotFound (-1305), InvalidUse (-1318, -1304), WriteConflict.
+        """
+        with self._changes_schema_of(database):
+            drop_table(self, self.open_table(database, name).writable)
+
+    def drop_index(self, table: Table, name: str) -> None:
+        """Delete a secondary index. Raises InvalidUse (-1404, -1405), WriteConflict."""
+        with self._changes_schema_of(table.state.database):
+            drop_index(self, table.writable, name)
+
+    def drop_column(self, table: Table, name: str) -> None:
+        """Delete a column. Raises InvalidUse (-1507; -1046 if an index needs it), WriteConflict."""
+        with self._changes_schema_of(table.state.database):
+            drop_column(self, table.writable, name)
+
+    def rename_table(self, database: OpenDatabase, old: str, new: str) -> None:
+        """Give a table another name. Raises ObjectNotFound, InvalidUse (-1303), WriteConflict."""
+        with self._changes_schema_of(database):
+            rename_table(self, self.open_table(database, old).writable, new)
+
+    def rename_column(self, table: Table, old: str, new: str) -> None:
+        """Give a column another name. Raises InvalidUse (-1507, -1508), WriteConflict."""
+        with self._changes_schema_of(table.state.database):
+            rename_column(self, table.writable, old, new)
 
     def open_table(self, database: OpenDatabase, name: str) -> Table:
         """Return a table. Raises ObjectNotFound (-1305)."""
         with self.context.lock:
-            state = database.find_table(name)
+            state = database.table_of(self, name)
         if state is None:
             raise ObjectNotFound(f"There is no table {name}")
         return Table(self, state)
 
-    def changes_schema_of(self, database: OpenDatabase) -> None:
-        """A rollback of this transaction makes what is known of tables outdated."""
-        self.context.check_log_room()
-        self._schemas[database] = None
+    @contextlib.contextmanager
+    def _changes_schema_of(self, database: OpenDatabase) -> Iterator[None]:
+        """Change the schema of a database, in whole or not at all; one session at a time."""
+        with self.context.lock:
+            self.context.check_log_room()
+            if database.schema_changer not in (None, self):
+                raise WriteConflict("Another session is changing the schema of the database")
+            with self.transaction():
+                database.schema_changer = self
+                self._schemas[database] = None
+                yield
+
+    def on_undo(self, work: Callable[[], None]) -> None:
+        """Call `work` if the change of the schema that was just made is taken back."""
+        self._schema_undo.append((len(self.current.versions), work))
 
     def close(self) -> None:
         """End the session; an open transaction is rolled back."""
@@ -283,8 +337,8 @@ class Session:
 class Savepoint:
     """Some changes that belong together: a part of the open transaction, or one of their own."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, table: TableState) -> None:
+        self._session, self._table = session, table
         self._count = -1
 
     def __enter__(self) -> None:
@@ -293,6 +347,8 @@ class Savepoint:
         try:
             if session.context.files.low:
                 session.context.check_log_room()
+            if self._table.successor is not None:
+                self._table.writable_by(session)
             if session.level:
                 session.context.check()
                 session.context.safe_point()

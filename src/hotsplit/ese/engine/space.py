@@ -284,6 +284,23 @@ def make_large_tree(
     database.context.journal.apply(record, database.dbid, root)
 
 
+def free_tree(tree: Tree, session: Session) -> None:
+    """Give all that a tree owns back to its parent: the trees below it go with it.
+
+    No catalog names it any more and nobody reads it, so what a crash leaves undone is only lost.
+    """
+    database, space = tree.database, tree.space
+    session.prepare()
+    header = space.header
+    if header.is_multiple:
+        extents = list(space.extents(space.owned))
+    else:
+        extents = [Extent(tree.root + header.pages - 1, header.pages)]
+    parent = database.tree_at(header.parent).space
+    for extent in extents:
+        parent.free(session, extent.first, extent.pages)
+
+
 def extension(dbid: int, last: int) -> bytes:
     """Return the ExtendDB record: the file grows to page `last`."""
     return encode(T.EXTEND_DB, content=struct.pack("<BI", dbid, last))

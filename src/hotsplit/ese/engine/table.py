@@ -16,7 +16,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hotsplit.errors import InvalidUse, Jet, ObjectNotFound, RecordNotFound
+from hotsplit.errors import InvalidUse, Jet, RecordNotFound
 from hotsplit.ese.engine.cursor import Cursor
 from hotsplit.ese.engine.longvalues import SessionReader
 from hotsplit.ese.engine.rowmaker import PlainRow
@@ -52,17 +52,18 @@ class Table:
 
     @property
     def state(self) -> TableState:
-        """The table as it is now. Raises ObjectNotFound if its making was rolled back."""
-        if self._state.outdated:
-            found = self._state.database.find_table(self.name)
-            if found is None:
-                raise ObjectNotFound(f"There is no table {self.name}")
-            self._state = found
-        return self._state
+        """The table as the session sees it. Raises ObjectNotFound if it is no more."""
+        state = self._state
+        return state if state.is_current else state.seen_by(self.session)
+
+    @property
+    def writable(self) -> TableState:
+        """The table as it is now. Raises ObjectNotFound, WriteConflict (-1302)."""
+        return self._state.writable_by(self.session)
 
     def _changing(self) -> Savepoint:
         """Hold the lock for a change; all of it happens or nothing."""
-        return self.session.savepoint()
+        return self.session.savepoint(self._state)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -70,6 +71,8 @@ class Table:
         context = self.session.context
         with context.lock, self.session.reading():
             context.safe_point()
+            if not self._state.is_current:
+                self._state.seen_by(self.session)
             yield
 
     @property

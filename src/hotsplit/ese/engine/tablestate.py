@@ -5,9 +5,11 @@ Source: format specification 6.5 (tables without a primary index), 7.2 (autoincr
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from typing import TYPE_CHECKING
 
-from hotsplit.errors import InvalidUse, Jet
+from hotsplit.errors import InvalidUse, Jet, ObjectNotFound, WriteConflict
 from hotsplit.ese.engine.indexing import KeyMaker
 from hotsplit.ese.engine.longvalues import LongValueTree
 from hotsplit.ese.engine.rowmaker import RowMaker
@@ -20,6 +22,7 @@ from hotsplit.ese.format.page import PageFlag
 if TYPE_CHECKING:
     from hotsplit.ese.engine.database import OpenDatabase
     from hotsplit.ese.engine.session import Session
+    from hotsplit.ese.engine.versions import Transaction
 
 _HIDDEN_KEY = 4
 _RESERVED = 64
@@ -43,8 +46,15 @@ class SecondaryIndex:
 class TableState:
     """See the module. primary: keys of the records, None for the hidden counter.
 
-    most: bytes that a record may have. outdated: a change of the definition was rolled back.
+    most: bytes that a record may have. outdated: its making was rolled back. made_by: the
+    transaction that made it or gave it its name, None if it was there before. successor: the
+    transaction that changed the definition, and what the table is to those who see that; None
+    stands for a table that is no more. origin: what it was before, None for a table as it was made.
     """
+
+    successor: tuple[Transaction, TableState | None] | None = None
+    made_by: Transaction | None = None
+    origin: TableState | None = None
 
     def __init__(self, database: OpenDatabase, definition: TableDef) -> None:
         self.database, self.definition = database, definition
@@ -66,10 +76,7 @@ class TableState:
         primary = next((i for i in definition.indexes if i.is_primary), None)
         self.primary = None if primary is None else KeyMaker(primary, self.rows)
         self.secondary = [self._open(i) for i in definition.indexes if not i.is_primary]
-        if definition.long_value_root and self.long_values is None:
-            kind = PageFlag.LONG_VALUE
-            root, objid = definition.long_value_root, definition.long_value_objid
-            self.long_values = LongValueTree(database.tree(root, objid, kind))
+        self.long_values = self._open_long_values()
         flagged = [c for c in definition.columns if c.flags & ColumnFlag.AUTOINCREMENT]
         self.counter = flagged[0] if flagged else None
         self.escrow = [c for c in definition.columns if c.flags & ColumnFlag.ESCROW]
@@ -90,6 +97,77 @@ class TableState:
         kind = PageFlag.INDEX | (0 if index.is_unique else PageFlag.NON_UNIQUE)
         tree = self.database.tree(index.root, index.objid, kind, unique=index.is_unique)
         return SecondaryIndex(KeyMaker(index, self.rows), tree)
+
+    # Versions of the definition
+
+    @property
+    def is_current(self) -> bool:
+        """True if all see the table so."""
+        return self.successor is None and not self.outdated
+
+    def seen_by(self, session: Session) -> TableState:
+        """Return the table as the session sees it. Raises ObjectNotFound."""
+        state = self
+        while state.successor is not None and session.sees(state.successor[0]):
+            _, following = state.successor
+            if following is None:
+                raise ObjectNotFound(f"There is no table {state.name}")
+            state = following
+        if state.outdated:
+            raise ObjectNotFound(f"There is no table {state.name}")
+        return state
+
+    def writable_by(self, session: Session) -> TableState:
+        """Return the table as the session sees it. Raises WriteConflict if that is outdated."""
+        state = self.seen_by(session)
+        if state.successor is not None:
+            raise WriteConflict(
+                f"Another transaction has changed table {self.name}", jet=Jet.errTableLocked
+            )
+        return state
+
+    def follow(self, session: Session, following: TableState | None) -> None:
+        """Let a changed table take the place of this one, for those who see the change."""
+        self.successor = session.current, following
+        session.on_undo(self._stay)
+
+    def _stay(self) -> None:
+        self.successor = None
+
+    def changed(
+        self,
+        *,
+        name: str | None = None,
+        columns: list[ColumnDef] | None = None,
+        indexes: list[IndexDef] | None = None,
+    ) -> TableState:
+        """Return the table with another definition, with the same trees and counters."""
+        old, made = self.definition, copy.copy(self)
+        made.origin, made.successor = self, None
+        made.definition = dataclasses.replace(
+            old,
+            name=old.name if name is None else name,
+            columns=list(old.columns if columns is None else columns),
+            indexes=list(old.indexes if indexes is None else indexes),
+        )
+        made.load()
+        return made
+
+    def set_long_values(self, root: int, objid: int) -> None:
+        """The table has a tree of long values, or none (0): in all forms of its definition."""
+        state: TableState | None = self
+        while state is not None:
+            state.definition.long_value_root, state.definition.long_value_objid = root, objid
+            state.long_values = self.long_values = self._open_long_values()
+            state = state.origin
+
+    def _open_long_values(self) -> LongValueTree | None:
+        root, objid = self.definition.long_value_root, self.definition.long_value_objid
+        if not root:
+            return None
+        return self.long_values or LongValueTree(
+            self.database.tree(root, objid, PageFlag.LONG_VALUE)
+        )
 
     @property
     def name(self) -> str:

@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from hotsplit import _native
-from hotsplit.errors import InvalidUse, Jet, KeyDuplicate, PageDamaged, RecordNotFound
+from hotsplit.errors import (
+    InvalidUse,
+    Jet,
+    KeyDuplicate,
+    ObjectNotFound,
+    PageDamaged,
+    RecordNotFound,
+)
 from hotsplit.ese.engine import records
 from hotsplit.ese.engine.records import Place, Writer
 from hotsplit.ese.engine.split import Change, split
@@ -27,6 +34,7 @@ if TYPE_CHECKING:
     from hotsplit.ese.engine.database import OpenDatabase
     from hotsplit.ese.engine.session import Session
     from hotsplit.ese.engine.space import Space
+    from hotsplit.ese.engine.versions import Transaction
 
 _kernel = _native.load("tree")
 _LEAF = int(PageFlag.LEAF)
@@ -63,7 +71,7 @@ class Tree:
     """One tree of a database.
 
     kind: page flags that all its pages share. versions: chains of versions by bookmark.
-    open_versions: how many of them are not committed. dropped: the tree is gone.
+    open_versions: how many of them are not committed. dropped: by which transaction.
     """
 
     def __init__(
@@ -79,7 +87,7 @@ class Tree:
         self._resident, self._dbid = database.context.core.page, database.dbid
         self.versions: dict[Bookmark, list[Version]] = {}
         self.open_versions = 0
-        self.dropped = False
+        self.dropped: Transaction | None = None
 
     @functools.cached_property
     def space(self) -> Space:
@@ -141,8 +149,15 @@ class Tree:
         """Return what identifies a node."""
         return (key, b"") if self.unique else (key, data)
 
+    def check_there(self, session: Session) -> None:
+        """Raise ObjectNotFound if the session sees that the tree was dropped."""
+        if self.dropped is not None and session.sees(self.dropped):
+            raise ObjectNotFound("What is to be read was deleted")
+
     def get(self, session: Session, key: bytes, data: bytes = b"") -> bytes | None:
         """Return the data of a node as the session sees it, None if there is none."""
+        if self.dropped is not None:
+            self.check_there(session)
         found = self.find(key, data)
         if not found.exact:
             return None
@@ -183,6 +198,8 @@ class Tree:
 
         [] only at the end of the tree.
         """
+        if self.dropped is not None:
+            self.check_there(session)
         found = self.find(*mark)
         page = found.page
         first = found.line + (found.exact and not inclusive)
@@ -198,6 +215,8 @@ class Tree:
 
         mark: None for the end of the tree. [] only at the begin of the tree.
         """
+        if self.dropped is not None:
+            self.check_there(session)
         if mark is None:
             page = self._last_leaf()
             last = _kernel.count(page)

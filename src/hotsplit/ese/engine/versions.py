@@ -28,15 +28,17 @@ _BEFORE_IMAGE = (REPLACE, FLAG_DELETE)
 class Transaction:
     """What a session did since it began. begin, commit: places in the order of all transactions.
 
-    writer: the session. commit: 0 while the transaction is open.
+    writer: the session. commit: 0 while the transaction is open. dropped: trees that nobody needs
+    any more once no view is left from before the commit.
     """
 
-    __slots__ = ("begin", "commit", "versions", "writer")
+    __slots__ = ("begin", "commit", "dropped", "versions", "writer")
 
     def __init__(self, begin: int, writer: Writer) -> None:
         self.begin, self.writer = begin, writer
         self.commit = 0
         self.versions: list[Version] = []
+        self.dropped: list[Tree] = []
 
     def sees(self, version: Version) -> bool:
         """Tell whether what `version` did is part of this transaction's view."""
@@ -70,11 +72,12 @@ class VersionStore:
     """The order of transactions, and the versions that still matter."""
 
     def __init__(self) -> None:
-        # deleted: nodes flagged as deleted that no view holds any more
+        # deleted: nodes flagged as deleted that no view holds any more; dropped: such trees
         self._clock = 0
         self._open: dict[Transaction, None] = {}
         self._ended: deque[Transaction] = deque()
         self.deleted: deque[tuple[Tree, Bookmark]] = deque()
+        self.dropped: deque[Tree] = deque()
 
     def begin(self, writer: Writer) -> Transaction:
         """Begin a transaction: its view is of now."""
@@ -98,7 +101,9 @@ class VersionStore:
         self._open.pop(transaction, None)
         oldest = next(iter(self._open)).begin if self._open else self._clock
         while self._ended and self._ended[0].commit <= oldest:
-            for version in self._ended.popleft().versions:
+            ended = self._ended.popleft()
+            self.dropped.extend(ended.dropped)
+            for version in ended.versions:
                 self.drop(version)
                 if version.operation == FLAG_DELETE:
                     self.deleted.append((version.tree, version.bookmark))
