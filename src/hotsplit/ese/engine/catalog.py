@@ -11,7 +11,6 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from hotsplit.errors import DataDamaged, Jet
-from hotsplit.ese.engine import keys
 from hotsplit.ese.engine.rows import LongReader, RowFormat
 from hotsplit.ese.engine.space import make_large_tree, make_tree
 from hotsplit.ese.engine.tree import Tree
@@ -20,12 +19,14 @@ from hotsplit.ese.format.catalogschema import (
     CATALOG_NAME,
     CATALOG_ROOT,
     SHADOW_ROOT,
+    IndexDef,
     IndexFlag,
     RowType,
     TableFlag,
     catalog_key,
 )
 from hotsplit.ese.format.columns import FIRST_TAGGED, FIRST_VARIABLE, Coltyp, ColumnDef, ColumnFlag
+from hotsplit.ese.format.keys import segment
 from hotsplit.ese.format.page import PageFlag
 from hotsplit.ese.format.record import encode_record
 
@@ -36,8 +37,11 @@ if TYPE_CHECKING:
 _OBJECTS, _SHADOW, _NAME_INDEX, _ROOT_INDEX, _OBJIDS, _LOCALES = 2, 3, 4, 5, 6, 7
 _NAME_ROOT, _ROOT_ROOT, _OBJIDS_ROOT, _LOCALES_ROOT = 7, 10, 29, 30
 _OBJECTS_PAGES, _INDEX_PAGES, _SHADOW_PAGES = 20, 3, 5
-_LCMAP_FLAGS = 0x30401
-_LOCALE = "en-US".encode("utf-16-le")
+LCMAP_FLAGS = 0x30401
+LOCALE = "en-US"
+"""How keys of Unicode text are made: case, kana and width do not matter."""
+
+_KEYS = IndexDef("", 0, 0, 0, ())
 _DENSITY = 80
 _OBJIDS_DENSITY, _LOCALES_DENSITY = 100, 92
 _COLUMNS = {column.name: column for column in CATALOG_COLUMNS}
@@ -274,7 +278,7 @@ class CatalogWriter:
 
 
 def _locale_key(name: str) -> bytes:
-    return keys.segment(_LOCALE_COLUMNS[2], (name + "\0").encode("utf-16-le"), 0, 255, 256)
+    return segment(_LOCALE_COLUMNS[2], (name + "\0").encode("utf-16-le"), _KEYS, _KEYS.key_most)
 
 
 def _expect(found: int, wanted: int) -> None:
@@ -292,7 +296,7 @@ def _root_key(row: Row) -> bytes:
 
 def _name_segment(row: Row, used: int) -> bytes:
     name = row["Name"].encode("cp1252")
-    return keys.segment(_COLUMNS["Name"], name, 0, 255 - used, 256)
+    return segment(_COLUMNS["Name"], name, _KEYS, _KEYS.key_most - used)
 
 
 def table_row(
@@ -327,8 +331,8 @@ def index_row(
     return {
         "ObjidTable": objid, "Type": RowType.INDEX, "Id": tree, "ColtypOrPgnoFDP": root,
         "SpaceUsage": density, "Flags": flags, "PagesOrLocale": 0, "RootFlag": None,
-        "RecordOffset": None, "LCMapFlags": _LCMAP_FLAGS, "Name": name,
-        "KeyFldIDs": segments, "LocaleName": _LOCALE,
+        "RecordOffset": None, "LCMapFlags": LCMAP_FLAGS, "Name": name,
+        "KeyFldIDs": segments, "LocaleName": LOCALE.encode("utf-16-le"),
     }  # fmt: skip
 
 

@@ -6,21 +6,20 @@ Source: format specification 10.1, 10.5, 6.6.
 from __future__ import annotations
 
 from hotsplit.errors import InvalidUse, Jet
-from hotsplit.ese.engine import keys
 from hotsplit.ese.engine.rows import LongReader, Pieces, RowFormat, padded, plain
 from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, KeySegment
+from hotsplit.ese.format.collation import KeyUnknown
 from hotsplit.ese.format.columns import ColumnDef, Value, encode_value
+from hotsplit.ese.format.keys import build_key
 
 _KEY_MOST = 255
-_NO_LIMIT = 1 << 16
 _TEXT_MOST = 256
 
 
 class KeyMaker:
     """The keys of one index.
 
-    segments: columns of the key, and whether they descend. most: bytes of a key; var_most: of a
-    segment of variable size.
+    segments: columns of the key, and whether they descend. most: bytes of a key.
     """
 
     def __init__(self, index: IndexDef, rows: RowFormat) -> None:
@@ -31,7 +30,6 @@ class KeyMaker:
             (by_id[s.column_id], bool(s.flags & KeySegment.MUST_BE_NULL)) for s in index.conditions
         ]
         self.most = index.key_most or _KEY_MOST
-        self.var_most = index.var_segment_most or _NO_LIMIT
         self._several = next((c for c, _ in self.segments if c.is_multi_valued), None)
 
     @property
@@ -81,15 +79,16 @@ class KeyMaker:
         return not any(nulls[1:]) or bool(flags & IndexFlag.ALLOW_SOME_NULLS)
 
     def build(self, values: list[bytes | None]) -> bytes:
-        """Return the key of stored values; fewer values than segments make the start of a key."""
-        key = b""
-        for (column, descending), value in zip(self.segments, values, strict=False):
-            room = self.most - len(key)
-            if room <= 0:
-                break
-            part = keys.segment(column, value, self.index.flags, room, self.var_most)[:room]
-            key += keys.descending(part) if descending else part
-        return key
+        """Return the key of stored values; fewer values than segments make the start of a key.
+
+        Raises InvalidUse (-602).
+        """
+        try:
+            return build_key([column for column, _ in self.segments], self.index, values)
+        except KeyUnknown as error:
+            raise InvalidUse(
+                f"Index {self.index.name}: {error}", jet=Jet.errUnicodeNormalizationNotSupported
+            ) from error
 
     def search_key(self, values: tuple[Value, ...]) -> bytes:
         """Return the key of Python values, for a search. Raises InvalidUse (-1003)."""

@@ -12,9 +12,9 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from hotsplit.ese.engine import keys
 from hotsplit.ese.engine.indexing import KeyMaker
 from hotsplit.ese.engine.rows import RowFormat, padded
+from hotsplit.ese.format import keys
 from hotsplit.ese.format.columns import (
     FIRST_VARIABLE,
     NUMBER_CODES,
@@ -167,12 +167,12 @@ def _plan_key(maker: KeyMaker) -> list[_Part] | None:
 
 
 def _segment(column: ColumnDef, descending: bool, maker: KeyMaker) -> Segment:
-    flags, most = maker.index.flags, maker.var_most
+    index = maker.index
     if column.coltyp in (Coltyp.LONG, Coltyp.SHORT, Coltyp.LONG_LONG) and not descending:
         return lambda data: bytes((0x7F, data[-1] ^ 0x80)) + data[-2::-1]
 
     def segment(data: bytes) -> bytes:
-        part = keys.segment(column, data, flags, _WIDE, most)
+        part = keys.segment(column, data, index, _WIDE)
         return keys.descending(part) if descending else part
 
     return segment

@@ -104,7 +104,9 @@ def _make_index(
         database.catalog.add_objid(session, objid, table.objid, RowType.INDEX)
     return IndexDef(
         index.name, objid, root, flags, parse_segments(segments, flags),
-        parse_segments(conditions, flags), density=_DENSITY,
+        parse_segments(conditions, flags), locale=catalog.LOCALE,
+        lcmap_flags=catalog.LCMAP_FLAGS, density=_DENSITY, sort_id=catalog.SORT_ID,
+        sort_version=int.from_bytes(catalog.SORT_VERSION[4:], "little"),
     )  # fmt: skip
 
 

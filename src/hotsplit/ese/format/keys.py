@@ -38,8 +38,13 @@ def build_key(columns: list[ColumnDef], index: IndexDef, values: list[bytes | No
         if room <= 0:
             break
         found = segment(column, value, index, room)[:room]
-        key += found.translate(_COMPLEMENT) if part.is_descending else found
+        key += descending(found) if part.is_descending else found
     return key
+
+
+def descending(part: bytes) -> bytes:
+    """Return a finished segment so that it sorts the other way round."""
+    return part.translate(_COMPLEMENT)
 
 
 def segment(column: ColumnDef, data: bytes | None, index: IndexDef, room: int) -> bytes:
