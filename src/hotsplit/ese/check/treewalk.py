@@ -28,6 +28,11 @@ _LARGE_KEY_MOST = 2000
 Prefetch = Callable[[list[bytes]], None]
 
 
+def key_most(page_size: int) -> int:
+    """Return the bytes of the longest key."""
+    return _KEY_MOST.get(page_size, _LARGE_KEY_MOST)
+
+
 class TreeSpec(NamedTuple):
     """One tree as the catalog and its root's owner describe it.
 
@@ -143,7 +148,7 @@ class TreeWalk:
             spec.objid,
             spec.kind,
             reader.dbtime,
-            2 * _KEY_MOST.get(size, _LARGE_KEY_MOST),
+            2 * key_most(size),
             content,
             self._reports,
         )

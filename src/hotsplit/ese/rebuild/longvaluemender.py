@@ -43,12 +43,16 @@ class _Piece(NamedTuple):
 
 @dataclass
 class _State:
-    """What is there of one long value. end: behind the last chunk; gap: where the first one is."""
+    """What is there of one long value. end: behind the last chunk; gap: where the first one is.
+
+    claimed: the size that its root node gives, where the last chunk has another one.
+    """
 
     root: LongValueRoot | None = None
     end: int = 0
     missing: int = 0
     gap: int | None = None
+    claimed: int | None = None
     last: Node | None = None
 
 
@@ -56,11 +60,12 @@ class LongValueMender:
     """Mends the long values of one table.
 
     chunk: bytes of a full chunk. room: bytes of zeros that may be put in the place of missing
-    chunks. dropped: long values without references, which are not carried over.
+    chunks. strict: chunks are decompressed, to find those that are damaged. dropped: long values
+    without references, which are not carried over.
     """
 
-    def __init__(self, chunk: int, room: int) -> None:
-        self._chunk, self._room = chunk, room
+    def __init__(self, chunk: int, room: int, *, strict: bool = False) -> None:
+        self._chunk, self._room, self._strict = chunk, room, strict
         self._references: list[int] | None = None
         self._sizes: dict[int, int] = {}
         self._lost: dict[int, LostValue] = {}
@@ -77,7 +82,7 @@ class LongValueMender:
         """Find the long values that are not whole; True if there are none and no stray nodes."""
         for lid, pieces in groupby(self._pieces(batches), key=lambda piece: piece.lid):
             state = self._state(pieces)
-            whole = state.root is not None and not state.missing
+            whole = state.root is not None and not state.missing and state.claimed is None
             if not whole or state.root is None or state.end < state.root.size:
                 self._decide(lid, state)
         return not self._lost and not self.bad_nodes
@@ -97,16 +102,44 @@ class LongValueMender:
         for _, offset, node in pieces:
             if offset is None:
                 state.root = _root_of(node)
-            elif self._fits(state, offset):
+            elif self._fits(state, offset, node.data):
                 if offset > state.end:
                     state.gap = state.end if state.gap is None else state.gap
                     state.missing += offset - state.end
                 state.end, state.last = offset + self._chunk, node
+            elif state.root is not None and self._is_last(state, offset, node.data):
+                size = offset + self._plain_size(node.data)
+                state.root, state.claimed = state.root._replace(size=size), state.root.size
+                state.end, state.last = offset + self._chunk, node
         return state
 
-    def _fits(self, state: _State, offset: int) -> bool:
+    def _is_last(self, state: _State, offset: int, data: bytes) -> bool:
+        """True for the last chunk of a long value of another size than its root node says."""
+        size = state.root.size if state.root is not None else 0
+        behind = offset == state.end and offset % self._chunk == 0
+        return (
+            self._strict
+            and behind
+            and offset < size <= offset + self._chunk
+            and len(data) <= self._chunk
+        )
+
+    def _fits(self, state: _State, offset: int, data: bytes) -> bool:
+        """True for a chunk that can be read where it is."""
         size = state.root.size if state.root is not None else BEING_DELETED
-        return offset % self._chunk == 0 and state.end <= offset < size
+        if offset % self._chunk or not state.end <= offset < size:
+            return False
+        if not self._strict or (state.root is not None and state.root.is_encrypted):
+            return True
+        return self._is_whole(data, min(self._chunk, size - offset))
+
+    def _is_whole(self, data: bytes, expected: int) -> bool:
+        if len(data) >= expected:
+            return len(data) == expected
+        try:
+            return len(decompress(data, expected)) == expected
+        except HotsplitError:
+            return False
 
     def _decide(self, lid: int, state: _State) -> None:
         """Choose the size of a long value that is not whole."""
@@ -115,7 +148,7 @@ class LongValueMender:
             size = state.end - self._chunk + self._plain_size(state.last.data)
         lost: int | None = None
         if state.root is not None:
-            lost = state.root.size - size + state.missing
+            lost = max(0, (state.claimed or state.root.size) - size) + state.missing
         if state.missing > self._room and state.gap is not None:
             size = state.gap
             lost = None if state.root is None else state.root.size - size
@@ -184,7 +217,7 @@ class LongValueMender:
                 begun = True
                 state.root = self._new_root(root, size, count)
                 yield Node(root_key(lid), state.root.pack())
-            if offset is None or not self._fits(state, offset):
+            if offset is None or not self._fits(state, offset, node.data):
                 continue
             for at in range(state.end, offset, self._chunk):
                 yield Node(chunk_key(lid, at), bytes(self._chunk))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from hotsplit.ese.format.page import PageFlag
 from hotsplit.ese.rebuild.longvaluemender import LostValue
@@ -14,6 +14,18 @@ _LISTED = 1000
 _NO_ROWS = PageFlag.INDEX | PageFlag.LONG_VALUE
 
 
+class MendedRecord(NamedTuple):
+    """A record that is not what it was. columns: names of those that changed; new_key: moved."""
+
+    key: bytes
+    columns: list[str]
+    new_key: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for programs."""
+        return {"key": self.key.hex(), "columns": self.columns, "new_key": self.new_key}
+
+
 @dataclass
 class TreeLoss:
     """One damaged tree. pages: that cannot be used; lost: about how many of its nodes are gone,
@@ -21,6 +33,8 @@ class TreeLoss:
 
     found: leaf pages that no pointer led to; unsound: records that do not hold together and were
     left out; repeated: older copies of nodes. action: what was done, in words. holds_rows: a table.
+    lost_keys: of lost rows, as far as they are known; mended: records that were changed, of which
+    mended_count in all; the first thousand of either are kept.
     """
 
     object: str
@@ -32,11 +46,31 @@ class TreeLoss:
     repeated: int = 0
     action: str = ""
     holds_rows: bool = False
+    lost_keys: list[bytes] = field(default_factory=list)
+    mended: list[MendedRecord] = field(default_factory=list)
+    mended_count: int = 0
 
     @property
     def lost_rows(self) -> bool:
-        """True if rows of a table are lost."""
-        return self.holds_rows and (self.lost is None or self.lost + self.unsound > 0)
+        """True if rows of a table are lost, or values of them."""
+        gone = self.lost is None or self.lost + self.unsound + self.mended_count > 0
+        return self.holds_rows and gone
+
+    def add_unsound(self, key: bytes) -> None:
+        """Take down a record that was left out."""
+        self.unsound += 1
+        self.add_lost_key(key)
+
+    def add_lost_key(self, key: bytes) -> None:
+        """Take down the key of a lost row."""
+        if len(self.lost_keys) < _LISTED:
+            self.lost_keys.append(key)
+
+    def add_mended(self, record: MendedRecord) -> None:
+        """Take down a record that was changed."""
+        self.mended_count += 1
+        if len(self.mended) < _LISTED:
+            self.mended.append(record)
 
     @classmethod
     def of(cls, salvage: TreeSalvage) -> TreeLoss:
@@ -61,6 +95,9 @@ class TreeLoss:
             "estimated_lost": self.lost,
             "leaves_found": self.found,
             "unsound_records": self.unsound,
+            "lost_keys": [key.hex() for key in self.lost_keys],
+            "mended_records": self.mended_count,
+            "mended": [record.as_json() for record in self.mended],
             "repeated": self.repeated,
             "action": self.action,
         }

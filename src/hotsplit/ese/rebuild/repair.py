@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from hotsplit.ese.check.integrity import find_faults
 from hotsplit.ese.check.rowplan import TableShape
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.opened import located
@@ -73,6 +74,7 @@ class _Repair:
         inventory = Inventory(source, on_page)
         result.damaged_pages = list(inventory.damaged)
         self._catalog = SalvagedCatalog(source, inventory, result)
+        faults = find_faults(source)
         self._builder = DatabaseBuilder(database)
         room = source.page_count * source.page_size
         self._shop = Workshop(
@@ -84,6 +86,7 @@ class _Repair:
             self._catalog.kind,
             room,
             self._catalog.whole,
+            faults,
         )
 
     def run(self) -> None:

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from hotsplit.errors import HotsplitError
+from hotsplit.ese.check.integrity import Faults
 from hotsplit.ese.check.rowplan import TableShape
+from hotsplit.ese.check.treewalk import key_most
+from hotsplit.ese.check.values import RowValues
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.catalogschema import IndexDef
-from hotsplit.ese.format.compression import decompress
-from hotsplit.ese.format.longvalue import chunk_size, parse_lid
+from hotsplit.ese.format.longvalue import chunk_size
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.format.space import SpaceHeader
 from hotsplit.ese.read.btree import BTree
@@ -24,9 +26,10 @@ from hotsplit.ese.rebuild.builder import Batch, DatabaseBuilder, TreeContent
 from hotsplit.ese.rebuild.inventory import Inventory
 from hotsplit.ese.rebuild.longvaluemender import LongValueMender
 from hotsplit.ese.rebuild.longvalues import LivingLongValues
-from hotsplit.ese.rebuild.losses import Repaired, TreeLoss
+from hotsplit.ese.rebuild.losses import MendedRecord, Repaired, TreeLoss
 from hotsplit.ese.rebuild.objects import TableTrees
-from hotsplit.ese.rebuild.rowfacts import EntryMaker, RecordTest, can_make
+from hotsplit.ese.rebuild.recordmender import ALL_TAGGED, ALL_VARIABLE, RecordMender
+from hotsplit.ese.rebuild.rowfacts import EntryMaker, can_make
 from hotsplit.ese.rebuild.salvage import TreeSalvage
 from hotsplit.ese.rebuild.sorting import EntrySorter
 from hotsplit.ese.rebuild.space import (
@@ -38,7 +41,11 @@ from hotsplit.ese.rebuild.space import (
 from hotsplit.ese.rebuild.walk import TreeName
 from hotsplit.report import Reporter
 
-_EXPANDED_MOST = 0x7FFF
+_CONTENT = "RLXT"
+"""First letters of the rules about what trees hold."""
+_NORMAL = {"T26", "L56c", "T18b", "L58"}
+_OF_CHUNKS = {"L54", "L57"}
+_CLASSES = {ALL_TAGGED: "all tagged columns", ALL_VARIABLE: "all variable and tagged columns"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +53,7 @@ class Workshop:
     """What the repair of each table works with.
 
     room: bytes of zeros for missing chunks. strict: the definitions are complete, so a record that
-    does not fit them is damaged.
+    does not fit them is damaged. faults: what the check says of the trees that can be read.
     """
 
     env: Env
@@ -57,6 +64,7 @@ class Workshop:
     kind: int
     room: int
     strict: bool
+    faults: Faults
 
 
 class TableRepair:
@@ -69,12 +77,21 @@ class TableRepair:
         self._values: TreeSalvage | None = None
         if table.long_values is not None:
             self._values = self._salvage(table.long_values, PageFlag.LONG_VALUE)
-        self._mender = LongValueMender(self._chunk, shop.room)
-        self._whole = self._values is None or self._mender.survey(self._values.batches())
+        faults = self._faults(table.rows)
+        if table.long_values is not None:
+            faults |= self._faults(table.long_values)
+        self._mender = LongValueMender(self._chunk, shop.room, strict=bool(faults & _OF_CHUNKS))
+        whole = self._values is None or self._mender.survey(self._values.batches())
+        values_damaged = self._values is not None and self._values.damaged
+        self._damaged = self._rows.damaged or values_damaged or not whole or bool(faults)
         self._references: array[int] | None = array("Q")
-        self._new_values: LongValues | None = None
-        self._changed_values = False
+        self._new_values = RowValues(None)
+        self._changed: set[int] = set()
         self._root = 0
+
+    def _faults(self, tree: TreeName) -> set[str]:
+        """Return the rules that a tree breaks, as far as a repair has to see to them."""
+        return {rule for rule in self._shop.faults.of(tree.objid) if rule[0] in _CONTENT} - _NORMAL
 
     def _salvage(self, tree: TreeName, kind: int) -> TreeSalvage:
         return TreeSalvage(self._shop.source, self._shop.inventory, tree, self._shop.kind | kind)
@@ -84,29 +101,26 @@ class TableRepair:
         defined = self._shape.table.chunk_size if self._shape is not None else 0
         return defined or chunk_size(self._database.page_size)
 
-    @property
-    def damaged(self) -> bool:
-        """True if rows or long values cannot be taken over as they are."""
-        values = self._values is not None and self._values.damaged
-        return self._rows.damaged or values or not self._whole
-
     def run(self) -> None:
         """Write the table. Raises what writing raises."""
         builder, table = self._shop.builder, self._table
         self._root = builder.roots[table.objid] = self._database.take()
         mark = self._mark()
         loss = TreeLoss.of(self._rows)
-        batches = self._tested(loss) if self.damaged else self._rows.batches()
+        mender = self._record_mender(mark) if self._damaged else None
+        batches = self._mended(mender, loss) if self._damaged else self._rows.batches()
         filled = builder.fill(table.rows, TreeContent(self._rows.kind, batches, mark))
+        if mark is not None and mender is not None:
+            mark = max(mark, mender.highest)
         place = TreePlace(self._root, table.objid, DATABASE_ROOT, mark)
         write_provisional_root(self._database, place, filled)
         loss.repeated = self._rows.repeated
-        if self._rows.damaged or loss.unsound:
+        if self._rows.damaged or loss.unsound or loss.mended_count:
             self._shop.result.trees.append(loss)
         if self._values is not None:
             self._write_values(self._values)
         for tree in table.indexes:
-            self._write_index(tree)
+            self._write_index(tree, loss)
         write_root(self._database, place, filled)
         builder.tables += 1
 
@@ -120,66 +134,82 @@ class TableRepair:
 
     # Rows
 
-    def _tested(self, loss: TreeLoss) -> Iterator[Batch]:
-        """Yield the records that hold together; take down the long values that they refer to."""
-        test = self._record_test()
-        if test is None:
-            self._references = None
-            yield from self._rows.batches()
-            return
-        for kind, nodes in self._rows.batches():
-            yield Batch(kind, self._sound(test, kind, nodes, loss))
-
-    def _record_test(self) -> RecordTest | None:
+    def _record_mender(self, mark: int | None) -> RecordMender | None:
         if self._shape is None:
             return None
+        size = self._database.page_size
         try:
-            return RecordTest(self._shape, self._database.page_size, self._fetch)
+            return RecordMender(self._shape, size, self._fetch, key_most(size), mark)
         except ValueError:
             return None
 
+    def _mended(self, mender: RecordMender | None, loss: TreeLoss) -> Iterator[Batch]:
+        """Yield the records, made sound; take down the long values that they refer to."""
+        if mender is None:
+            self._references = None
+            yield from self._rows.batches()
+            return
+        batches = (
+            Batch(kind, self._sound(mender, kind, nodes, loss))
+            for kind, nodes in self._rows.batches()
+        )
+        if "R51" not in self._faults(self._table.rows):
+            yield from batches
+            return
+        nodes = self._sorter().sorted(node for batch in batches for node in batch.nodes)
+        yield Batch(self._rows.kind, self._unique_rows(nodes, loss))
+
+    def _sorter(self) -> EntrySorter:
+        return EntrySorter(self._shop.env, f"{self._database.path}.hotsplit-sort")
+
+    @staticmethod
+    def _unique_rows(nodes: Iterable[Node], loss: TreeLoss) -> Iterator[Node]:
+        last: bytes | None = None
+        for node in nodes:
+            if node.key == last:
+                loss.add_unsound(node.key)
+            else:
+                yield node
+            last = node.key
+
     def _sound(
-        self, test: RecordTest, kind: int, nodes: Iterable[Node], loss: TreeLoss
+        self, mender: RecordMender, kind: int, nodes: Iterable[Node], loss: TreeLoss
     ) -> Iterator[Node]:
         old = not kind & PageFlag.NEW_RECORD
         for node in nodes:
-            found = test.references(node, old=old)
-            if found is None and self._shop.strict:
-                loss.unsound += 1
-                continue
-            if found is None:
+            found = mender.mend(node, old=old)
+            changed = found.node is None or found.changed or found.new_key
+            if changed and not self._shop.strict:  # the definition, not the record, may be at fault
                 self._references = None
-            elif self._references is not None:
-                self._references.extend(found)
-            yield node
+                yield node
+                continue
+            if found.node is None:
+                loss.add_unsound(node.key)
+                continue
+            if changed:
+                self._changed |= found.changed
+                names = self._column_names(found.changed)
+                loss.add_mended(MendedRecord(node.key, names, found.new_key))
+            if self._references is not None:
+                self._references.extend(found.references)
+            yield found.node
+
+    def _column_names(self, ids: Iterable[int]) -> list[str]:
+        columns = self._shape.table.columns if self._shape is not None else []
+        known = {column.id: column.name for column in columns} | _CLASSES
+        return [known.get(number, f"column {number}") for number in sorted(ids) if number]
 
     def _fetch(self, separated: bool, data: bytes, most: int) -> bytes | None:
         """Return the bytes of a value that is compressed, or lies apart in the new tree."""
-        try:
-            if not separated:
-                return decompress(data, max(most, _EXPANDED_MOST))
-            return self._long_value(parse_lid(data), most)
-        except (HotsplitError, ValueError):
-            return None
-
-    def _long_value(self, lid: int, most: int) -> bytes | None:
-        if self._new_values is None:
-            return None
-        found = bytearray()
-        for piece in self._new_values.stream(lid):
-            found += piece
-            if len(found) >= most:
-                break
-        return bytes(found[:most])
+        return self._new_values.fetch(separated, data, most)
 
     # Long values
 
     def _write_values(self, values: TreeSalvage) -> None:
         tree = values.tree
-        if self.damaged:
+        if self._damaged:
             batches = self._mender.batches(values.batches(), values.kind, self._references)
             self._write(tree, values.kind, batches)
-            self._changed_values = bool(self._mender.lost)
             if self._mender.lost:
                 self._shop.result.values[self._table.name] = self._mender.lost
         else:
@@ -187,7 +217,7 @@ class TableRepair:
         if values.damaged:
             self._shop.result.trees.append(TreeLoss.of(values))
         root = self._shop.builder.roots[tree.objid]
-        self._new_values = LongValues(self._new_tree(root, tree), self._chunk)
+        self._new_values = RowValues(LongValues(self._new_tree(root, tree), self._chunk))
 
     def _write(self, tree: TreeName, kind: int, batches: Iterable[Batch]) -> None:
         self._shop.builder.write_child(self._root, tree, TreeContent(kind, batches))
@@ -198,34 +228,59 @@ class TableRepair:
 
     # Indexes
 
-    def _write_index(self, tree: TreeName) -> None:
+    def _write_index(self, tree: TreeName, rows: TreeLoss) -> None:
         index = self._definition(tree)
         unique = index is not None and index.is_unique
         kind = PageFlag.INDEX | (0 if unique else PageFlag.NON_UNIQUE)
         salvage = self._salvage(tree, kind)
-        if not salvage.damaged and not self.damaged:
+        sound = not salvage.damaged and not self._faults(tree)
+        if sound and not self._damaged:
             self._write(tree, salvage.kind, salvage.batches())
             return
         loss = TreeLoss.of(salvage)
+        if sound and rows.lost and not rows.lost_keys:
+            self._name_lost_rows(salvage, rows)
         if index is not None and self._shape is not None and can_make(self._shape, index):
             loss.action = "made anew from the rows"
             self._rebuild(tree, salvage.kind, index)
-        elif not salvage.damaged and not self._changes_keys(index):
+        elif sound and not self._changes_keys(index):
             loss.action = "entries of lost rows left out"
             self._write(tree, salvage.kind, self._filtered(salvage))
         else:
             loss.action = "left out: only Windows can make its keys anew"
             self._shop.builder.omitted.trees.add(tree.objid)
             self._shop.result.left_out.append(tree.text)
-        if salvage.damaged:
+        if not sound:
             self._shop.result.trees.append(loss)
 
+    def _name_lost_rows(self, salvage: TreeSalvage, loss: TreeLoss) -> None:
+        """Take down the keys that a sound index has of rows that are gone."""
+        self._database.flush()
+        entries = (Node(n.data, b"") for _, nodes in salvage.batches() for n in nodes)
+        rows = (node.key for _, nodes in self._new_rows() for node in nodes)
+        row: bytes | None = b""
+        last = b""
+        for key, _, _ in self._sorter().sorted(entries):
+            while row is not None and row < key:
+                row = next(rows, None)
+            if row != key and key != last:
+                loss.add_lost_key(key)
+            last = key
+
     def _changes_keys(self, index: IndexDef | None) -> bool:
-        """True if keys of the index come from long values of which a part is lost."""
-        if not self._changed_values or index is None or self._shape is None:
-            return self._changed_values
+        """True if keys of the index come from values of which a part is lost."""
+        lost = bool(self._mender.lost)
+        if index is None or self._shape is None:
+            return lost or bool(self._changed)
         found = [self._shape.column(segment) for segment in index.key]
-        return any(column is None or column[0].is_long for column in found)
+        return any(
+            column is None
+            or (lost and column[0].is_long)
+            or column[0].id in self._changed
+            or (column[0].is_tagged and ALL_TAGGED in self._changed)
+            or (not column[0].is_fixed and ALL_VARIABLE in self._changed)
+            for column in found
+        )
 
     def _definition(self, tree: TreeName) -> IndexDef | None:
         indexes = self._shape.table.indexes if self._shape is not None else []
@@ -240,14 +295,13 @@ class TableRepair:
         assert self._shape is not None
         maker = EntryMaker(self._shape, index, self._database.page_size, self._fetch)
         self._database.flush()
-        sorter = EntrySorter(self._shop.env, f"{self._database.path}.hotsplit-sort")
         entries = (
             entry
             for new, nodes in self._new_rows()
             for node in nodes
             for entry in maker.entries(node, old=not new)
         )
-        nodes = sorter.sorted(entries)
+        nodes = self._sorter().sorted(entries)
         if index.is_unique:
             nodes = self._unique(tree, nodes)
         self._write(tree, kind, [Batch(kind, nodes)])

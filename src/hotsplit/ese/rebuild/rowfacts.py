@@ -1,5 +1,4 @@
-"""What the records of a table say: whether they hold together, which long values they refer to,
-and the index entries that they make.
+"""The index entries that the records of a table make.
 
 The compiled kernel only sums entries up; its Python reference hands them out, which is what a
 rebuilt index needs. Source: format specification 7 (records), 10 (keys).
@@ -12,8 +11,7 @@ from dataclasses import dataclass, field
 
 from hotsplit._native.indexkey_py import Fetch, Index, RowEntries, Source
 from hotsplit._native.record_py import Record
-from hotsplit._native.rowcheck_py import Rows
-from hotsplit.ese.check.rowplan import Compare, TableShape, compare_mode, index_plan, layout_of
+from hotsplit.ese.check.rowplan import Compare, TableShape, compare_mode, index_plan
 from hotsplit.ese.format.catalogschema import IndexDef
 from hotsplit.ese.format.page import Node
 
@@ -21,19 +19,21 @@ _LARGE_PAGE = 16384
 
 
 @dataclass
-class _Collector:
+class Collector:
     """Takes the place of the kernel's ledger and keeps what it is handed."""
 
     items: list[tuple[bytes, bytes]] = field(default_factory=list)
     is_watching: bool = True
 
     def is_watched(self, _: int) -> bool:
+        """Everything is kept."""
         return True
 
     def enter(self, side: int, hash_: int, count: int) -> None:
         """Sums are of no use here."""
 
     def take(self, _: int, key: bytes, data: bytes, count: int, place: tuple[int, int]) -> None:
+        """Keep an item."""
         self.items.append((key, data))
 
 
@@ -46,23 +46,6 @@ def can_make(shape: TableShape, index: IndexDef) -> bool:
     return made and compare_mode(shape, index) == Compare.BY_KEY
 
 
-class RecordTest:
-    """Tells sound records of one table from others. references: long-value ids they refer to."""
-
-    def __init__(self, shape: TableShape, page_size: int, fetch: Fetch) -> None:
-        self._references = _Collector()
-        self._rows = Rows(layout_of(shape, page_size, None), None, [], fetch, [])
-        if shape.table.long_value_root:
-            self._rows.set_references(self._references)  # type: ignore[arg-type]
-
-    def references(self, node: Node, *, old: bool) -> list[int] | None:
-        """Return the ids of long values that a record refers to, None if it is not sound."""
-        self._references.items.clear()
-        if not self._rows.take(node.key, node.data, old, (0, 0)):
-            return None
-        return [int.from_bytes(key, "little") for key, _ in self._references.items]
-
-
 class EntryMaker:
     """Makes the entries of one index. failed: for how many records they cannot be told.
 
@@ -70,7 +53,7 @@ class EntryMaker:
     """
 
     def __init__(self, shape: TableShape, index: IndexDef, page_size: int, fetch: Fetch) -> None:
-        self._entries = _Collector()
+        self._entries = Collector()
         plan = index_plan(shape, index, self._entries)
         if plan is None:
             raise ValueError("a column of the key is missing")
