@@ -5,12 +5,15 @@ Source: format specification 2.1 to 2.3. Four bytes for each leaf page.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from array import array
+from typing import NamedTuple
 
 from hotsplit.errors import HotsplitError, IoFailed, Jet
 from hotsplit.ese.format.checksum import RUN_GOOD, scan_pages
-from hotsplit.ese.format.page import PageFlag
+from hotsplit.ese.format.page import Page, PageFlag
+from hotsplit.ese.format.space import SpaceHeader
 from hotsplit.ese.read.pages import RunSource
 from hotsplit.ese.rebuild.source import OnPage
 
@@ -20,16 +23,25 @@ _UNREAD = b"?"  # anything but zeros
 _NO_LEAF = PageFlag.SPACE_TREE | PageFlag.EMPTY | PageFlag.PRE_INIT
 
 
+class TreeRoot(NamedTuple):
+    """A root page: its number, its flags, and the root page that its space comes from."""
+
+    page: int
+    flags: int
+    parent: int
+
+
 class Inventory:
     """What a look at every page of the file found.
 
     leaves: page numbers of readable leaf pages by object id, unlinked ones included; damaged:
-    numbers of pages that are not empty and cannot be read.
+    numbers of pages that are not empty and cannot be read. roots: readable root pages by object id.
     """
 
     def __init__(self, source: RunSource, on_page: OnPage) -> None:
         self.leaves: dict[int, array[int]] = {}
         self.damaged: array[int] = array("I")
+        self.roots: dict[int, TreeRoot] = {}
         self._source = source
         size = source.page_size
         step = _RUN_BYTES // size
@@ -57,6 +69,13 @@ class Inventory:
                     self.damaged.append(pgno)
                 return
         flags = _FLAGS.unpack_from(page, 36)[0]
+        objid = _OBJID.unpack_from(page, 24)[0]
+        if flags & PageFlag.ROOT and not flags & _NO_LEAF:
+            self._take_root(objid, Page(page, pgno))
         if flags & PageFlag.LEAF and not flags & _NO_LEAF:
-            objid = _OBJID.unpack_from(page, 24)[0]
             self.leaves.setdefault(objid, array("I")).append(pgno)
+
+    def _take_root(self, objid: int, page: Page) -> None:
+        with contextlib.suppress(HotsplitError, ValueError):
+            parent = SpaceHeader.unpack(page.external).parent
+            self.roots[objid] = TreeRoot(page.number, page.flags, parent)

@@ -50,8 +50,9 @@ def repair(
     header = source.header
     result = Repaired(path, source.page_size, source.page_count, is_clean(header))
     with located(path), NewDatabase(env, into, header, FIRST_FREE_PAGE) as database:
-        _Repair(env, source, database, result, on_page or no_progress).run()
+        last_object = _Repair(env, source, database, result, on_page or no_progress).run()
         made = database.new_header()
+        made.objid_last = max(made.objid_last, last_object)
         made.repair_count_old = header.repair_count_old
         made.repair_count = (header.repair_count + 1) & 0xFFFFFFFF
         made.repair_time = LogTime.from_datetime(env.now())
@@ -89,7 +90,8 @@ class _Repair:
             faults,
         )
 
-    def run(self) -> None:
+    def run(self) -> int:
+        """Write everything; return the highest object id."""
         tables = self._catalog.tables()
         lists = [table for table in tables if table.name == OBJECT_LIST]
         for table in tables:
@@ -102,6 +104,7 @@ class _Repair:
         self._write_catalogs()
         self._find_strangers(tables)
         self._result.tables, self._result.nodes = self._builder.tables, self._builder.nodes
+        return max(self._builder.roots)
 
     def _write_plain(self, table: TableTrees, nodes: Iterable[Node]) -> None:
         """Write a system table whose rows are made anew; it has no more trees."""

@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterator
 from hotsplit.errors import DataDamaged, HotsplitError, Jet
 from hotsplit.ese.check.catalogrows import CatalogRows
 from hotsplit.ese.check.rowplan import LastIds, TableShape
-from hotsplit.ese.format.catalogschema import CATALOG_COLUMNS, RowType, TableDef, catalog_key
+from hotsplit.ese.format.catalogschema import CATALOG_COLUMNS, TableDef
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.read.catalog import Catalog, TableEntry
 from hotsplit.ese.read.pages import CachedPages, RunSource
+from hotsplit.ese.rebuild.catalogmender import CatalogMender
 from hotsplit.ese.rebuild.inventory import Inventory
 from hotsplit.ese.rebuild.losses import Repaired, TreeLoss
 from hotsplit.ese.rebuild.memorytree import MemoryCatalog
 from hotsplit.ese.rebuild.objects import (
     CATALOG,
     SHADOW,
-    CatalogRow,
     RowReader,
     TableTrees,
     tables_of,
@@ -31,7 +31,6 @@ from hotsplit.ese.rebuild.walk import TreeName, live_nodes
 from hotsplit.report import Reporter
 
 _SHADOWING_OFF = 0x1
-_LAST_TYPE = 7
 _SORTED_TAGGED_FROM = 9  # update-major
 
 
@@ -82,33 +81,17 @@ class SalvagedCatalog:
             for _, nodes in salvage.batches():
                 for key, data, _ in nodes:
                     found.setdefault(key, data)
-        return [Node(key, found[key]) for key in self._usable(found)]
+        mender = CatalogMender(
+            self._source.page_size,
+            self._inventory,
+            self._result.notes.append,
+            self._result.left_out.append,
+            new_format=self.new_format,
+        )
+        return [Node(key, data) for key, data in mender.mend(found).items()]
 
     def _salvage(self, tree: TreeName, distrust: DataDamaged | None = None) -> TreeSalvage:
         return TreeSalvage(self._source, self._inventory, tree, self.kind, distrust=distrust)
-
-    def _usable(self, found: dict[bytes, bytes]) -> Iterator[bytes]:
-        """Yield the keys of rows that can be read and that belong to a table, in order."""
-        tables: set[int] = set()
-        strays: dict[int, int] = {}
-        for key in sorted(found):
-            try:
-                row = self.rows.read(key, found[key])
-            except DataDamaged:
-                row = None
-            if row is None or key != _key_of(row):
-                self._result.notes.append(f"a row of the catalog cannot be read: {key.hex()}")
-                continue
-            if row.type == RowType.TABLE and row.id == row.table:
-                tables.add(row.table)
-            if row.table in tables:
-                yield key
-            else:
-                strays[row.table] = strays.get(row.table, 0) + 1
-        for objid, count in strays.items():
-            self._result.notes.append(
-                f"the catalog has lost table {objid}: {count} rows about its parts remain"
-            )
 
     def nodes(self) -> Iterator[Node]:
         """Yield the rows of the catalog."""
@@ -152,10 +135,3 @@ class SalvagedCatalog:
             return make()
         except (HotsplitError, ValueError):
             return None
-
-
-def _key_of(row: CatalogRow) -> bytes:
-    """Return the key that a row must have, empty for a type of row that does not exist."""
-    if not 1 <= row.type <= _LAST_TYPE:
-        return b""
-    return catalog_key(row.table, row.type) + catalog_key(row.id)

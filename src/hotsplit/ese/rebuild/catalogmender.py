@@ -1,0 +1,258 @@
+"""Rows of a damaged catalog that contradict themselves or each other, made to fit.
+
+What can be told from the other rows or from the trees is put right: a table whose own row is
+lost, the tree of its long values, names used twice, flags and fixed places. A row that nothing can
+be made of is left out. Each change is noted in words.
+
+Source: format specification 5.1 (root pages), 6.2 to 6.8, 13.1 C 37 to 45.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any
+
+from hotsplit.ese.check.catalogrows import as_text
+from hotsplit.ese.format.catalogschema import (
+    CATALOG_COLUMNS,
+    IndexFlag,
+    KeySegment,
+    RowType,
+    TableFlag,
+    catalog_key,
+    parse_segments,
+)
+from hotsplit.ese.format.columns import Coltyp
+from hotsplit.ese.format.page import PageFlag
+from hotsplit.ese.format.record import RecordPlan, encode_record
+from hotsplit.ese.rebuild.inventory import Inventory
+from hotsplit.ese.rebuild.objects import CATALOG, SHADOW
+
+_LARGE_PAGE = 16384
+_LAST_TYPE = 7
+_FIXED = {CATALOG.objid: ("MSysObjects", CATALOG.root),
+          SHADOW.objid: ("MSysObjectsShadow", SHADOW.root)}  # fmt: skip
+_COLTYPS = frozenset(map(int, Coltyp))
+
+Values = dict[str, Any]
+Note = Callable[[str], None]
+
+
+class CatalogMender:
+    """Mends the rows of one catalog, by key. note: told of each change; left_out: of each index.
+
+    Records of old engines are only read: rows stay as they are, or are left out.
+    """
+
+    def __init__(
+        self,
+        page_size: int,
+        inventory: Inventory,
+        note: Note,
+        left_out: Note,
+        *,
+        new_format: bool,
+    ) -> None:
+        self._large, self._old = page_size >= _LARGE_PAGE, not new_format
+        self._plan = RecordPlan(CATALOG_COLUMNS)
+        self._inventory = inventory
+        self._note, self._left_out = note, left_out
+        self._templates: dict[str, set[int]] = {}
+        self._names: set[str] = set()
+        self._owned: set[int] = set()
+
+    def mend(self, records: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        """Return the rows of tables, sound ones byte for byte as they are."""
+        rows = {key: values for key in sorted(records)
+                if (values := self._read(key, records[key])) is not None}  # fmt: skip
+        self._owned = {_number(v["Id"]) for v in rows.values() if v["Type"] != RowType.COLUMN}
+        result: dict[bytes, bytes] = {}
+        for objid, group in groupby(rows.items(), key=lambda item: _number(item[1]["ObjidTable"])):
+            table = _Table(objid, dict(group))
+            before = {key: dict(values) for key, values in table.rows.items()}
+            self._mend_table(table)
+            for key, values in sorted(table.rows.items()):
+                if before.get(key) == values or (self._old and key in records):
+                    result[key] = records[key]
+                elif not self._old:
+                    result[key] = self._write(values)
+        return result
+
+    # Rows
+
+    def _read(self, key: bytes, record: bytes) -> Values | None:
+        try:
+            values, pending = self._plan.decode(record, self._large, self._old)
+            for place in pending:
+                found = self._plan.instances(place, values[place])
+                values[place] = found[0].data if found and not found[0].separated else None
+        except ValueError:
+            values = []
+        row = dict(zip([c.name for c in CATALOG_COLUMNS], values, strict=False))
+        if not row or key != _key_of(row):
+            self._note(f"a row of the catalog cannot be read: {key.hex()}")
+            return None
+        return row
+
+    def _write(self, values: Values) -> bytes:
+        given = {name: value for name, value in values.items() if value is not None}
+        return encode_record(CATALOG_COLUMNS, given, self._large)
+
+    # Tables
+
+    def _mend_table(self, table: _Table) -> None:
+        if table.own is None:
+            self._find_table(table)
+        if table.own is None:
+            return
+        if table.objid in _FIXED:
+            self._set(table, table.own, "Name", _FIXED[table.objid][0])
+            self._set(table, table.own, "ColtypOrPgnoFDP", _FIXED[table.objid][1])
+        self._rename(table, [table.own], self._names)
+        self._check_columns(table)
+        self._check_template(table)
+        self._check_indexes(table)
+        if not table.of(RowType.LONG_VALUE):
+            self._find_long_values(table)
+
+    def _set(self, table: _Table, row: Values, column: str, value: Any) -> None:
+        old = as_text(row[column]) if isinstance(value, str) else row[column]
+        if old != value:
+            self._note(f"table {table.name}: the catalog said {old!r}, it is {value!r} now")
+            row[column] = value
+
+    def _find_table(self, table: _Table) -> None:
+        """Make the row of a table of which only rows about its parts remain."""
+        count = len(table.rows)
+        if not table.of(RowType.COLUMN):
+            self._note(f"the catalog has lost table {table.objid}: {count} rows about it remain")
+            table.rows.clear()
+            return
+        root = self._inventory.roots.get(table.objid)
+        name = f"Lost{table.objid}"
+        row = _new_row(table.objid, RowType.TABLE, table.objid, root.page if root else 0, name)
+        row["RootFlag"] = True
+        table.rows[_key_of(row)] = row
+        self._note(f"the catalog has lost the name of table {table.objid}: it is {name} now")
+
+    def _find_long_values(self, table: _Table) -> None:
+        """Make the row of a tree of long values that says itself that the table is its parent."""
+        assert table.own is not None
+        for objid, root in self._inventory.roots.items():
+            mine = root.parent == _number(table.own["ColtypOrPgnoFDP"]) and root.parent
+            if mine and root.flags & PageFlag.LONG_VALUE and objid not in self._owned:
+                row = _new_row(table.objid, RowType.LONG_VALUE, objid, root.page, "LV")
+                table.rows[_key_of(row)] = row
+                self._note(f"table {table.name}: its long values are tree {objid}, by their root")
+                return
+
+    def _rename(self, table: _Table, rows: list[Values], names: set[str]) -> None:
+        """Give rows names that no other one of their kind has."""
+        for row in rows:
+            name = as_text(row["Name"])
+            if name.casefold() in names:
+                fresh = next(n for i in range(2, 1 << 20)
+                             if (n := f"{name[:50]}_{i}").casefold() not in names)  # fmt: skip
+                self._note(f"table {table.name}: a second {name} is named {fresh} now")
+                row["Name"] = name = fresh
+            names.add(name.casefold())
+
+    def _check_columns(self, table: _Table) -> None:
+        live = []
+        for row in table.of(RowType.COLUMN):
+            coltyp = _number(row["ColtypOrPgnoFDP"])
+            if coltyp and coltyp not in _COLTYPS:
+                self._note(
+                    f"table {table.name}: column {as_text(row['Name'])} is of an unknown type"
+                )
+                del table.rows[_key_of(row)]
+            elif coltyp:
+                live.append(row)
+        self._rename(table, live, set())
+
+    def _check_template(self, table: _Table) -> None:
+        assert table.own is not None
+        flags, name = _number(table.own["Flags"]), as_text(table.own["TemplateTable"])
+        if flags & TableFlag.TEMPLATE:
+            self._templates[table.name] = table.columns
+        elif flags & TableFlag.DERIVED and name not in self._templates:
+            if len(self._templates) == 1:
+                template = next(iter(self._templates))
+                self._set(table, table.own, "TemplateTable", template.encode("cp1252", "replace"))
+            else:
+                self._note(f"table {table.name}: its template table {name!r} is lost")
+
+    def _check_indexes(self, table: _Table) -> None:
+        assert table.own is not None
+        known = table.columns | self._templates.get(as_text(table.own["TemplateTable"]), set())
+        self._rename(table, table.of(RowType.INDEX), set())
+        for row in table.of(RowType.INDEX):
+            flags, name = _number(row["Flags"]), as_text(row["Name"])
+            root = _number(table.own["ColtypOrPgnoFDP"])
+            if flags & IndexFlag.PRIMARY and _number(row["Id"]) != table.objid:
+                self._note(f"table {table.name}: index {name} is not the primary one")
+                row["Flags"] -= int(IndexFlag.PRIMARY)
+            elif flags & IndexFlag.PRIMARY:
+                self._set(table, row, "ColtypOrPgnoFDP", root)
+            if not _has_key(row, known):
+                del table.rows[_key_of(row)]
+                self._left_out(f"index {name} of table {table.name}")
+
+
+class _Table:
+    """The rows of one table by key."""
+
+    def __init__(self, objid: int, rows: dict[bytes, Values]) -> None:
+        self.objid, self.rows = objid, rows
+
+    def of(self, kind: RowType) -> list[Values]:
+        """Return the rows of one type in order."""
+        return [row for _, row in sorted(self.rows.items()) if row["Type"] == kind]
+
+    @property
+    def own(self) -> Values | None:
+        """The table's own row."""
+        return next((r for r in self.of(RowType.TABLE) if _number(r["Id"]) == self.objid), None)
+
+    @property
+    def name(self) -> str:
+        """The table's name."""
+        return as_text(self.own["Name"]) if self.own is not None else f"{self.objid}"
+
+    @property
+    def columns(self) -> set[int]:
+        """Ids of the columns that are not deleted."""
+        return {_number(r["Id"]) for r in self.of(RowType.COLUMN) if r["ColtypOrPgnoFDP"]}
+
+
+def _has_key(row: Values, known: set[int]) -> bool:
+    """True for an index all of whose columns are there."""
+    flags = _number(row["Flags"])
+    try:
+        segments = parse_segments(row["KeyFldIDs"] or b"", flags)
+        conditions = parse_segments(row["ConditionalColumns"] or b"", flags)
+    except ValueError:
+        return False
+    found = all(s.column_id in known or s.flags & KeySegment.TEMPLATE
+                for s in (*segments, *conditions))  # fmt: skip
+    return bool(segments) and found
+
+
+def _number(value: Any) -> int:
+    return (value or 0) & 0xFFFFFFFF
+
+
+def _new_row(table: int, kind: RowType, number: int, root: int, name: str) -> Values:
+    values: Values = {column.name: None for column in CATALOG_COLUMNS}
+    values.update(ObjidTable=table, Type=int(kind), Id=number, ColtypOrPgnoFDP=root,
+                  SpaceUsage=0, Flags=0, PagesOrLocale=0, Name=name)  # fmt: skip
+    return values
+
+
+def _key_of(row: Values) -> bytes:
+    """Return the key that a row must have, empty for a row that can have none."""
+    mandatory = ("ObjidTable", "Type", "Id", "ColtypOrPgnoFDP", "Flags", "Name")
+    if any(row[name] is None for name in mandatory) or not 1 <= row["Type"] <= _LAST_TYPE:
+        return b""
+    return catalog_key(_number(row["ObjidTable"]), row["Type"]) + catalog_key(_number(row["Id"]))
