@@ -18,7 +18,7 @@ enum {
 };
 
 /* What the catalog says of a tagged column. The low bits are the size of a fixed-size type. */
-enum { HS_T_SIZE = 31, HS_T_EXISTS = 32, HS_T_LONG = 64, HS_T_NOT_NULL = 128 };
+enum { HS_T_SIZE = 31, HS_T_EXISTS = 32, HS_T_LONG = 64, HS_T_NOT_NULL = 128, HS_T_DELETED = 256 };
 /* The header byte of a tagged value. */
 enum { HS_H_LONG = 1, HS_H_COMPRESSED = 2, HS_H_SEPARATED = 4, HS_H_SEVERAL = 8, HS_H_TWO = 16,
        HS_H_ENCRYPTED = 64, HS_H_UNDEFINED = 128 };
@@ -260,7 +260,9 @@ static int hs_check_entry(hs_rows *r, const hs_record *rec, uint32_t entry)
         return hs_wrong(r, HS_C_TAG_ID, id, 0);
     if (id - 256 < r->tagged_count[derived])
         info = r->tagged[derived][id - 256];
-    if (!(info & HS_T_EXISTS)) {
+    if (info & HS_T_DELETED) {
+        info = 0; /* what is left of it may be of any kind */
+    } else if (!(info & HS_T_EXISTS)) {
         info = 0;
         if (id - 256 >= r->tagged_count[derived])
             return hs_wrong(r, HS_C_TAG_ID, id, 0);

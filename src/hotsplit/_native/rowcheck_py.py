@@ -27,7 +27,7 @@ from hotsplit._native.record_py import DamagedError, Record
 
 Report = tuple[int, int, int, int, int]
 
-_T_SIZE, _T_EXISTS, _T_LONG, _T_NOT_NULL = 31, 32, 64, 128
+_T_SIZE, _T_EXISTS, _T_LONG, _T_NOT_NULL, _T_DELETED = 31, 32, 64, 128, 256
 _LONG, _COMPRESSED, _SEPARATED, _SEVERAL, _TWO, _ENCRYPTED, _UNDEFINED = 1, 2, 4, 8, 16, 64, 128
 _FIRST_TAGGED, _LAST_TAGGED = 256, 0xFEE0
 _EXPANDED_MOST = 0x7FFF
@@ -245,7 +245,9 @@ class Rows:
         if fid - _FIRST_TAGGED >= len(infos):
             raise Wrong(Code.TAG_ID, fid)
         info = infos[fid - _FIRST_TAGGED]
-        if not info & _T_EXISTS:
+        if info & _T_DELETED:
+            info = 0  # what is left of it may be of any kind
+        elif not info & _T_EXISTS:
             info = 0
             self.report(Code.TAG_UNKNOWN, fid)
         try:

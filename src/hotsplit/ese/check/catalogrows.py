@@ -87,7 +87,9 @@ class TableRows:
     @property
     def last_ids(self) -> LastIds:
         """The highest column ids, deleted columns included."""
-        return LastIds.of(list(self.numbers(RowType.COLUMN, "Id")))
+        ids = list(self.numbers(RowType.COLUMN, "Id"))
+        types = self.numbers(RowType.COLUMN, "ColtypOrPgnoFDP")
+        return LastIds.of(ids, (fid for fid, coltyp in zip(ids, types, strict=True) if not coltyp))
 
 
 class IdSet(PageSet):

@@ -6,7 +6,7 @@ Source: format specification 6.3, 6.6, 6.8 (definitions), 7.1, 7.3 (records), 10
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
@@ -38,7 +38,7 @@ _NODE_COST = 8  # tag of the external header, tag of the node
 _LENGTH = 2  # of a key, of its shared part
 _SMALL_KEY, _CHECK_KEY = 255, 4  # what the engine's own check leaves for the key of a record
 _INFO = struct.Struct("<H")
-_EXISTS, _LONG, _NOT_NULL = 0x20, 0x40, 0x80
+_EXISTS, _LONG, _NOT_NULL, _DELETED = 0x20, 0x40, 0x80, 0x100
 _MANDATORY = int(ColumnFlag.NOT_NULL)  # plain: a table can have 65,000 columns
 _KEY_MOST = 2000
 _NUMBER_SIZES = (4, 8)
@@ -78,17 +78,19 @@ _NORMAL: dict[int, Normal] = {
 
 
 class LastIds(NamedTuple):
-    """The highest column ids that were ever used, deleted columns included."""
+    """The highest column ids that were ever used, and those of deleted columns."""
 
     fixed: int = 0
     variable: int = FIRST_VARIABLE - 1
     tagged: int = FIRST_TAGGED - 1
+    deleted: frozenset[int] = frozenset()
 
     @classmethod
-    def of(cls, ids: Sequence[int]) -> LastIds:
-        """Return the highest of each class."""
+    def of(cls, ids: Sequence[int], deleted: Iterable[int] = ()) -> LastIds:
+        """Return the highest of each class. deleted: those of `ids` whose column is gone."""
         limits = ((0, FIRST_VARIABLE), (FIRST_VARIABLE, FIRST_TAGGED), (FIRST_TAGGED, 0x10000))
-        return cls(*(max((i for i in ids if a <= i < b), default=max(a - 1, 0)) for a, b in limits))
+        last = (max((i for i in ids if a <= i < b), default=max(a - 1, 0)) for a, b in limits)
+        return cls(*last, deleted=frozenset(deleted))
 
 
 @dataclass
@@ -142,17 +144,20 @@ def layout_of(shape: TableShape, page_size: int, increment_mark: int | None) -> 
         [i for i in must if i < FIRST_VARIABLE],
         max(shape.last.variable, shape.template_last.variable),
         [i for i in must if FIRST_VARIABLE <= i < FIRST_TAGGED],
-        _tagged(shape.table.columns, shape.last.tagged),
-        _tagged(shape.template.columns if shape.template else [], shape.template_last.tagged),
+        _tagged(shape.table.columns, shape.last),
+        _tagged(shape.template.columns if shape.template else [], shape.template_last),
         _increment(columns, increment_mark),
     )
 
 
-def _tagged(columns: Sequence[ColumnDef], last: int) -> bytes:
+def _tagged(columns: Sequence[ColumnDef], last: LastIds) -> bytes:
     """Return two bytes for each tagged column up to the last."""
-    infos = bytearray(2 * (last + 1 - FIRST_TAGGED))
+    infos = bytearray(2 * (last.tagged + 1 - FIRST_TAGGED))
+    for fid in last.deleted:
+        if FIRST_TAGGED <= fid <= last.tagged:
+            _INFO.pack_into(infos, 2 * (fid - FIRST_TAGGED), _DELETED)
     for column in columns:
-        if not FIRST_TAGGED <= column.id <= last:
+        if not FIRST_TAGGED <= column.id <= last.tagged:
             continue
         info = _EXISTS | type_size(column.coltyp)
         info |= _LONG if column.is_long else 0

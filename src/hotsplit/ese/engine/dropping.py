@@ -66,7 +66,7 @@ def drop_index(session: Session, state: TableState, name: str) -> None:
 
 
 def drop_column(session: Session, state: TableState, name: str) -> None:
-    """Delete a column; what rows hold of it stays, unseen, as long as they do.
+    """Delete a column; what rows hold of it stays, unseen, until they change.
 
     Its id is not used again: a stub keeps it. Raises InvalidUse (-1507; -1046 for part of a key).
     """

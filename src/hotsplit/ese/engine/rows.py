@@ -137,6 +137,12 @@ class RowFormat:
         head = _HEAD.pack(fixed_last, last, _HEAD.size + len(body))
         return head + body + bytes(array + area) + build_fields(tagged, self.large)
 
+    def purge(self, pieces: Pieces) -> None:
+        """Drop what a record holds of columns that were deleted."""
+        for part in (pieces.variable, pieces.tagged):
+            for fid in [fid for fid in part if fid not in self._by_id]:
+                del part[fid]
+
     def _variable_gap(self, fid: int, area: bytearray) -> bytes:
         """A column in front of one that is there must be there, too: its default, or NULL."""
         column = self._by_id.get(fid)

@@ -126,6 +126,7 @@ class Table:
             record = self._record(bookmark)
             old = self.state.rows.split(record)
             new = self.state.rows.split(record)
+            self.state.rows.purge(new)
             for name, value in values.items():
                 self._set(new, name, value)
             self._count_version(new)
