@@ -33,6 +33,7 @@ _LARGE_PAGE = 16384
 _LAST_TYPE = 7
 _FIXED = {CATALOG.objid: ("MSysObjects", CATALOG.root),
           SHADOW.objid: ("MSysObjectsShadow", SHADOW.root)}  # fmt: skip
+_DELETED = 0
 _COLTYPS = frozenset(map(int, Coltyp))
 
 Values = dict[str, Any]
@@ -125,7 +126,8 @@ class CatalogMender:
     def _find_table(self, table: _Table) -> None:
         """Make the row of a table of which only rows about its parts remain."""
         count = len(table.rows)
-        if not table.of(RowType.COLUMN):
+        there = table.objid in self._inventory.roots or table.objid in self._inventory.leaves
+        if not there or not table.of(RowType.COLUMN):
             self._note(f"the catalog has lost table {table.objid}: {count} rows about it remain")
             table.rows.clear()
             return
@@ -163,10 +165,9 @@ class CatalogMender:
         for row in table.of(RowType.COLUMN):
             coltyp = _number(row["ColtypOrPgnoFDP"])
             if coltyp and coltyp not in _COLTYPS:
-                self._note(
-                    f"table {table.name}: column {as_text(row['Name'])} is of an unknown type"
-                )
-                del table.rows[_key_of(row)]
+                name = as_text(row["Name"])
+                self._note(f"table {table.name}: column {name} is of type {coltyp}, and given up")
+                row["ColtypOrPgnoFDP"] = _DELETED
             elif coltyp:
                 live.append(row)
         self._rename(table, live, set())

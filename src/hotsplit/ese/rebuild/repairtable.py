@@ -115,6 +115,7 @@ class TableRepair:
         place = TreePlace(self._root, table.objid, DATABASE_ROOT, mark)
         write_provisional_root(self._database, place, filled)
         loss.repeated = self._rows.repeated
+        loss.unsound += self._rows.doubled
         if self._rows.damaged or loss.unsound or loss.mended_count:
             self._shop.result.trees.append(loss)
         if self._values is not None:

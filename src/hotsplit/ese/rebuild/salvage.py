@@ -53,7 +53,8 @@ class TreeSalvage:
 
     holes: pages of it that cannot be used. found: leaf pages that no pointer leads to but that
     belong to it. missing: numbers of leaf pages that are lost. bad_nodes: nodes on readable pages
-    that do not fit their page. nodes: those that are readable and live.
+    that do not fit their page. nodes: those that are readable and live. doubled: nodes that others
+    on their page lie upon.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class TreeSalvage:
         self.holes: list[Hole] = []
         self.reached, self.found = array("I"), array("I")
         self.missing: set[int] = set()
-        self.bad_nodes = self.nodes = self.repeated = 0
+        self.bad_nodes = self.nodes = self.repeated = self.doubled = 0
         self._in_order = True
         if distrust is not None:
             self.holes.append(Hole(tree.root, None, None, False, distrust))
@@ -196,11 +197,14 @@ class TreeSalvage:
         That is one which the tree leads to, else the one of the page that was changed last.
         """
         last: Place | None = None
+        page = 0
         for item in self._sorted():
             if item.place == last:
-                self.repeated += not item.node.is_deleted
+                one_page = page == item.serial >> 16
+                self.doubled += one_page and not item.node.is_deleted
+                self.repeated += not one_page and not item.node.is_deleted
                 continue
-            last = item.place
+            last, page = item.place, item.serial >> 16
             if not item.node.is_deleted:
                 yield item
 
