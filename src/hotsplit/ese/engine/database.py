@@ -6,8 +6,9 @@ Source: log specification 4.12, 6.8, 7.7; format specification 1.4, 1.5.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
-from hotsplit.errors import ObjectNotFound
+from hotsplit.errors import HotsplitError, ObjectNotFound
 from hotsplit.ese.engine.catalog import CatalogWriter
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.flushmap import FlushMap
@@ -54,7 +55,6 @@ class OpenDatabase:
         self.consistent = consistent
         self.dbtime = store.header.dbtime
         self.objid_last = store.header.objid_last
-        self._flush_map: FlushMap | None = None
         self._trees: dict[int, Tree] = {}
         self._tables: dict[str, TableState] = {}
         self.schema_changer: Session | None = None
@@ -234,13 +234,25 @@ class OpenDatabase:
         self.context.core.attach(self.dbid, position, 0)
 
     def _begin_flush_map(self, generation: int) -> None:
-        header = self.header
-        if isinstance(self.store, LiveStore) and self.context.settings.flush_map:
-            made = FlushMap(self.context.env, self.path, self._stamp)
-            made.begin(header, generation, self.context.now())
-            self.store.flush_map = self._flush_map = made
+        header, store, context = self.header, self.store, self.context
+        if isinstance(store, LiveStore) and context.settings.flush_map:
+            store.flush_map = made = FlushMap(context.env, self.path, self._stamp)
+            self._with_flush_map(lambda: made.begin(header, generation, context.now()))
         else:
             header.flush_map_signature = NO_SIGNATURE
+
+    def _with_flush_map(self, write: Callable[[], None]) -> None:
+        """Write the flush map; where that fails, the database goes on without one."""
+        try:
+            write()
+        except HotsplitError as error:
+            assert isinstance(self.store, LiveStore)
+            self.store.drop_flush_map(error)
+            self.header.flush_map_signature = NO_SIGNATURE
+
+    @property
+    def _flush_map(self) -> FlushMap | None:
+        return self.store.flush_map if isinstance(self.store, LiveStore) else None
 
     def mark_generation(self, generation: int) -> None:
         """Changes of a log generation may reach the file from now on. Writes the header.
@@ -263,8 +275,9 @@ class OpenDatabase:
         generation = max(generation, header.attach.generation)
         if generation <= header.gen_min_required:
             return False
-        if self._flush_map is not None:
-            self._flush_map.write(header, generation, self.context.now())
+        kept, now = self._flush_map, self.context.now()
+        if kept is not None:
+            self._with_flush_map(lambda: kept.write(header, generation, now))
         header.gen_min_required = header.gen_min_consistent = generation
         self.write_header()
         return True
@@ -272,9 +285,10 @@ class OpenDatabase:
     def mark_clean(self, position: int) -> None:
         """Write all pages, then the header of a database that needs no log."""
         self.context.cache.flush(self.dbid)
-        if self._flush_map is not None:
+        kept, now = self._flush_map, self.context.now()
+        if kept is not None:
             self.store.sync()
-            self._flush_map.close(self.header, self.context.now())
+            self._with_flush_map(lambda: kept.close(self.header, now))
         self.header.set_clean(position_of(position), self.context.now())
         self.write_header()
 

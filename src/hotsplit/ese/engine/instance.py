@@ -236,6 +236,7 @@ class Instance:
             context.log.flush(position)
             header.attach, header.attach_time = position_of(position), context.now()
             store = LiveStore.create(context.env, path, header)
+            store.watch = self._watch
             self._locks[dbid] = context.env.lock(path)
             context.env.sync_dir(os.path.dirname(path))  # noqa: PTH120
             database = OpenDatabase(context, dbid, store, LogPosition())
@@ -288,6 +289,7 @@ class Instance:
         lock = env.lock(path)
         try:
             store = LiveStore.open_work(env, path)
+            store.watch = self._watch
             try:
                 check_attachable(store.header, path, self.context.settings.page_size)
             except BaseException:

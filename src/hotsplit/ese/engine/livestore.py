@@ -2,42 +2,57 @@
 
 from __future__ import annotations
 
-from hotsplit.errors import HotsplitError
+from hotsplit.errors import HotsplitError, Jet, PageDamaged
 from hotsplit.ese.engine.flushmap import FlushMap
+from hotsplit.ese.recovery.events import EventId, NoWatch, Watch
 from hotsplit.ese.recovery.store import WorkStore
-from hotsplit.report import Finding, Severity
+
+_EVENTS = {
+    Jet.errReadLostFlushVerifyFailure: EventId.WRITE_LOST,
+    Jet.errDiskIO: EventId.READ_FAILED,
+}
 
 
 class LiveStore(WorkStore):
-    """See the module. flush_map: None where none is kept. Findings go to `reporter`."""
+    """See the module. flush_map: None where none is kept. Findings go to `reporter`.
+
+    watch: is told what goes wrong.
+    """
 
     flush_map: FlushMap | None = None
+    watch: Watch = NoWatch()
 
     def read_page(self, pgno: int) -> bytes:
         """Return a page, a wrong bit corrected here and on disk.
 
-        Raises FileTruncated (-4001), PageDamaged (-1018, -1019, -1118, -1119).
+        Raises FileTruncated (-4001), PageDamaged (-1018, -1019, -1118, -1119), IoFailed (-1022).
         """
-        data = super().read_page(pgno)
-        if self.flush_map is not None:
-            try:
+        try:
+            data = super().read_page(pgno)
+            if self.flush_map is not None:
                 self.flush_map.check(pgno, data)
-            except HotsplitError as error:
-                error.file = self.path
-                self._tell("lost-flush", Severity.ERROR, error, pgno)
-                raise
+        except HotsplitError as error:
+            error.file = error.file or self.path
+            error.position = error.position or f"page {pgno}"
+            if error.jet != Jet.errPageNotInitialized:  # of free pages: nothing is wrong
+                self._tell(error, pgno)
+            raise
         return data
+
+    def _tell(self, error: HotsplitError, pgno: int) -> None:
+        default = EventId.PAGE_DAMAGED if isinstance(error, PageDamaged) else EventId.READ_FAILED
+        number = _EVENTS.get(error.jet, default)
+        self.watch.event(number, str(error), self.path, str(pgno), str(int(error.jet)))
 
     def mended(self, pgno: int, data: bytes) -> None:
         """Write a page whose wrong bit was corrected, as it was: no tear can make it worse."""
+        text = f"A wrong bit of page {pgno} was corrected"
         try:
             self.file.pwrite(data, (pgno + 1) * self.page_size)
         except HotsplitError as error:
-            self._tell("page-not-rewritten", Severity.WARNING, error, pgno)
-
-    def _tell(self, rule: str, severity: Severity, error: HotsplitError, pgno: int) -> None:
-        place = f"page {pgno}"
-        self.reporter.report(Finding(rule, severity, error.message, self.path, place, error.jet))
+            text += f", but not on disk: {error.message}"
+            self._report("page-not-rewritten", text, f"page {pgno}")
+        self.watch.event(EventId.PAGE_CORRECTED, text, self.path, str(pgno))
 
     def write_page(self, pgno: int, data: bytearray) -> None:
         """Write a page and note its flush type."""
@@ -45,15 +60,18 @@ class LiveStore(WorkStore):
         if self.flush_map is not None:
             self.flush_map.note(pgno, data)
 
-    def extend(self, last: int) -> None:
-        """Make the file grow to page `last`, with space for all pages. Raises DiskFull."""
-        self.file.allocate((last + 2) * self.page_size)
-
     def shrink(self, last: int) -> None:
         """Cut off what lies behind page `last`."""
         super().shrink(last)
         if self.flush_map is not None:
             self.flush_map.cut(last)
+
+    def drop_flush_map(self, error: HotsplitError) -> None:
+        """Go on without a flush map: it cannot be written."""
+        if self.flush_map is not None:
+            self.flush_map.abandon()
+            self.flush_map = None
+            self._report("flush-map", f"No flush map any more: {error.message}", "header")
 
     def close(self) -> None:
         """Close the file and that of the flush map."""
