@@ -128,7 +128,7 @@ def keep(env: MemoryEnv, folder: str, files: dict[str, bytes]) -> None:
 def test_pages_that_change_behind_the_reader_come_from_the_logs(page_size: int) -> None:
     shop = Shop(MemoryEnv(), page_size=page_size)
     shop.work(40)
-    with Backup.begin(shop.instance) as backup:
+    with Backup(shop.instance) as backup:
         files = pass_through(backup, shop)
         at_prepare = dict(shop.rows[PATH])
         shop.work(5)
@@ -250,7 +250,7 @@ def test_databases_in_and_out_of_backups() -> None:
 
 def test_several_backups_at_a_time_keep_each_others_logs(shop: Shop) -> None:
     shop.work(20)
-    slow = Backup.begin(shop.instance, Kind.COPY)
+    slow = Backup(shop.instance, Kind.COPY)
     files = {}
     for reader in slow.databases:
         files["items.edb"] = b"".join(reader.chunks())
@@ -277,14 +277,14 @@ def test_circular_logging_waits_for_a_backup() -> None:
     shop.session = shop.instance.session()
     database = shop.instance.attach_database(PATH)
     shop.tables[PATH] = shop.session.open_table(database, "Items")
-    with Backup.begin(shop.instance) as backup:
+    with Backup(shop.instance) as backup:
         files = pass_through(backup, shop)
         shop.work(60)
         shop.instance.checkpointer.advance()
         assert backup.info.low in shop.archives()
         backup.finish()
     with pytest.raises(InvalidUse) as refused:
-        Backup.begin(shop.instance, Kind.INCREMENTAL)
+        Backup(shop.instance, Kind.INCREMENTAL)
     assert refused.value.jet == Jet.errInvalidBackup
     shop.work(60)
     shop.instance.checkpointer.advance()
@@ -327,7 +327,7 @@ def test_a_damaged_log_stops_the_backup(shop: Shop) -> None:
 
 def test_calls_out_of_turn_are_refused(shop: Shop) -> None:
     shop.work(5)
-    backup = Backup.begin(shop.instance)
+    backup = Backup(shop.instance)
 
     def refused(call: object, jet: Jet = Jet.errInvalidBackupSequence) -> None:
         assert callable(call)
@@ -347,11 +347,11 @@ def test_calls_out_of_turn_are_refused(shop: Shop) -> None:
     backup.finish()
     refused(backup.finish)
     refused(backup.prepare_logs)
-    refused(lambda: Backup.begin(shop.instance, databases=[]), Jet.errInvalidParameter)
+    refused(lambda: Backup(shop.instance, databases=[]), Jet.errInvalidParameter)
 
 
 def test_the_instance_ends_in_the_middle(shop: Shop) -> None:
-    backup = Backup.begin(shop.instance)
+    backup = Backup(shop.instance)
     shop.instance.close()
     with pytest.raises(InstanceDown) as ended:
         backup.prepare_logs()

@@ -46,7 +46,7 @@ def back_up(
     *,
     patch_files: bool = False,
 ) -> BackupSet:
-    """Back databases of a running instance up into a new folder; arguments as in `Backup.begin`.
+    """Back databases of a running instance up into a new folder; arguments as in `Backup`.
 
     patch_files: leave an empty .pat file beside each database, by which older restores find it.
     Raises TargetExists, PageDamaged (-1018), LogDamaged (-612), LogsMissing (-569), InvalidUse,
@@ -58,7 +58,7 @@ def back_up(
     work = folder.rstrip("/") + WORK_SUFFIX
     made, reporter = BackupSet(folder, kind), Reporter()
     try:
-        with Backup.begin(instance, kind, databases, reporter) as backup:
+        with Backup(instance, kind, databases, reporter) as backup:
             env.remove_tree(work)
             env.mkdir(work)
             _write_all(env, backup, work, made, patch_files=patch_files)

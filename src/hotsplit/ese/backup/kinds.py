@@ -59,9 +59,9 @@ class BackupType(IntEnum):
 def record(
     phase: Phase,
     kind: Kind,
-    info: BackupInfo = BackupInfo(),  # noqa: B008 - a value
+    type_: BackupType,
+    info: BackupInfo,
     dbid: int = 0,
-    type_: BackupType = BackupType.STREAMING,
 ) -> bytes:
     """Return the log record of one step. Only the stamp of a header names the exact kind."""
     scope = kind.scope

@@ -52,15 +52,20 @@ class LogKeeper:
         held = self._context.holds.lowest() or 0
         return LogRange(lowest, current, self._checkpointer.position >> 32, held)
 
-    def truncate(self, below: int, *, but: Hold | None = None) -> tuple[int, int]:
-        """Delete logs below a generation, lowest first, as far as nobody needs them.
+    def limit(self, below: int, *, but: Hold | None = None) -> int:
+        """Return the generation below which logs may go, of those below `below`.
 
-        but: a hold that does not count. Returns the first and the last generation deleted, (0, 0)
-        for none.
+        but: a hold that does not count.
         """
-        context = self._context
         below = min(below, self._checkpointer.position >> 32)
-        below = context.holds.limit(below, but=but)
+        return self._context.holds.limit(below, but=but)
+
+    def truncate(self, below: int, *, but: Hold | None = None) -> tuple[int, int]:
+        """Delete logs below a generation, lowest first, as far as `limit` allows.
+
+        Returns the first and the last generation deleted, (0, 0) for none.
+        """
+        context, below = self._context, self.limit(below, but=but)
         gone = [generation for generation in context.files.archives() if generation < below]
         context.files.delete_below(below)
         context.env.sync_dir(context.settings.folder)

@@ -1,0 +1,207 @@
+"""What every backup of a running instance does besides copying: hold, log, stamp, truncate.
+
+Headers are stamped before logs are deleted: what a crash leaves in between costs only space.
+Source: log specification 8.1, 8.5, 8.6.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from hotsplit.errors import InstanceDown, InvalidUse, Jet, LogsMissing
+from hotsplit.ese.backup.kinds import BackupType, Kind, record
+from hotsplit.ese.engine.database import OpenDatabase
+from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.format.basics import BackupInfo
+from hotsplit.ese.format.logrecord import decode
+from hotsplit.ese.recovery.backupstamp import Phase, stamp
+from hotsplit.ese.recovery.pages import position_of
+
+
+class RunningBackup(ABC):
+    """A backup under way. databases covered: all that are attached if None.
+
+    Logs alone are always those of all databases. info: mark, time and logs of the backup, as they
+    will stand in headers. truncated: first and last generation that `finish` deleted.
+
+    Raises InvalidUse: -526 for a backup of logs where these are deleted by circular logging, -560
+    without a full backup before it, -1003 for no database; InstanceDown.
+    """
+
+    backup_type = BackupType.STREAMING
+
+    def __init__(
+        self,
+        instance: Instance,
+        kind: Kind = Kind.FULL,
+        databases: Sequence[OpenDatabase] | None = None,
+    ) -> None:
+        self.instance, self.context, self.kind = instance, instance.context, kind
+        self.info, self.truncated, self._over = BackupInfo(), (0, 0), False
+        with self.context.lock:
+            self.context.check()
+            attached = list(instance.databases.values())
+            chosen = attached if databases is None or not kind.has_databases else list(databases)
+            _check_may_begin(instance, kind, chosen)
+            self.covered = chosen
+            self._hold = self.context.holds.add("backup", 0)
+            try:
+                self._begin()
+            except BaseException:
+                self.context.holds.release(self._hold)
+                raise
+
+    def _begin(self) -> None:
+        context, logs = self.context, self.instance.logs.range()
+        low = logs.checkpoint if self.kind.has_databases else logs.lowest
+        required = [database.header.gen_min_required for database in self.covered]
+        mark, now = position_of(context.log.end), context.now()
+        self.info = BackupInfo(mark, now, min([low, *required]))
+        self._hold.generation = self.info.low
+        self._hold.databases |= {database.dbid for database in self.covered}
+        self._note(Phase.BEGIN, BackupInfo(time=now))
+
+    def _note(self, phase: Phase, info: BackupInfo, dbid: int = 0) -> tuple[int, bytes]:
+        made = record(phase, self.kind, self.backup_type, info, dbid)
+        return self.context.journal.note(made), made
+
+    def check(self) -> None:
+        """Raise if the backup cannot go on: InstanceDown (-801 and others), InvalidUse (-521)."""
+        if self._hold.stopped:
+            raise InstanceDown(
+                "The instance ended, and the backup with it", jet=Jet.errBackupAbortByServer
+            )
+        self.context.check()
+        if self._over:
+            raise out_of_turn("The backup is over")
+
+    # Logs
+
+    def begin_log(self) -> range:
+        """Begin a new log; return the generations that belong to the backup, all closed.
+
+        With the lock. Raises LogsMissing (-569) if they do not join on to the backup before.
+        """
+        context, time = self.context, self.context.now()
+        context.log.roll()
+        position, _ = self._note(Phase.PREPARE_LOGS, BackupInfo(time=time))
+        context.log.flush()
+        high = context.log.generation - 1
+        self.info = self.info._replace(high=high)
+        if not self.kind.has_databases:
+            self.info = self.info._replace(mark=position_of(position), time=time)
+        self._check_joins()
+        return range(self.info.low, high + 1)
+
+    def _check_joins(self) -> None:
+        lowest, wanted = self.instance.logs.range().lowest, self.info.low
+        if not self.kind.has_databases:
+            wanted = min(_last_saved(database) + 1 for database in self.covered)
+        if lowest > wanted:
+            raise LogsMissing(
+                f"The backup needs logs from {wanted} on, they begin at {lowest}",
+                jet=Jet.errMissingFileToBackup,
+                file=self.context.settings.folder,
+                hint="Make a full backup.",
+            )
+
+    # End
+
+    @abstractmethod
+    def _check_complete(self) -> None:
+        """Raise InvalidUse if something of the backup was not copied."""
+
+    def finish(self) -> None:
+        """The backup is kept safely: stamp the headers, then delete logs that nobody needs.
+
+        Raises InvalidUse (-521, -616) if something was not copied, InstanceDown.
+        """
+        with self.context.lock:
+            self.check()
+            self._check_complete()
+            self._stamp_headers()
+            if self.kind.truncates:
+                self._truncate()
+            self._end()
+
+    def _stamp_headers(self) -> None:
+        notes = [self._note(Phase.UPDATE, self.info, d.dbid)[1] for d in self.covered]
+        self.context.log.flush()
+        for database, made in zip(self.covered, notes, strict=True):
+            stamp(database.header, decode(made))
+            database.write_header()
+
+    def _truncate(self) -> None:
+        logs = self.instance.logs
+        low = logs.range().lowest
+        below = logs.limit(min([self.info.high + 1, *self._saved_elsewhere()]), but=self._hold)
+        self._note(Phase.TRUNCATE, BackupInfo(low=min(low, below), high=below))
+        self.context.log.flush()
+        self.truncated = logs.truncate(below, but=self._hold)
+
+    def _saved_elsewhere(self) -> list[int]:
+        """A backup must leave the logs that databases outside of it still need."""
+        others = [d for d in self.instance.databases.values() if d not in self.covered]
+        return [database.header.backup_full_previous.high for database in others]
+
+    def abort(self) -> None:
+        """End without success: nothing is stamped, nothing deleted. No error if it is over."""
+        with self.context.lock:
+            if self._over:
+                return
+            alive = not self.context.closed and self.context.failure is None
+            if alive and not self._hold.stopped:
+                self._note(Phase.ABORT, BackupInfo())
+                self._end()
+            self._over = True
+            self.context.holds.release(self._hold)
+
+    def _end(self) -> None:
+        self._note(Phase.STOP, BackupInfo())
+        self.context.log.flush()
+        self._over = True
+        self.context.holds.release(self._hold)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.abort()
+
+
+def _check_may_begin(instance: Instance, kind: Kind, chosen: list[OpenDatabase]) -> None:
+    if not chosen:
+        raise InvalidUse("There is no database to back up", jet=Jet.errInvalidParameter)
+    if any(instance.databases.get(database.dbid) is not database for database in chosen):
+        raise InvalidUse("The database is not attached here", jet=Jet.errInvalidParameter)
+    if kind.has_databases:
+        return
+    if instance.context.settings.circular:
+        raise InvalidUse(
+            "With circular logging there are no logs to back up", jet=Jet.errInvalidBackup
+        )
+    for database in chosen:
+        if not database.header.backup_full_previous.high:
+            raise InvalidUse(
+                f"There is no full backup of {database.path}",
+                jet=Jet.errMissingFullBackup,
+                hint="Make a full backup first.",
+            )
+
+
+def _last_saved(database: OpenDatabase) -> int:
+    header = database.header
+    return max(header.backup_full_previous.high, header.backup_incremental_previous.high)
+
+
+def out_of_turn(message: str) -> InvalidUse:
+    """Return the error for a call that is not due now."""
+    return InvalidUse(message, jet=Jet.errInvalidBackupSequence)
