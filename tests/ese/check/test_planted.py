@@ -621,9 +621,11 @@ def tagged_column_not_in_the_catalog(db: Planter) -> None:
     key = b"\x7f" + (fid + 0x80000000).to_bytes(4, "big")
     objid = db.table("Wide").definition.objid
     start = b"\x7f" + (objid + 0x80000000).to_bytes(4, "big") + b"\x7f\x80\x02"
-    for root in (4, 24):
-        page, i, _ = next(found for found in db.nodes(root) if found[2].key == start + key)
-        page.replace_data(i, at(14, bytes(4))(page.node(i).data), page.node(i).flags)
+    for root in (4, 24, 7):  # both catalogs and the index by name
+        page, i, _ = next(
+            found for found in db.nodes(root) if start + key in (found[2].key, found[2].data)
+        )
+        page.delete(i)
 
 
 @breaks("R50")
