@@ -87,6 +87,12 @@ def _numbers(pages: list[int]) -> str:
     return f"{shown} and {more} more" if more > 0 else shown
 
 
+def _keys(keys: list[bytes]) -> str:
+    shown = ", ".join(key.hex() for key in keys[:_SHOWN])
+    more = len(keys) - _SHOWN
+    return f"{shown} and more, see --json" if more > 0 else shown
+
+
 def _loss(loss: TreeLoss) -> str:
     parts = []
     if loss.pages:
@@ -98,6 +104,12 @@ def _loss(loss: TreeLoss) -> str:
         parts.append(f"rows lost: {lost if loss.lost != 0 else 'none'}")
     if loss.unsound:
         parts.append(f"rows left out that do not hold together: {loss.unsound}")
+    if loss.lost_keys:
+        parts.append(f"their keys: {_keys(loss.lost_keys)}")
+    if loss.mended_count:
+        names = dict.fromkeys(name for record in loss.mended for name in record.columns)
+        what = f" (values of {', '.join(list(names)[:_SHOWN])})" if names else ""
+        parts.append(f"records mended: {loss.mended_count}{what}")
     if loss.action:
         parts.append(loss.action)
     return f"{loss.object}: {'; '.join(parts)}"
