@@ -107,6 +107,13 @@ def no_signature(db: Planter) -> None:
     db.set_header(header)
 
 
+@breaks("H10")
+def streaming_file_is_not_there(db: Planter) -> None:
+    header = db.header()
+    header.flags |= 0x04
+    db.set_header(header)
+
+
 # Pages
 
 
