@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -41,10 +42,10 @@ def test_a_snapshot_is_stamped_and_logs_go() -> None:
         assert by_number(database.table("Items").rows()) == at_snapshot
     incremental = back_up(shop.instance, "/incr", Kind.INCREMENTAL)
     for path, content in image.files(FOLDER).items():
-        if path == PATH:
-            shop.env.put("/forward/items.edb", content)
+        if path == PATH or re.search(r"E00\w+\.log$", path):
+            shop.env.put(path.replace(FOLDER, "/forward"), content)
     assert incremental.info.low <= backup.info.high + 1
-    recover(shop.env, ["/forward"], ["/incr", FOLDER], "/out2")
+    recover(shop.env, ["/forward"], ["/forward", "/incr", FOLDER], "/out2")
     with Database.open(shop.env, "/out2/items.edb") as database:
         assert by_number(database.table("Items").rows()) == shop.rows[PATH]
     shop.instance.close()

@@ -46,6 +46,7 @@ class Shop:
     def __init__(self, env: MemoryEnv, *paths: str, page_size: int = 4096) -> None:
         self.env = env
         env.mkdir(FOLDER)
+        env.sync_dir("/")
         self.settings = Settings(
             FOLDER, page_size=page_size, log_size=64 << 10, checkpoint_depth=128 << 10,
             cache_size=256 << 10,
