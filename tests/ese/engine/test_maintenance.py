@@ -177,7 +177,8 @@ def test_scrubbing_leaves_nothing_of_deleted_rows() -> None:
             rig.table.delete(rig.table.bookmark(number))
     rig.instance.cleaner.run()
     done = maintenance.scrub(rig.session, rig.database)
-    assert done.scrubbed > 20
+    assert done.scrubbed > 5
+    assert not maintenance.scrub(rig.session, rig.database).scrubbed
     rig.closed()
     assert b"secret" not in rig.env.get(PATH)
     assert any(r.type == T.SCRUB for r in records(rig.env))

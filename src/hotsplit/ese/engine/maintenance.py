@@ -191,8 +191,7 @@ def scrub(session: Session, database: OpenDatabase) -> Done:
             with session.context.lock, session.transaction(lazy=True):
                 for _ in range(_STEP):
                     if mark is not None:
-                        mark = None if tree.dropped else _scrub(tree, session, mark)
-                        done.scrubbed += 1
+                        mark = None if tree.dropped else _scrub(tree, session, mark, done)
     for tree in [*trees, database.root]:
         with session.context.lock, session.transaction(lazy=True):
             if not tree.dropped:
@@ -201,18 +200,22 @@ def scrub(session: Session, database: OpenDatabase) -> Done:
     return done
 
 
-def _scrub(tree: Tree, session: Session, mark: Bookmark) -> Bookmark | None:
+def _scrub(tree: Tree, session: Session, mark: Bookmark, done: Done) -> Bookmark | None:
     """Scrub the leaf of a bookmark; return the first one of the next leaf."""
     leaf_step = tree.path(*mark)[-1]
     leaf = Page(leaf_step.page, leaf_step.pgno)
     nodes = leaf.nodes()
-    _log_scrub(tree, session, leaf, 0, b"".join(_code(tree, node) for node in nodes))
+    codes = b"".join(_code(tree, node) for node in nodes)
+    if not _is_scrubbed(leaf, nodes) or _DATA in codes:
+        _log_scrub(tree, session, leaf, 0, codes)
+        done.scrubbed += 1
     return _first(tree, leaf.next) if leaf.next else None
 
 
 def _code(tree: Tree, node: Node) -> bytes:
-    needed = tree.versions and tree.bookmark(node.key, node.data) in tree.versions
-    return _DATA if node.is_deleted and tree.unique and not needed else _KEPT
+    if not node.is_deleted or not tree.unique or not any(node.data):
+        return _KEPT
+    return _KEPT if tree.bookmark(node.key, node.data) in tree.versions else _DATA
 
 
 def _free_pages(tree: Tree) -> Iterator[int]:
@@ -230,10 +233,18 @@ def _scrub_free(tree: Tree, session: Session, pgno: int) -> bool:
         page = Page(tree.page(pgno), pgno)
     except HotsplitError:
         return False  # never used: there is nothing on it
-    if page.flags & PageFlag.SCRUBBED:
+    if _is_scrubbed(page, []):
         return False
     _log_scrub(tree, session, page, _UNUSED_PAGE, b"")
     return True
+
+
+def _is_scrubbed(page: Page, nodes: list[Node]) -> bool:
+    """Tell whether a page was scrubbed and holds nothing but these nodes since."""
+    packed = Page(bytes(page.data), page.number)
+    packed.fill(page.external, nodes)
+    start = page.header_size
+    return bool(page.flags & PageFlag.SCRUBBED) and packed.data[start:] == page.data[start:]
 
 
 def _log_scrub(tree: Tree, session: Session, page: Page, flags: int, codes: bytes) -> None:
