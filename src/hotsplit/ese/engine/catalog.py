@@ -8,6 +8,7 @@ Source: format specification 5.5 (fixed pages), 6.2 to 6.4, 6.9, 6.10.
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from hotsplit.errors import DataDamaged, Jet
@@ -73,6 +74,11 @@ SORT_ID = bytes.fromhex("01000000ee575c1e00b4d0000bb1e11e")
 """The sort that Unicode keys are made by: that of Windows 8 to 10 for en-US."""
 
 _LOCALE_KEY = "LocaleName=en-US,SortID=00000001-57ee-1e5c-00b4-d0000bb1e11e,Ver=6020f0006020f"
+
+_TREE_KINDS = [
+    (kind ^ 0x8000).to_bytes(2, "big")
+    for kind in (RowType.TABLE, RowType.INDEX, RowType.LONG_VALUE)
+]
 
 Row = dict[str, Any]
 
@@ -141,6 +147,18 @@ class CatalogWriter:
             column.name: self._format.value(column, pieces.stored(column), LongReader())
             for column in self._format.columns
         }
+
+    def roots(self, session: Session, objids: Collection[int]) -> dict[int, int]:
+        """Return the root pages of trees by object id: of those of `objids` that there are."""
+        found: dict[int, int] = {}
+        mark, inclusive = (b"", b""), True
+        while entries := self.objects.entries_after(session, mark, inclusive=inclusive):
+            for key, record in entries:
+                kind, number = key[6:8], int.from_bytes(key[9:13], "big") ^ 1 << 31
+                if kind in _TREE_KINDS and number in objids:
+                    found[number] = self._decode(record)["ColtypOrPgnoFDP"]
+            mark, inclusive = (entries[-1][0], b""), False
+        return found
 
     def deleted_columns(self, session: Session, objid: int) -> list[ColumnDef]:
         """Return the columns of a table that were deleted: their ids and places stay in use."""

@@ -20,6 +20,7 @@ from hotsplit.ese.engine.log.segments import unfinished_write
 from hotsplit.ese.engine.pagejournal import PageJournal
 from hotsplit.ese.engine.session import INTERNAL_SESSION, Session
 from hotsplit.ese.engine.settings import SEGMENT, Settings
+from hotsplit.ese.engine.sweeping import find_deleted
 from hotsplit.ese.files.env import Env, Lock
 from hotsplit.ese.files.flushmapfile import flush_map_path
 from hotsplit.ese.files.logfile import LogFile
@@ -161,7 +162,8 @@ def _logged_paths(env: Env, sequence: LogSequence, settings: Settings) -> list[s
 
 
 class Restart:
-    """One recovery in place. creates: databases that the logs create are made where they lay."""
+    """One recovery in place. creates: databases that the logs create are made where they lay, and
+    nodes that were deleted go: an instance of ours takes over."""
 
     def __init__(
         self,
@@ -181,6 +183,7 @@ class Restart:
         for candidate in inputs.databases:
             store = OverlayStore.over(env, candidate.path, settings.folder)
             self._targets.append(Target(store.header.db_signature, store))
+        self._sweeps = creates
         create = self._create if creates else None
         setting = setting_for(env, inputs, plan, self._options, create)
         self._run = Run(env, plan, self._targets, self._options, setting, watch or NoWatch())
@@ -268,7 +271,11 @@ class Restart:
             self._roll_back(context, databases, *open_session)
             for open_session in context.core.open_sessions()
         )
-        Cleaner(context, Session(context, INTERNAL_SESSION)).run()
+        cleaning = Session(context, INTERNAL_SESSION)
+        if self._sweeps:
+            for database in databases.values():
+                find_deleted(cleaning, database)
+        Cleaner(context, cleaning).run()
         mark = context.journal.note(encode(T.SHUTDOWN_MARK))
         context.log.flush()
         for dbid, database in databases.items():
