@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from hotsplit.errors import KeyDuplicate, RecordNotFound, WriteConflict
+from hotsplit.errors import InvalidUse, KeyDuplicate, RecordNotFound, WriteConflict
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.maintenance import defragment, scrub, shrink
+from hotsplit.ese.engine.schema import Column, Index
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
-from hotsplit.ese.format.columns import Value
+from hotsplit.ese.format.columns import Coltyp, Value
 from tests.ese.engine.crashes import (
     COLUMNS,
     FOLDER,
@@ -30,6 +32,7 @@ from tests.memoryenv import Crash
 
 NUMBERS = st.integers(0, 7)
 WHO = st.integers(0, 1)
+BY_SIZE = Index("by_size", ["-Size"])
 BODIES = st.sampled_from([None, b"short", b"a longer value " * 300])
 
 
@@ -55,11 +58,13 @@ class Engine(RuleBasedStateMachine):
         with self.instance.session() as session:
             session.create_table(database, "Items", COLUMNS, INDEXES)
         self.committed: Rows = {}
+        self.indexed, self.name = True, "Items"
+        self.others: list[int] = []
         self.enter(database)
 
     def enter(self, database: OpenDatabase) -> None:
         self.sessions = [self.instance.session() for _ in range(2)]
-        self.tables: list[Table] = [s.open_table(database, "Items") for s in self.sessions]
+        self.tables: list[Table] = [s.open_table(database, self.name) for s in self.sessions]
         self.levels: list[list[Level]] = [[], []]
         self.outdated: list[set[int]] = [set(), set()]
 
@@ -149,6 +154,75 @@ class Engine(RuleBasedStateMachine):
         self.levels[who][-1].changed.add(number)
         set_row(self.levels[who][-1].rows, number, row)
 
+    # The schema
+
+    def may_change_schema(self, who: int) -> bool:
+        """Nobody has anything open: then it must work."""
+        return not self.levels[0] and not self.levels[1]
+
+    @rule(who=WHO)
+    def change_index(self, who: int) -> None:
+        """Drop the index that is looked at, or make it anew."""
+        if not self.may_change_schema(who):
+            return
+        if self.indexed:
+            self.sessions[who].drop_index(self.tables[who], "by_size")
+        else:
+            self.sessions[who].create_index(self.tables[who], BY_SIZE)
+        self.indexed = not self.indexed
+
+    @rule(who=WHO, size=st.integers(0, 9))
+    def change_column(self, who: int, size: int) -> None:
+        """Drop a column and add another one of its name, which gives all rows its default."""
+        if not self.may_change_schema(who):
+            return
+        session, table = self.sessions[who], self.tables[who]
+        with session.transaction():
+            session.drop_column(table, "Body")
+            session.add_column(table, Column("Body", Coltyp.LONG_BINARY))
+        for row in self.committed.values():
+            row["Body"] = None
+
+    @rule(who=WHO, end=st.sampled_from(["commit", "rollback"]), rows=st.integers(0, 40))
+    def other_table(self, who: int, end: str, rows: int) -> None:
+        """Make a table, or drop the one that is there; or not."""
+        if not self.may_change_schema(who):
+            return
+        session, database = self.sessions[who], self.tables[who].state.database
+        session.begin()
+        if self.others:
+            session.drop_table(database, f"Other{self.others[-1]}")
+        else:
+            made = session.create_table(database, f"Other{rows}", COLUMNS, INDEXES)
+            for number in range(rows):
+                made.insert({"Id": number, "Body": b"other" * 100})
+        getattr(session, end)()
+        if end == "commit":
+            self.others = [] if self.others else [rows]
+
+    @rule(who=WHO, name=st.sampled_from(["Items", "Things"]))
+    def rename(self, who: int, name: str) -> None:
+        """Give the table another name; the tables in hand are the same."""
+        if self.may_change_schema(who):
+            database = self.tables[who].state.database
+            self.sessions[who].rename_table(database, self.name, name)
+            self.name = name
+
+    @rule(who=WHO, work=st.sampled_from(["index", "column", "table"]))
+    def change_and_roll_back(self, who: int, work: str) -> None:
+        """A change of the schema that is taken back, or refused because the table is in use."""
+        session, table = self.sessions[who], self.tables[who]
+        with contextlib.suppress(WriteConflict, InvalidUse, KeyError), session.transaction():
+            if work == "column":
+                session.drop_column(table, "Body")
+            elif work == "table":
+                session.drop_table(table.state.database, self.name)
+            elif self.indexed:
+                session.drop_index(table, "by_size")
+            else:
+                session.create_index(table, BY_SIZE)
+            raise KeyError
+
     # Ends
 
     @rule(pages=st.integers(0, 9))
@@ -179,8 +253,18 @@ class Engine(RuleBasedStateMachine):
         for who, table in enumerate(self.tables):
             expected = self.seen(who)
             assert by_number(table.rows()) == expected
+            self.look_at_others(who, table.state.database)
+            if not self.indexed:
+                continue
             sizes = [row["Size"] for row in table.rows("by_size")]
             assert sizes == [row["Size"] for row in sorted(expected.values(), key=by_size)]
+
+    def look_at_others(self, who: int, database: OpenDatabase) -> None:
+        names = [self.name, *(f"Other{rows}" for rows in self.others)]
+        assert sorted(database.table_names()) == sorted(names)
+        for rows in self.others:
+            other = self.sessions[who].open_table(database, f"Other{rows}")
+            assert sum(1 for _ in other.rows()) == rows
 
     def teardown(self) -> None:
         if hasattr(self, "instance"):
