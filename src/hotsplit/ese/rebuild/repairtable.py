@@ -8,6 +8,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.check.integrity import Faults
@@ -43,6 +44,7 @@ from hotsplit.report import Reporter
 
 _CONTENT = "RLXT"
 """First letters of the rules about what trees hold."""
+_SAMPLE = 200
 _NORMAL = {"T26", "L56c", "T18b", "L58"}
 _OF_CHUNKS = {"L54", "L57"}
 _CLASSES = {ALL_TAGGED: "all tagged columns", ALL_VARIABLE: "all variable and tagged columns"}
@@ -52,7 +54,7 @@ _CLASSES = {ALL_TAGGED: "all tagged columns", ALL_VARIABLE: "all variable and ta
 class Workshop:
     """What the repair of each table works with.
 
-    room: bytes of zeros for missing chunks. strict: the definitions are complete, so a record that
+    room: bytes of zeros for missing chunks. strict: all definitions are complete, so a record that
     does not fit them is damaged. faults: what the check says of the trees that can be read.
     """
 
@@ -83,10 +85,13 @@ class TableRepair:
         self._mender = LongValueMender(self._chunk, shop.room, strict=bool(faults & _OF_CHUNKS))
         whole = self._values is None or self._mender.survey(self._values.batches())
         values_damaged = self._values is not None and self._values.damaged
-        self._damaged = self._rows.damaged or values_damaged or not whole or bool(faults)
+        self._checked = table.objid in shop.faults.tables
+        sound = self._checked and whole and not faults
+        self._damaged = self._rows.damaged or values_damaged or not sound
         self._references: array[int] | None = array("Q")
         self._new_values = RowValues(None)
         self._changed: set[int] = set()
+        self._strict = shop.strict
         self._root = 0
 
     def _faults(self, tree: TreeName) -> set[str]:
@@ -150,6 +155,7 @@ class TableRepair:
             self._references = None
             yield from self._rows.batches()
             return
+        self._strict = self._shop.strict or self._defines(mender)
         batches = (
             Batch(kind, self._sound(mender, kind, nodes, loss))
             for kind, nodes in self._rows.batches()
@@ -159,6 +165,15 @@ class TableRepair:
             return
         nodes = self._sorter().sorted(node for batch in batches for node in batch.nodes)
         yield Batch(self._rows.kind, self._unique_rows(nodes, loss))
+
+    def _defines(self, mender: RecordMender) -> bool:
+        """True if most of the first records fit the definition, so that it must be the table's."""
+        nodes = ((kind, node) for kind, nodes in self._rows.batches() for node in nodes)
+        fit = [
+            mender.mend(node, old=not kind & PageFlag.NEW_RECORD)[2:] == (frozenset(), False)
+            for kind, node in islice(nodes, _SAMPLE)
+        ]
+        return 2 * sum(fit) > len(fit)
 
     def _sorter(self) -> EntrySorter:
         return EntrySorter(self._shop.env, f"{self._database.path}.hotsplit-sort")
@@ -180,7 +195,7 @@ class TableRepair:
         for node in nodes:
             found = mender.mend(node, old=old)
             changed = found.node is None or found.changed or found.new_key
-            if changed and not self._shop.strict:  # the definition, not the record, may be at fault
+            if changed and not self._strict:  # the definition, not the record, may be at fault
                 self._references = None
                 yield node
                 continue
@@ -244,7 +259,7 @@ class TableRepair:
         if index is not None and self._shape is not None and can_make(self._shape, index):
             loss.action = "made anew from the rows"
             self._rebuild(tree, salvage.kind, index)
-        elif sound and not self._changes_keys(index):
+        elif sound and not self._changes_keys(index) and self._is_complete(salvage, index):
             loss.action = "entries of lost rows left out"
             self._write(tree, salvage.kind, self._filtered(salvage))
         else:
@@ -257,15 +272,33 @@ class TableRepair:
     def _name_lost_rows(self, salvage: TreeSalvage, loss: TreeLoss) -> None:
         """Take down the keys that a sound index has of rows that are gone."""
         self._database.flush()
-        entries = (Node(n.data, b"") for _, nodes in salvage.batches() for n in nodes)
+        entries = (node.data for _, nodes in salvage.batches() for node in nodes)
         rows = (node.key for _, nodes in self._new_rows() for node in nodes)
-        row: bytes | None = b""
-        last = b""
-        for key, _, _ in self._sorter().sorted(entries):
-            while row is not None and row < key:
-                row = next(rows, None)
-            if row != key and key != last:
-                loss.add_lost_key(key)
+        for key in self._without(entries, rows):
+            loss.add_lost_key(key)
+
+    def _is_complete(self, salvage: TreeSalvage, index: IndexDef | None) -> bool:
+        """True if an index has entries of all rows that it must have some of."""
+        if self._checked or index is None or self._shape is None:
+            return True
+        try:
+            maker = EntryMaker(self._shape, index, self._database.page_size, self._fetch)
+        except ValueError:
+            return True
+        there = (node.data for _, nodes in salvage.batches() for node in nodes)
+        due = (entry.data for entry in self._made(maker))
+        return not any(True for _ in self._without(due, there))
+
+    def _without(self, some: Iterable[bytes], others: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield those of the first that are not among the second, in order, each once."""
+        left = (node.key for node in self._sorter().sorted(Node(key, b"") for key in others))
+        other = next(left, None)
+        last: bytes | None = None
+        for key, _, _ in self._sorter().sorted(Node(key, b"") for key in some):
+            while other is not None and other < key:
+                other = next(left, None)
+            if key not in (other, last):
+                yield key
             last = key
 
     def _changes_keys(self, index: IndexDef | None) -> bool:
@@ -292,17 +325,17 @@ class TableRepair:
         for page in rows.leaves():
             yield Batch(page.flags & PageFlag.NEW_RECORD, page.nodes())
 
+    def _made(self, maker: EntryMaker) -> Iterator[Node]:
+        """Yield the entries that the rows of the new table make."""
+        self._database.flush()
+        for new, nodes in self._new_rows():
+            for node in nodes:
+                yield from maker.entries(node, old=not new)
+
     def _rebuild(self, tree: TreeName, kind: int, index: IndexDef) -> None:
         assert self._shape is not None
         maker = EntryMaker(self._shape, index, self._database.page_size, self._fetch)
-        self._database.flush()
-        entries = (
-            entry
-            for new, nodes in self._new_rows()
-            for node in nodes
-            for entry in maker.entries(node, old=not new)
-        )
-        nodes = self._sorter().sorted(entries)
+        nodes = self._sorter().sorted(self._made(maker))
         if index.is_unique:
             nodes = self._unique(tree, nodes)
         self._write(tree, kind, [Batch(kind, nodes)])
