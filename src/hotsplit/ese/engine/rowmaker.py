@@ -1,7 +1,8 @@
 """Plain rows made fast: record and keys of a new row, by a plan that is compiled once a table.
 
-A row is plain if every column in it is of a fixed or variable type and none takes a default. All
-others go the general way (`rows`, `indexing`), which makes the same bytes; a test compares them.
+A row is plain if no column takes a default and none has several values or one that is too long to
+stay in the record. All others go the general way (`rows`, `indexing`), which makes the same bytes;
+a test compares them.
 
 Source: format specification 7.1, 10.1 to 10.3.
 """
@@ -23,10 +24,14 @@ from hotsplit.ese.format.columns import (
     Value,
     encode_value,
 )
+from hotsplit.ese.format.taggedcolumns import Instance, TaggedField, build_fields, join_instances
 
 _HEAD = struct.Struct("<BBH")
 _NULL = 0x8000
 _WIDE = 1 << 16
+INTRINSIC_MOST = 1023
+"""Bytes: a longer value never stays in its record."""
+
 Convert = Callable[[Value], object]
 Segment = Callable[[bytes], bytes]
 
@@ -52,6 +57,9 @@ class RowMaker:
         self._fixed = _plan_fixed(rows)
         variable = [c for c in rows.columns if not c.is_fixed and not c.is_tagged]
         self._variable = [(c.name, c.size, _encoder(c)) for c in variable]
+        tagged = [c for c in rows.columns if c.is_tagged and not _is_special(c)]
+        self._tagged = [(c, _encoder(c)) for c in tagged]
+        self._large = rows.large
         self._array = struct.Struct(f"<{len(variable)}H")
         self._count = len(self._fixed.names) + len(variable)
         fixed_end = _HEAD.size + self._fixed.pack.size + len(self._fixed.bitmap)
@@ -63,10 +71,11 @@ class RowMaker:
 
     def make(self, values: Mapping[str, Value]) -> PlainRow | None:
         """Return the row of these values, None if it is not a plain one or not right."""
-        if len(values) != self._count:
-            return None
         stored: dict[str, bytes] = {}
         try:
+            tagged = self._tagged_part(values) if len(values) != self._count else b""
+            if tagged is None:
+                return None
             numbers = [values[name] for name in self._fixed.names]
             for place, convert in self._fixed.converts:
                 numbers[place] = convert(numbers[place])  # type: ignore[call-overload]
@@ -87,8 +96,25 @@ class RowMaker:
             return None  # the general way says what is wrong
         if None in made:
             return None
-        record = b"".join((self._head, fixed, self._fixed.bitmap, self._array.pack(*ends), area))
-        return PlainRow(record, made)  # type: ignore[arg-type]
+        head = self._head, fixed, self._fixed.bitmap, self._array.pack(*ends)
+        return PlainRow(b"".join((*head, area, tagged)), made)  # type: ignore[arg-type]
+
+    def _tagged_part(self, values: Mapping[str, Value]) -> bytes | None:
+        """Return the tagged columns of a record, None where that is not plain."""
+        count, fields = self._count, []
+        for column, encode in self._tagged:
+            if column.name not in values:
+                continue
+            count += 1
+            value = values[column.name]
+            if value is None:
+                continue
+            data = encode(value)
+            if len(data) > (INTRINSIC_MOST if column.is_long else column.size or INTRINSIC_MOST):
+                return None
+            header, data = join_instances([Instance(data)], column.is_long)
+            fields.append(TaggedField(column.id, False, header, data))
+        return build_fields(fields, self._large) if count == len(values) else None
 
     @staticmethod
     def _key(plan: list[_Part] | None, fixed: bytes, stored: dict[str, bytes]) -> bytes | None:
@@ -100,6 +126,10 @@ class RowMaker:
                 return None
             key += part.segment(data)
         return key if len(key) <= plan[0].most else None
+
+
+def _is_special(column: ColumnDef) -> bool:
+    return column.is_multi_valued or column.default_data is not None
 
 
 class _Part(NamedTuple):

@@ -82,19 +82,22 @@ def split(tree: Tree, session: Session, change: Change) -> bool:
 
     If not, it may fit now, or another split must follow. Raises InvalidUse (-1026).
     """
-    pool: list[int] = []
+    pool = [tree.space.allocate(session)]  # a split takes one page at least
     bookmark = change.node.key, change.node.data
-    while True:
-        levels, done = _plan(tree.path(*bookmark), change, tree)
-        needed = [level for level in levels if level.kind is not None]
-        if len(pool) >= len(needed):
-            break
-        pool.append(tree.space.allocate(session))  # this may change the pages of the plan
-    for level in needed:
-        level.new = pool.pop()
-    _carry_out(tree, session, levels, change if done else None)
-    for pgno in pool:
-        tree.space.free(session, pgno, 1)
+    try:
+        while True:
+            levels, done = _plan(tree.path(*bookmark), change, tree)
+            needed = [level for level in levels if level.kind is not None]
+            if len(pool) >= len(needed):
+                break
+            pool.append(tree.space.allocate(session))  # this may change the pages of the plan
+        for level in needed:
+            level.new = pool.pop()
+        _carry_out(tree, session, levels, change if done else None)
+    finally:
+        if tree.database.context.failure is None:
+            for pgno in pool:
+                tree.space.free(session, pgno, 1)
     return done
 
 

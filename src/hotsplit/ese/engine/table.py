@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from hotsplit.errors import InvalidUse, Jet, RecordNotFound
 from hotsplit.ese.engine.cursor import Cursor
 from hotsplit.ese.engine.longvalues import SessionReader
-from hotsplit.ese.engine.rowmaker import PlainRow
+from hotsplit.ese.engine.rowmaker import INTRINSIC_MOST, PlainRow
 from hotsplit.ese.engine.rows import LongReader, Pieces, lids
 from hotsplit.ese.engine.scan import batches
 from hotsplit.ese.format.columns import ColumnDef, ColumnFlag, Value
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from hotsplit.ese.engine.tablestate import SecondaryIndex, TableState
 
 Row = dict[str, Value]
-_INTRINSIC_MOST = 1023  # a longer value never stays in its record
 _LID = 4
 
 
@@ -213,7 +212,7 @@ class Table:
         """Make the record; long values that it cannot hold are put apart, the longest first."""
         for fid, found in pieces.tagged.items():
             for i, one in enumerate(found or ()):
-                if not one.separated and len(one.data) > _INTRINSIC_MOST:
+                if not one.separated and len(one.data) > INTRINSIC_MOST:
                     self._separate(pieces, fid, i)
         while True:
             try:

@@ -223,7 +223,7 @@ class OsFile:
     def sync(self) -> None:
         """See `File`."""
         with _translated(self.path):
-            os.fsync(self._fd)
+            os.fdatasync(self._fd)  # the size, too, as far as data depends on it
 
     def close(self) -> None:
         """See `File`."""

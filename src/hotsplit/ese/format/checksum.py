@@ -104,9 +104,9 @@ def scan_pages(data: Buffer, page_size: int, first: int) -> PageRun:
 
 def page_state(data: Buffer, pgno: int) -> PageState:
     """Tell what the checksum says of a page of 2048 to 32768 bytes read as number `pgno`."""
-    if not any(data):
-        return _UNINITIALIZED
     page = bytes(data)
+    if page == bytes(len(page)):
+        return _UNINITIALIZED
     if not _has_ecc(page):
         return _old_state(page, pgno)
     differences = _differences(page, pgno)

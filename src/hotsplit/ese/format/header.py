@@ -214,7 +214,7 @@ def check_version(header: DatabaseHeader) -> None:
 
 
 def _is_valid(block: bytes, size: int) -> bool:
-    if len(block) < size or not any(block):
+    if len(block) < size or block == bytes(size):
         return False
     header = DatabaseHeader(block)
     return header.page_size == size and header.checksum == header_checksum(block)

@@ -55,6 +55,8 @@ class _Shape(NamedTuple):
     loaders: dict[str, Callable[[bytes], Any]]
     parts: tuple[str, ...]
     special: bool
+    known: frozenset[str]
+    empty: dict[str, Any]
 
 
 def _shape(row: Row) -> _Shape:
@@ -78,9 +80,15 @@ def _shape(row: Row) -> _Shape:
         {name: _LOADERS[kind] for name, kind in fields if kind in _LOADERS},
         parts,
         row.type in (RecordType.REPLACE, RecordType.REPLACE_DIFF, RecordType.CREATE_DB),
+        frozenset(names + parts),
+        {name: _empty(_CODES[kind]) for name, kind in fields},
     )
     assert shape.unpack.size == shape.sizes.size == row.size, row.tag
     return shape
+
+
+def _empty(code: str) -> Any:
+    return bytes(struct.calcsize(code)) if code.endswith("s") else 0
 
 
 _SHAPES: list[_Shape | None] = [None] * 256
@@ -208,15 +216,13 @@ def encode(type_: RecordType, **fields: Any) -> bytes:
     """
     shape = _SHAPES[type_]
     assert shape is not None
-    unknown = set(fields) - set(shape.names) - set(shape.parts)
-    if unknown:
-        raise ValueError(f"{type_.name} has no {', '.join(sorted(unknown))}")
+    if not fields.keys() <= shape.known:
+        unknown = sorted(fields.keys() - shape.known)
+        raise ValueError(f"{type_.name} has no {', '.join(unknown)}")
     parts = {part: bytes(fields.get(part, b"")) for part in shape.parts}
-    lengths = {f"{part}_size": len(data) for part, data in parts.items()}
-    values = [
-        _stored(fields.get(name, lengths.get(name)), code)
-        for name, code in zip(shape.names, shape.codes, strict=True)
-    ]
+    stated = shape.empty | {f"{part}_size": len(data) for part, data in parts.items()} | fields
+    values = [value if type(value) is int else _stored(value) for value in stated.values()]
+    values = values[: len(shape.names)]
     if _part_sizes(shape, values) != [len(data) for data in parts.values()]:
         raise ValueError(f"lengths of {type_.name} do not match its parts")
     try:
@@ -226,10 +232,8 @@ def encode(type_: RecordType, **fields: Any) -> bytes:
     return bytes((type_,)) + head[1:] + b"".join(parts.values())
 
 
-def _stored(value: Any, code: str) -> Any:
+def _stored(value: Any) -> Any:
     """Turn a field's value into what struct packs."""
-    if value is None:
-        return bytes(struct.calcsize(code)) if code.endswith("s") else 0
     if isinstance(value, DbmsParameters):
         return bytes(value.raw)
     return value.pack() if hasattr(value, "pack") else value

@@ -43,7 +43,7 @@ class PageFlag(IntFlag):
 
 # Plain numbers: an operation on members of a Flag takes ten times as long.
 _ROOT, _LEAF, _SPACE = int(PageFlag.ROOT), int(PageFlag.LEAF), int(PageFlag.SPACE_TREE)
-_ROOT_OR_SPACE = _ROOT | _SPACE
+_ROOT_OR_SPACE, _FLUSH_TYPE = _ROOT | _SPACE, int(PageFlag.FLUSH_TYPE)
 
 
 class NodeFlag(IntFlag):
@@ -73,9 +73,8 @@ class Node(NamedTuple):
 def common_prefix(a: bytes, b: bytes) -> int:
     """Return the number of leading bytes that are equal."""
     limit = min(len(a), len(b))
-    if a[:limit] == b[:limit]:
-        return limit
-    return next(i for i in range(limit) if a[i] != b[i])
+    different = int.from_bytes(a[:limit], "big") ^ int.from_bytes(b[:limit], "big")
+    return limit - (different.bit_length() + 7) // 8
 
 
 class _HeaderField:
@@ -125,7 +124,7 @@ class Page:
 
     def format(self, objid: int, dbtime: int, flags: int) -> None:
         """Make the page empty, with an empty external header; the flush type is kept."""
-        kept = self.flags & PageFlag.FLUSH_TYPE
+        kept = self.flags & _FLUSH_TYPE
         self.data[:] = bytes(self.size)
         self.dbtime, self.objid, self.flags = dbtime, objid, flags | kept
         if self.header_size > 40:

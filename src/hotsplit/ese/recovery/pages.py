@@ -14,6 +14,8 @@ from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.recovery.core import Core
 from hotsplit.ese.recovery.store import Store
 
+_NEW_RECORD = int(PageFlag.NEW_RECORD)
+
 
 def position_of(value: int) -> LogPosition:
     """Turn the kernel's number into a position."""
@@ -177,7 +179,7 @@ class PageAccess:
             self.make_room()
             data = self.core.load(dbid, pgno, bytes(self.page_size))
         page = Page(data, pgno)
-        page.format(objid, dbtime, flags | PageFlag.NEW_RECORD)
+        page.format(objid, dbtime, flags | _NEW_RECORD)
         self.core.dirty(dbid, pgno)
         return page
 

@@ -23,6 +23,7 @@ from hotsplit.ese.recovery.pages import PageAccess
 _VERTICAL, _APPEND = 0, 2
 _NO_OPERATION, _INSERT = 0, 1
 _NONE = -1
+_LEAF = int(PageFlag.LEAF)
 
 
 class Divided(NamedTuple):
@@ -172,7 +173,7 @@ def _bad_lines(split: LogRecord, found: int) -> RecoveryFailed:
 def _fill_target(target: Page, origin: Page, split: LogRecord, divided: Divided) -> None:
     target.fill(divided.right_prefix, divided.right)
     target.uncommitted_free = min(max(0, split.uncommitted_free_target), target.free)
-    if split.new_page_flags & PageFlag.LEAF and split.split_type != _VERTICAL:
+    if split.new_page_flags & _LEAF and split.split_type != _VERTICAL:
         target.previous, target.next = origin.number, split.pgno_right
 
 
@@ -184,7 +185,7 @@ def _fill_source(source: Page, split: LogRecord, divided: Divided) -> None:
     else:
         external = source.external if split.split_type == _APPEND else split.new_prefix
         source.fill(external, divided.left)
-        if split.new_page_flags & PageFlag.LEAF:
+        if split.new_page_flags & _LEAF:
             source.next = split.pgno_new
     source.uncommitted_free = min(max(0, split.uncommitted_free_source), source.free)
 
