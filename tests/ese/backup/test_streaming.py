@@ -23,6 +23,7 @@ from hotsplit.ese.backup.kinds import Kind
 from hotsplit.ese.backup.streaming import Backup
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.maintenance import shrink
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
@@ -123,6 +124,29 @@ def keep(env: MemoryEnv, folder: str, files: dict[str, bytes]) -> None:
     env.mkdir(folder)
     for name, content in files.items():
         env.put(f"{folder}/{name}", content)
+
+
+@pytest.mark.parametrize("grows_again", [False, True])
+def test_a_file_that_becomes_shorter_under_the_reader(shop: Shop, grows_again: bool) -> None:
+    shop.work(90)
+    with shop.session.transaction(lazy=True):
+        for number in range(200, 1800):
+            shop.tables[PATH].delete(shop.tables[PATH].bookmark(number))
+            del shop.rows[PATH][number]
+    backup = Backup(shop.instance)
+    (reader,) = backup.databases
+    chunks = reader.chunks()
+    content = b"".join(next(chunks) for _ in range(3))
+    assert shrink(shop.session, shop.databases[PATH]).cut
+    if grows_again:
+        shop.work(60)
+    files = {"items.edb": content + b"".join(chunks)}
+    assert len(files["items.edb"]) == reader.size
+    for generation in backup.prepare_logs():
+        files[backup.log_name(generation)] = b"".join(backup.read_log(generation))
+    backup.finish()
+    keep(shop.env, "/set", files)
+    assert restored(shop.env, "/set") == shop.rows[PATH]
 
 
 @pytest.mark.parametrize("page_size", [4096, 8192, 32768])
