@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 _OBJECTS, _SHADOW, _NAME_INDEX, _ROOT_INDEX, _OBJIDS, _LOCALES = 2, 3, 4, 5, 6, 7
 _NAME_ROOT, _ROOT_ROOT, _OBJIDS_ROOT, _LOCALES_ROOT = 7, 10, 29, 30
+_OBJIDS_NAME, _LOCALES_NAME = "MSysObjids", "MSysLocales"
 _OBJECTS_PAGES, _INDEX_PAGES, _SHADOW_PAGES = 20, 3, 5
 LCMAP_FLAGS = 0x30401
 LOCALE = "en-US"
@@ -93,9 +94,12 @@ class CatalogWriter:
         self.shadow = database.tree(SHADOW_ROOT, _SHADOW)
         self._names = database.tree(_NAME_ROOT, _NAME_INDEX, PageFlag.INDEX)
         self._roots = database.tree(_ROOT_ROOT, _ROOT_INDEX, PageFlag.INDEX)
-        self._objids = database.tree(_OBJIDS_ROOT, _OBJIDS)
-        self._locales = database.tree(_LOCALES_ROOT, _LOCALES)
         self._format = RowFormat(CATALOG_COLUMNS, database.context.settings.page_size)
+
+    def _system_tree(self, name: str) -> Tree | None:
+        """Return the tree of a system table, wherever it lies; None for a database without it."""
+        state = self._database.find_table(name)
+        return None if state is None else state.tree
 
     # Rows
 
@@ -196,17 +200,20 @@ class CatalogWriter:
         return catalog_key(row["ObjidTable"], row["Type"]) + catalog_key(row["Id"])
 
     def add_objid(self, session: Session, objid: int, table: int, row_type: int) -> None:
-        """Enter a tree in MSysObjids."""
+        """Enter a tree in MSysObjids, where there is that table."""
+        tree = self._system_tree(_OBJIDS_NAME)
+        if tree is None:
+            return
         row = {"objid": objid, "objidTable": table, "type": row_type}
         session.begin()
-        self._objids.insert(
-            session, catalog_key(objid), encode_record(_OBJID_COLUMNS, row, self._large)
-        )
+        tree.insert(session, catalog_key(objid), encode_record(_OBJID_COLUMNS, row, self._large))
         session.commit()
 
     def delete_objid(self, session: Session, objid: int) -> None:
         """Take a tree out of MSysObjids."""
-        self._objids.delete(session, catalog_key(objid))
+        tree = self._system_tree(_OBJIDS_NAME)
+        if tree is not None and tree.get(session, catalog_key(objid)) is not None:
+            tree.delete(session, catalog_key(objid))
 
     # A new database
 
@@ -244,11 +251,13 @@ class CatalogWriter:
     def create_others(self, session: Session) -> None:
         """Make MSysObjids and MSysLocales, after the database itself is complete."""
         database = self._database
+        objids = database.tree(_OBJIDS_ROOT, _OBJIDS)
+        locales = database.tree(_LOCALES_ROOT, _LOCALES)
         session.begin()
-        self._make_table(session, "MSysObjids", self._objids, _OBJIDS_DENSITY, 0xC8000000)
+        self._make_table(session, _OBJIDS_NAME, objids, _OBJIDS_DENSITY, 0xC8000000)
         for column in _OBJID_COLUMNS:
             self.add(session, column_row(_OBJIDS, column))
-        self.add(session, _primary_row("primary", self._objids, 0x1002F, 256, _OBJIDS_DENSITY))
+        self.add(session, _primary_row("primary", objids, 0x1002F, 256, _OBJIDS_DENSITY))
         session.commit(lazy=True)
         session.begin()
         for objid, table, row_type in (
@@ -259,13 +268,13 @@ class CatalogWriter:
             self.add_objid(session, objid, table, row_type)
         session.commit(lazy=True)
         session.begin()
-        self._make_table(session, "MSysLocales", self._locales, _LOCALES_DENSITY, 0x88000000)
+        self._make_table(session, _LOCALES_NAME, locales, _LOCALES_DENSITY, 0x88000000)
         self.add_objid(session, _LOCALES, _LOCALES, RowType.TABLE)
         for column in _LOCALE_COLUMNS:
             self.add(session, column_row(_LOCALES, column))
-        self.add(session, _primary_row("KeyPrimary", self._locales, 0x1402F, 128, _LOCALES_DENSITY))
+        self.add(session, _primary_row("KeyPrimary", locales, 0x1402F, 128, _LOCALES_DENSITY))
         for kind, value, name in _FIRST_LOCALE_ROWS:
-            self._add_locale(session, kind, value, name)
+            self._add_locale(session, locales, kind, value, name)
         session.commit(lazy=True)
         database.objid_last = _LOCALES
 
@@ -280,18 +289,20 @@ class CatalogWriter:
 
     def count_locale(self, session: Session, change: int) -> None:
         """Count an index over Unicode text."""
-        key = _locale_key(_LOCALE_KEY)
-        if self._locales.get(session, key) is None:
-            self._add_locale(session, _CONSISTENT, 0, _LOCALE_KEY)
-        self._locales.add(session, key, change, _LOCALE_COLUMNS[1].offset)
+        key, tree = _locale_key(_LOCALE_KEY), self._system_tree(_LOCALES_NAME)
+        if tree is None:
+            return
+        if tree.get(session, key) is None:
+            self._add_locale(session, tree, _CONSISTENT, 0, _LOCALE_KEY)
+        tree.add(session, key, change, _LOCALE_COLUMNS[1].offset)
 
-    def _add_locale(self, session: Session, kind: int, value: int, name: str) -> None:
+    def _add_locale(self, session: Session, tree: Tree, kind: int, value: int, name: str) -> None:
         content = (name + "\0").encode("utf-16-le")
         row: Row = {"Type": kind, "iValue": value, "Key": content}
         key = _locale_key(name)
         session.begin()
         record = encode_record(_LOCALE_COLUMNS, row, self._large)
-        self._locales.insert(session, key, record)
+        tree.insert(session, key, record)
         session.commit()
 
 
