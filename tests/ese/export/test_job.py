@@ -86,6 +86,13 @@ def test_sqlite(database: Path, tmp_path: Path) -> None:
             if "pay" in names:
                 place = names.index("pay")
                 assert [row[place] for row in found] == [row[place] for row in rows]
+        described = db.execute('SELECT "table", name, "column", ese_type FROM hotsplit_columns')
+        wanted_rows = [
+            (result.title, column["name"], column["column"], column["ese_type"])
+            for result in report.results
+            for column in result.columns
+        ]
+        assert sorted(described) == sorted(wanted_rows)
     assert [p.name for p in tmp_path.iterdir()] == ["all.sqlite"]
 
 

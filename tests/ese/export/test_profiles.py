@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -182,3 +183,31 @@ def test_unknown_profiles_are_told_with_those_there_are() -> None:
     assert "srum" in caught.value.hint
     assert choose(OsEnv(), "none", ["SruDbIdMapTable"]) is None
     assert parse({"name": "x"}, "here").fits(["anything"]) is False
+
+
+def test_files_say_what_times_and_units_are(corpus: Path, tmp_path: Path) -> None:
+    """The fields of Parquet and Arrow, a table in SQLite and the manifest say the same."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = corpus / "srum" / "goese-SRUDB.dat"
+    said: dict[str, dict[str, Any]] = {}
+    for form in ("parquet", "sqlite"):
+        target = tmp_path / ("x.sqlite" if form == "sqlite" else form)
+        with Database.open(OsEnv(), str(path)) as db:
+            report = Job(OsEnv(), db, str(target), Plan(form, profile="srum")).run()
+        said[form] = {
+            column["name"]: {key: value for key, value in column.items() if key != "type"}
+            for result in report.results
+            if result.title == "network_usage"
+            for column in result.columns
+        }
+    assert said["parquet"] == said["sqlite"]
+    assert said["parquet"]["TimeStamp"]["zone"] == "UTC"
+    assert said["parquet"]["BytesSent"]["unit"] == "bytes"
+    schema = parquet.read_schema(tmp_path / "parquet" / "network_usage.parquet")
+    assert str(schema.field("TimeStamp").type).endswith("tz=UTC]")
+    assert schema.field("BytesSent").metadata[b"hotsplit.unit"] == b"bytes"
+    with sqlite3.connect(tmp_path / "x.sqlite") as found:
+        query = "SELECT name, zone, unit FROM hotsplit_columns WHERE \"table\" = 'network_usage'"
+        rows = {name: (zone, unit) for name, zone, unit in found.execute(query)}
+    assert rows["TimeStamp"] == ("UTC", None)
+    assert rows["BytesSent"] == (None, "bytes")

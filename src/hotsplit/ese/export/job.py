@@ -16,8 +16,10 @@ from hotsplit.errors import HotsplitError, InvalidUse, TargetExists
 from hotsplit.ese.export.files import file_name
 from hotsplit.ese.export.manifest import Manifest, Plan, Result, identity
 from hotsplit.ese.export.profiles import Profile, choose
-from hotsplit.ese.export.view import View, make_view
-from hotsplit.ese.export.writers import merge_sqlite, write_table
+from hotsplit.ese.export.schema import column_entries
+from hotsplit.ese.export.sqlite import merge_sqlite
+from hotsplit.ese.export.view import make_view
+from hotsplit.ese.export.writers import write_table
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.read.arrow import load_pyarrow
 from hotsplit.ese.read.database import Database
@@ -244,34 +246,13 @@ def export_table(
         result.title = view.title
         written = write_table(env, view, plan.form, path)
         result.rows = written.rows
-        result.columns = _schema(view, written.types)
+        result.columns = column_entries(view, written.types)
     except HotsplitError as error:
         result.error = error.at(file=db.path).as_json()
     result.findings = [finding.as_json() for finding in reporter.findings[:_MOST_FINDINGS]]
     result.finding_count = sum(reporter.counts.values())
     result.seconds = round(time.monotonic() - begun, 3)
     return result
-
-
-def _schema(view: View, types: list[str]) -> list[dict[str, Any]]:
-    """Return what the manifest says of the columns: types, units, zones, meanings."""
-    entries: list[dict[str, Any]] = []
-    for name, kind, field_ in zip(view.names, types, [*view.fields, *[None] * 5], strict=False):
-        entry: dict[str, Any] = {"name": name, "type": kind}
-        if field_ is not None:
-            column = field_.column
-            entry |= {"column": column.name, "ese_type": column.type_name}
-            meaning = field_.meaning
-            known = {
-                "decoded": meaning.name if meaning else None,
-                "zone": "UTC" if getattr(meaning, "is_time", False) else None,
-                "unit": field_.unit or ("1/10000" if column.type_name == "Currency" else None),
-                "note": field_.note or None,
-                "encrypted": True if meaning and meaning.name == "secret" else None,
-            }
-            entry |= {key: value for key, value in known.items() if value is not None}
-        entries.append(entry)
-    return entries
 
 
 @contextlib.contextmanager

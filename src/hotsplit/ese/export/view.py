@@ -6,6 +6,7 @@ Without a profile a view is the table itself.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -22,6 +23,7 @@ from hotsplit.ese.read.table import Table
 LABEL_COLUMNS = ("_state", "_page", "_node", "_why", "_confidence")
 """What rows carry beside their columns when remains are included."""
 
+_ROWS_A_CHUNK = 1000
 _MOST_KNOWN = 1_000_000  # entries of a lookup
 
 
@@ -131,6 +133,12 @@ class View:
         else:
             for values in self.table.values(names):
                 yield values, None
+
+    def chunks(self) -> Iterator[list[list[Any]]]:
+        """Yield all rows, some at a time."""
+        rows = self.rows()
+        while chunk := list(itertools.islice(rows, _ROWS_A_CHUNK)):
+            yield chunk
 
     def _shown(self, values: list[Value], places: list[int]) -> list[Value]:
         return [

@@ -7,18 +7,15 @@ its name only when the table is complete.
 from __future__ import annotations
 
 import itertools
-import math
-import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
-from hotsplit.errors import DiskFull, InvalidUse, IoFailed
 from hotsplit.ese.export import text
-from hotsplit.ese.export.files import PART, finish, replaced
-from hotsplit.ese.export.view import LABEL_COLUMNS, View, label_values
+from hotsplit.ese.export.files import replaced
+from hotsplit.ese.export.schema import Written, label_types, meaning_entries
+from hotsplit.ese.export.sqlite import write_sqlite
+from hotsplit.ese.export.view import LABEL_COLUMNS, Field, View, label_values
 from hotsplit.ese.files.env import Env
-from hotsplit.ese.format.columns import TEXT_TYPES, Coltyp, ColumnDef, DateTime
+from hotsplit.ese.format.columns import ColumnDef
 from hotsplit.ese.read.arrow import (
     WIDE,
     ArrowField,
@@ -35,16 +32,7 @@ if TYPE_CHECKING:
 
 Format = Literal["parquet", "arrow", "csv", "jsonl", "sqlite"]
 FORMATS: tuple[Format, ...] = ("parquet", "arrow", "csv", "jsonl", "sqlite")
-_ROWS_A_WRITE = 1000
 _ROWS_A_GROUP = 65536
-_SQLITE_COLUMNS = 2000
-
-
-class Written(NamedTuple):
-    """What came of a table: number of rows, type of each column in the file."""
-
-    rows: int
-    types: list[str]
 
 
 def write_table(env: Env, view: View, form: Format, path: str) -> Written:
@@ -52,15 +40,11 @@ def write_table(env: Env, view: View, form: Format, path: str) -> Written:
 
     Raises FeatureMissing for Parquet and Arrow without pyarrow, and what reading raises.
     """
-    writer = {"csv": _write_text, "jsonl": _write_text, "sqlite": _write_sqlite}
     if form in ("parquet", "arrow"):
         return _write_arrow(env, view, form, path)
-    return writer[form](env, view, form, path)
-
-
-def _chunks(rows: Iterator[list[Any]]) -> Iterator[list[list[Any]]]:
-    while chunk := list(itertools.islice(rows, _ROWS_A_WRITE)):
-        yield chunk
+    if form == "sqlite":
+        return write_sqlite(env, view, path)
+    return _write_text(env, view, form, path)
 
 
 # Text
@@ -72,10 +56,10 @@ def _write_text(env: Env, view: View, form: str, path: str) -> Written:
     count = 0
     with replaced(env, path) as file:
         file.write(writer.head())
-        for chunk in _chunks(view.rows()):
+        for chunk in view.chunks():
             file.write(writer.encode(chunk) + b"\n")
             count += len(chunk)
-    return Written(count, [_logical(f.column, f.meaning) for f in view.fields] + _label_types(view))
+    return Written(count, [_logical(f.column, f.meaning) for f in view.fields] + label_types(view))
 
 
 def _logical(column: ColumnDef, meaning: Any) -> str:
@@ -83,149 +67,6 @@ def _logical(column: ColumnDef, meaning: Any) -> str:
     if meaning is not None and meaning.name not in ("secret",):
         return "time" if getattr(meaning, "is_time", False) else "text"
     return column.type_name
-
-
-def _label_types(view: View) -> list[str]:
-    return ["text", "integer", "integer", "text", "text"] if view.include else []
-
-
-# SQLite
-
-_INTEGERS = (
-    Coltyp.BIT,
-    Coltyp.UNSIGNED_BYTE,
-    Coltyp.SHORT,
-    Coltyp.LONG,
-    Coltyp.CURRENCY,
-    Coltyp.UNSIGNED_LONG,
-    Coltyp.LONG_LONG,
-    Coltyp.UNSIGNED_SHORT,
-)
-_REALS = (Coltyp.IEEE_SINGLE, Coltyp.IEEE_DOUBLE)
-_BLOBS = (Coltyp.BINARY, Coltyp.LONG_BINARY)
-
-
-def quoted(name: str) -> str:
-    """Return a name as SQL takes it."""
-    return '"' + name.replace('"', '""').replace("\0", "\ufffd") + '"'
-
-
-def _sql_type(column: ColumnDef, meaning: Any) -> str:
-    """Return the type of a column in SQLite. Numbers beyond 63 bits are text, so none is lost."""
-    if (meaning is not None and meaning.name != "secret") or column.is_multi_valued:
-        return "TEXT"
-    if column.coltyp in _INTEGERS:
-        return "INTEGER"
-    if column.coltyp in _REALS:
-        return "REAL"
-    return "BLOB" if column.coltyp in _BLOBS else "TEXT"
-
-
-def _sql_wide(value: Any) -> Any:
-    """Return a number that may have 64 bits as text, alone or among others."""
-    return text.json_text(value) if isinstance(value, list | int) else value
-
-
-def _sql_value(value: Any) -> Any:
-    if value is None or isinstance(value, str | bytes):
-        return value
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, int):
-        return value
-    if isinstance(value, float):
-        return "NaN" if math.isnan(value) else value
-    if isinstance(value, DateTime):
-        return str(value)
-    return text.json_text(value) if isinstance(value, list) else str(value)
-
-
-def _write_sqlite(env: Env, view: View, form: str, path: str) -> Written:
-    """Write one table into a database of its own; `merge_sqlite` puts them together."""
-    types = [_sql_type(field.column, field.meaning) for field in view.fields]
-    types += [t.upper() for t in _label_types(view)]
-    odd = [
-        (i, _sql_wide if field.column.coltyp == Coltyp.UNSIGNED_LONG_LONG else _sql_value)
-        for i, field in enumerate(view.fields)
-        if not _is_plain(field.column, field.meaning)
-    ]
-    if len(types) > _SQLITE_COLUMNS:
-        raise InvalidUse(
-            f"SQLite takes {_SQLITE_COLUMNS} columns, the table has {len(types)}",
-            hint="Name columns with --columns, or choose another format.",
-        )
-    unfinished = path + PART
-    if env.exists(unfinished):
-        env.remove(unfinished)
-    count = 0
-    with _sql_errors(path), closing(sqlite3.connect(unfinished)) as db:
-        db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
-        columns = ", ".join(f"{quoted(n)} {t}" for n, t in zip(view.names, types, strict=True))
-        db.execute(f"CREATE TABLE {quoted(view.title)} ({columns})")
-        insert = f"INSERT INTO {quoted(view.title)} VALUES ({', '.join('?' * len(types))})"
-        for chunk in _chunks(view.rows()):
-            db.executemany(insert, _sql_rows(chunk, odd))
-            count += len(chunk)
-        db.commit()
-    file = env.open(unfinished, "write")
-    try:
-        file.sync()
-    finally:
-        file.close()
-    finish(env, unfinished, path)
-    return Written(count, types)
-
-
-def _is_plain(column: ColumnDef, meaning: Any) -> bool:
-    """Say whether SQLite takes the values of a column as they are."""
-    plain = column.coltyp in (*_INTEGERS, *_BLOBS, *TEXT_TYPES)
-    return plain and meaning is None and not column.is_tagged
-
-
-def _sql_rows(
-    rows: Iterable[list[Any]], odd: Sequence[tuple[int, Callable[[Any], Any]]]
-) -> Iterator[list[Any]]:
-    for row in rows:
-        for i, convert in odd:
-            row[i] = convert(row[i])
-        yield row
-
-
-class _sql_errors:  # noqa: N801 - reads as a context
-    """Errors of SQLite as those of the program."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, sqlite3.Error):
-            cls = DiskFull if "full" in str(error) else IoFailed
-            raise cls(f"SQLite: {error}", file=self._path) from error
-
-
-def merge_sqlite(env: Env, parts: list[tuple[str, str]], path: str) -> None:
-    """Put tables, as (file, table name), into one database, which gets its name at the end."""
-    unfinished = path + PART
-    if env.exists(unfinished):
-        env.remove(unfinished)
-    with _sql_errors(path), closing(sqlite3.connect(unfinished)) as db:
-        db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
-        for part, title in parts:
-            db.execute("ATTACH DATABASE ? AS part", (part,))
-            create = "SELECT sql FROM part.sqlite_master WHERE type = 'table'"
-            db.execute(db.execute(create).fetchone()[0])
-            db.execute(f"INSERT INTO main.{quoted(title)} SELECT * FROM part.{quoted(title)}")
-            db.commit()
-            db.execute("DETACH DATABASE part")
-    file = env.open(unfinished, "write")
-    try:
-        file.sync()
-    finally:
-        file.close()
-    finish(env, unfinished, path)
 
 
 # Arrow and Parquet
@@ -270,10 +111,14 @@ def _arrow_once(env: Env, view: View, form: str, path: str, lists: set[str]) -> 
 
 
 def _shape(view: View, first: Batch | None, lists: set[str]) -> ArrowForm:
-    fields = [ArrowField(f.name, f.column, f.meaning) for f in view.fields]
+    fields = [ArrowField(f.name, f.column, f.meaning, _notes(f)) for f in view.fields]
     if first is None:
         return ArrowForm(fields, (), lists)
     return ArrowForm(fields, filetime_columns(first), lists | list_columns(first))
+
+
+def _notes(field: Field) -> dict[str, str]:
+    return {f"hotsplit.{key}": str(value) for key, value in meaning_entries(field).items()}
 
 
 def _record_batch(

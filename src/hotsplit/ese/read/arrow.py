@@ -19,7 +19,7 @@ pyarrow is needed here only (the extra ``hotsplit[export]``); it is loaded when 
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -76,11 +76,15 @@ def load_pyarrow() -> Any:
 
 
 class ArrowField(NamedTuple):
-    """One column of the result: name, the column it comes from, what is done to its elements."""
+    """One column of the result: name, the column it comes from, what is done to its elements.
+
+    notes: metadata of the field beside those of the column.
+    """
 
     name: str
     column: ColumnDef
     decoder: ElementDecoder | None = None
+    notes: Mapping[str, str] = {}
 
 
 class ArrowForm:
@@ -112,9 +116,9 @@ class ArrowForm:
     @property
     def schema(self) -> pa.Schema:
         """The Arrow schema; each field's metadata says what the column is in ESE."""
-        describe = _metadata if len(self.fields) < WIDE else lambda _: None
+        wide = len(self.fields) >= WIDE
         fields = [
-            self._pa.field(field.name, self._type(field), metadata=describe(field.column))
+            self._pa.field(field.name, self._type(field), metadata=None if wide else _noted(field))
             for field in self.fields
         ]
         return self._pa.schema(fields)
@@ -201,6 +205,10 @@ def plain_array(pa: Any, kind: pa.DataType, buffers: Buffers) -> pa.Array:
 
 def _buffer(pa: Any, data: bytes | None) -> Any:
     return None if data is None else pa.py_buffer(data)
+
+
+def _noted(field: ArrowField) -> dict[str, str]:
+    return {**_metadata(field.column), **field.notes}
 
 
 def _metadata(column: ColumnDef) -> dict[str, str]:

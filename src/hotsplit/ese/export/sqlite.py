@@ -1,0 +1,174 @@
+"""Tables into SQLite: each into a database of its own, and all of them into one.
+
+A table `COLUMNS` says what the columns are: ESE name and type, decoder, zone, unit.
+"""
+
+from __future__ import annotations
+
+import math
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import Any
+
+from hotsplit.errors import DiskFull, InvalidUse, IoFailed
+from hotsplit.ese.export import text
+from hotsplit.ese.export.files import PART, finish
+from hotsplit.ese.export.schema import Written, column_entries, label_types
+from hotsplit.ese.export.view import View
+from hotsplit.ese.files.env import Env
+from hotsplit.ese.format.columns import TEXT_TYPES, Coltyp, ColumnDef, DateTime
+
+COLUMNS = "hotsplit_columns"
+_DESCRIBED = (
+    *("table", "name", "type", "column", "ese_type"),
+    *("decoded", "zone", "unit", "note", "encrypted"),
+)
+_CREATE = f"CREATE TABLE {COLUMNS} (" + ", ".join(f'"{name}"' for name in _DESCRIBED) + ")"
+_MOST_COLUMNS = 2000
+_INTEGERS = (
+    Coltyp.BIT,
+    Coltyp.UNSIGNED_BYTE,
+    Coltyp.SHORT,
+    Coltyp.LONG,
+    Coltyp.CURRENCY,
+    Coltyp.UNSIGNED_LONG,
+    Coltyp.LONG_LONG,
+    Coltyp.UNSIGNED_SHORT,
+)
+_REALS = (Coltyp.IEEE_SINGLE, Coltyp.IEEE_DOUBLE)
+_BLOBS = (Coltyp.BINARY, Coltyp.LONG_BINARY)
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL takes it."""
+    return '"' + name.replace('"', '""').replace("\0", "\ufffd") + '"'
+
+
+def _sql_type(column: ColumnDef, meaning: Any) -> str:
+    """Return the type of a column in SQLite. Numbers beyond 63 bits are text, so none is lost."""
+    if (meaning is not None and meaning.name != "secret") or column.is_multi_valued:
+        return "TEXT"
+    if column.coltyp in _INTEGERS:
+        return "INTEGER"
+    if column.coltyp in _REALS:
+        return "REAL"
+    return "BLOB" if column.coltyp in _BLOBS else "TEXT"
+
+
+def _sql_wide(value: Any) -> Any:
+    """Return a number that may have 64 bits as text, alone or among others."""
+    return text.json_text(value) if isinstance(value, list | int) else value
+
+
+def _sql_value(value: Any) -> Any:
+    if value is None or isinstance(value, str | bytes):
+        return value
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return "NaN" if math.isnan(value) else value
+    if isinstance(value, DateTime):
+        return str(value)
+    return text.json_text(value) if isinstance(value, list) else str(value)
+
+
+def write_sqlite(env: Env, view: View, path: str) -> Written:
+    """Write one table into a database of its own; `merge_sqlite` puts them together."""
+    types = [_sql_type(field.column, field.meaning) for field in view.fields]
+    types += [t.upper() for t in label_types(view)]
+    odd = [
+        (i, _sql_wide if field.column.coltyp == Coltyp.UNSIGNED_LONG_LONG else _sql_value)
+        for i, field in enumerate(view.fields)
+        if not _is_plain(field.column, field.meaning)
+    ]
+    if len(types) > _MOST_COLUMNS:
+        raise InvalidUse(
+            f"SQLite takes {_MOST_COLUMNS} columns, the table has {len(types)}",
+            hint="Name columns with --columns, or choose another format.",
+        )
+    unfinished = path + PART
+    if env.exists(unfinished):
+        env.remove(unfinished)
+    count = 0
+    with _sql_errors(path), closing(sqlite3.connect(unfinished)) as db:
+        db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
+        columns = ", ".join(f"{quoted(n)} {t}" for n, t in zip(view.names, types, strict=True))
+        db.execute(f"CREATE TABLE {quoted(view.title)} ({columns})")
+        insert = f"INSERT INTO {quoted(view.title)} VALUES ({', '.join('?' * len(types))})"
+        for chunk in view.chunks():
+            db.executemany(insert, _sql_rows(chunk, odd))
+            count += len(chunk)
+        _describe(db, view, types)
+        db.commit()
+    file = env.open(unfinished, "write")
+    try:
+        file.sync()
+    finally:
+        file.close()
+    finish(env, unfinished, path)
+    return Written(count, types)
+
+
+def _describe(db: sqlite3.Connection, view: View, types: list[str]) -> None:
+    """Enter the columns of a table in the table of all columns."""
+    entries = [{"table": view.title, **entry} for entry in column_entries(view, types)]
+    insert = f"INSERT INTO {COLUMNS} VALUES ({', '.join('?' * len(_DESCRIBED))})"
+    db.execute(_CREATE)
+    db.executemany(insert, [list(map(entry.get, _DESCRIBED)) for entry in entries])
+
+
+def _is_plain(column: ColumnDef, meaning: Any) -> bool:
+    """Say whether SQLite takes the values of a column as they are."""
+    plain = column.coltyp in (*_INTEGERS, *_BLOBS, *TEXT_TYPES)
+    return plain and meaning is None and not column.is_tagged
+
+
+def _sql_rows(
+    rows: Iterable[list[Any]], odd: Sequence[tuple[int, Callable[[Any], Any]]]
+) -> Iterator[list[Any]]:
+    for row in rows:
+        for i, convert in odd:
+            row[i] = convert(row[i])
+        yield row
+
+
+class _sql_errors:  # noqa: N801 - reads as a context
+    """Errors of SQLite as those of the program."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, sqlite3.Error):
+            cls = DiskFull if "full" in str(error) else IoFailed
+            raise cls(f"SQLite: {error}", file=self._path) from error
+
+
+def merge_sqlite(env: Env, parts: list[tuple[str, str]], path: str) -> None:
+    """Put tables, as (file, table name), into one database, which gets its name at the end."""
+    unfinished = path + PART
+    if env.exists(unfinished):
+        env.remove(unfinished)
+    with _sql_errors(path), closing(sqlite3.connect(unfinished)) as db:
+        db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
+        db.execute(_CREATE)
+        for part, title in parts:
+            db.execute("ATTACH DATABASE ? AS part", (part,))
+            create = "SELECT sql FROM part.sqlite_master WHERE type = 'table' AND name = ?"
+            db.execute(db.execute(create, (title,)).fetchone()[0])
+            for name in (title, COLUMNS):
+                db.execute(f"INSERT INTO main.{quoted(name)} SELECT * FROM part.{quoted(name)}")
+            db.commit()
+            db.execute("DETACH DATABASE part")
+    file = env.open(unfinished, "write")
+    try:
+        file.sync()
+    finally:
+        file.close()
+    finish(env, unfinished, path)
