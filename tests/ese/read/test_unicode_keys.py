@@ -17,7 +17,7 @@ from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.catalogschema import IndexDef
 from hotsplit.ese.format.collation import KeyUnknown
 from hotsplit.ese.format.columns import TEXT_TYPES, UTF16, ColumnDef
-from hotsplit.ese.format.keys import build_key
+from hotsplit.ese.format.keys import record_key
 from hotsplit.ese.read.cursor import _stored
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.table import Table
@@ -31,7 +31,6 @@ _CORPUS = {  # equal, not covered
     "ual/hyperv/Current.mdb": (96, 0),
     "ual/nondomain/Current.mdb": (106, 0),
 }
-_CUT = 254
 _SETS = ("crash-p4096-ckpt", "crash-p16384-circ", "crash-p32768-ckpt")
 
 
@@ -73,19 +72,11 @@ def _verdict(columns: list[ColumnDef], index: IndexDef, values: list[Any], key: 
 
 
 def _keys(columns: list[ColumnDef], index: IndexDef, values: list[Any]) -> set[bytes]:
-    """Make all keys of a row.
-
-    Of compressed and separated values the engine takes as many bytes as a key has, an odd number,
-    of others 256; which of them a value is cannot be told from here.
-    """
     made = set()
     for one in itertools.product(*(v if isinstance(v, list) else [v] for v in values)):
         stored = [_stored(c, v) for c, v in zip(columns, one, strict=True)]
         for first in _tuples(index, stored[0]):
-            whole = [first, *stored[1:]]
-            made.add(build_key(columns, index, whole))
-            cut = [v and v[:_CUT] if c.is_long else v for c, v in zip(columns, whole, strict=True)]
-            made.add(build_key(columns, index, cut))
+            made.add(record_key(columns, index, [first, *stored[1:]]))
     return made
 
 

@@ -23,6 +23,7 @@ _GROUP, _WHOLE_GROUP = 8, 9
 _UPPER = bytes(c - 32 if 0x61 <= c <= 0x7A else c for c in range(256))
 _COMPLEMENT = bytes(0xFF - c for c in range(256))
 _NO_LIMIT = 1 << 16
+_DEFAULT_MOST = 255
 _TEXT_MOST = 256  # bytes of text that a key of the default size is made of
 
 
@@ -32,7 +33,7 @@ def build_key(columns: list[ColumnDef], index: IndexDef, values: list[bytes | No
     Fewer values than segments make the start of a key. Raises KeyUnknown.
     """
     key = b""
-    most = index.key_most or 255
+    most = index.key_most or _DEFAULT_MOST
     for column, part, value in zip(columns, index.key, values, strict=False):
         room = most - len(key)
         if room <= 0:
@@ -40,6 +41,17 @@ def build_key(columns: list[ColumnDef], index: IndexDef, values: list[bytes | No
         found = segment(column, value, index, room)[:room]
         key += descending(found) if part.is_descending else found
     return key
+
+
+def record_key(columns: list[ColumnDef], index: IndexDef, values: list[bytes | None]) -> bytes:
+    """Return the key of the values of a record.
+
+    For keys of the default size the engine takes no more bytes of a value than a key has, so of
+    Unicode text 127 characters; of what is searched for it takes 128. Raises KeyUnknown.
+    """
+    if (index.key_most or _DEFAULT_MOST) == _DEFAULT_MOST:
+        values = [value and value[:_DEFAULT_MOST] for value in values]
+    return build_key(columns, index, values)
 
 
 def descending(part: bytes) -> bytes:
@@ -55,13 +67,17 @@ def segment(column: ColumnDef, data: bytes | None, index: IndexDef, room: int) -
         return _EMPTY
     limit = min(room, index.var_segment_most or _NO_LIMIT)
     if column.coltyp in TEXT_TYPES:
-        cut = data[:_TEXT_MOST] if (index.key_most or 255) <= 255 else data
+        cut = data[:_TEXT_MOST] if (index.key_most or _DEFAULT_MOST) <= _DEFAULT_MOST else data
         if column.code_page != UTF16:
             return _ansi(cut, limit)
-        return (_DATA + unicode_key(cut.decode("utf-16-le", "surrogatepass"), index))[:limit]
+        return (_DATA + unicode_key(_utf16(cut), index))[:limit]
     if column.coltyp in (Coltyp.BINARY, Coltyp.LONG_BINARY):
         return (_DATA + data)[:limit] if column.is_fixed else _binary(data, limit)
     return _DATA + _number(column.coltyp, data, index.flags)
+
+
+def _utf16(data: bytes) -> str:
+    return data[: len(data) & ~1].decode("utf-16-le", "surrogatepass")
 
 
 def _number(coltyp: int, data: bytes, flags: int) -> bytes:

@@ -23,7 +23,7 @@ from hotsplit.errors import HotsplitError, InvalidUse, Jet
 from hotsplit.ese.format.catalogschema import IndexDef, TupleLimits, tuple_limits
 from hotsplit.ese.format.collation import KeyUnknown
 from hotsplit.ese.format.columns import TEXT_TYPES, UTF16, ColumnDef, Value, encode_value
-from hotsplit.ese.format.keys import build_key, collation_of
+from hotsplit.ese.format.keys import build_key, collation_of, record_key
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.read.labels import Label
 from hotsplit.ese.read.remains import Remnant
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 Key = Sequence[Any]
 _SAMPLE = 20  # entries of an index that are held against keys made here
-_CUT_END = 4  # bytes at the end of a full key that hang on how much of a long value went into it
 
 
 class Cursor:
@@ -199,11 +198,10 @@ class Cursor:
         pairs = zip(self.key_columns, values, strict=True)
         try:
             stored = [_stored(column, value) for column, value in pairs]
-            made = build_key(self.key_columns, self.index, stored)
+            made = record_key(self.key_columns, self.index, stored)
         except (KeyUnknown, HotsplitError):
             return False
-        end = -_CUT_END if len(key) == len(made) == self.index.key_most else None
-        return made[:end] != key[:end]
+        return made != key
 
     # Without keys
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hotsplit.errors import ObjectNotFound
 from hotsplit.ese.format.catalogschema import IndexDef, KeySegment, TableDef
 from hotsplit.ese.format.columns import ColumnDef, Value, encode_value
-from hotsplit.ese.format.keys import build_key
+from hotsplit.ese.format.keys import record_key
 from hotsplit.ese.format.longvalue import chunk_size
 from hotsplit.ese.format.record import RecordPlan
 from hotsplit.ese.read.batch import Batch
@@ -194,7 +194,7 @@ class Table:
             pairs = zip(columns, values, strict=True)
             try:
                 stored = [None if v is None else encode_value(c, _single(v)) for c, v in pairs]
-                return build_key(columns, index, stored)
+                return record_key(columns, index, stored)
             except ValueError:
                 return None
 
