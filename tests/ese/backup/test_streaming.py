@@ -32,6 +32,7 @@ from hotsplit.ese.format.basics import BackupInfo
 from hotsplit.ese.format.columns import Value
 from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.read.database import Database
+from hotsplit.ese.recovery.events import EventId, NoWatch
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.recover import recover
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, Rows, by_number
@@ -391,3 +392,43 @@ def test_the_set_says_what_was_written(shop: Shop) -> None:
     assert shop.env.get("/full/items.pat") == b""
     sizes = [len(shop.env.get(f"/full/{name}")) for name in shop.env.listdir("/full")]
     assert made.size == sum(sizes)
+
+
+class Seen(NoWatch):
+    """Keeps the numbers of events."""
+
+    def __init__(self) -> None:
+        self.numbers: list[EventId] = []
+
+    def event(self, number: EventId, text: str, *strings: str) -> None:
+        self.numbers.append(number)
+
+
+def test_events_tell_what_became_of_a_backup(shop: Shop) -> None:
+    shop.instance.watch = seen = Seen()
+
+    def told() -> list[EventId]:
+        found, seen.numbers = seen.numbers, []
+        return found
+
+    shop.work(40)
+    shop.instance.checkpointer.advance()
+    back_up(shop.instance, "/full")
+    assert told() == [
+        *(EventId.FULL_BACKUP_BEGINS, EventId.BACKUP_FILE_OPENED, EventId.BACKUP_FILE_READ),
+        *(EventId.BACKUP_LOG_RANGE, EventId.LOGS_DELETED, EventId.BACKUP_FINISHED),
+    ]
+    back_up(shop.instance, "/incr", Kind.INCREMENTAL)
+    assert told() == [
+        *(EventId.LOG_BACKUP_BEGINS, EventId.BACKUP_LOG_RANGE),
+        *(EventId.NO_LOGS_DELETED, EventId.BACKUP_FINISHED),
+    ]
+    with Backup(shop.instance, Kind.COPY):
+        pass
+    assert told() == [EventId.FULL_BACKUP_BEGINS, EventId.BACKUP_ABORTED]
+    with pytest.raises(ZeroDivisionError), Backup(shop.instance, Kind.COPY):
+        raise ZeroDivisionError
+    assert told()[-1] == EventId.BACKUP_FAILED
+    with Backup(shop.instance, Kind.COPY):
+        shop.instance.close()
+    assert told()[-1] == EventId.BACKUP_ENDED_BY_SERVER

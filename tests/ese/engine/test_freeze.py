@@ -13,6 +13,7 @@ import pytest
 from hotsplit.errors import FreezeExpired, InstanceDown, InvalidUse, IoFailed, Jet
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.recovery.events import EventId, NoWatch
 from hotsplit.ese.recovery.recover import recover
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, by_number
 from tests.ese.engine.shape import check_database
@@ -48,10 +49,23 @@ class Writers:
     def all_done(self) -> set[int]:
         return set().union(*self.done)
 
+    def wait_for(self, count: int) -> None:
+        until(lambda: len(self.all_done()) >= count)
+
     def stop(self) -> None:
         self._end.set()
         for thread in self._threads:
             thread.join()
+
+
+class Told(NoWatch):
+    """Keeps the numbers of events."""
+
+    def __init__(self) -> None:
+        self.numbers: list[EventId] = []
+
+    def event(self, number: EventId, text: str, *strings: str) -> None:
+        self.numbers.append(number)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -99,7 +113,7 @@ def rows_after_recovery(env: MemoryEnv) -> set[int]:
 def test_nothing_changes_while_it_is_frozen() -> None:
     env = FaultEnv()
     with working(env, 3) as (instance, writers):
-        until(lambda: len(writers.all_done()) >= 300)
+        writers.wait_for(300)
         with instance.freeze() as freeze:
             before, done = len(env.changes), writers.all_done()
             image = env.crashed(Crash.ALL_LOST, 0)  # all that counts is durable
@@ -120,7 +134,7 @@ def test_a_copy_of_one_instant_needs_no_freeze() -> None:
     env = MemoryEnv()
     with working(env, 2) as (_, writers):
         for wanted in (60, 200, 400, 700):
-            until(lambda wanted=wanted: len(writers.all_done()) >= wanted)
+            writers.wait_for(wanted)
             done = writers.all_done()
             with one_instant():
                 image = env.crashed(Crash.ALL_KEPT, 0)
@@ -129,6 +143,7 @@ def test_a_copy_of_one_instant_needs_no_freeze() -> None:
 
 def test_the_watchdog_thaws_at_the_deadline() -> None:
     with working(MemoryEnv(), 1) as (instance, writers):
+        instance.watch = told = Told()
         freeze = instance.freeze(deadline=0.3)
         freeze.begin()
         done = writers.all_done()
@@ -140,6 +155,10 @@ def test_the_watchdog_thaws_at_the_deadline() -> None:
         assert freeze.report.expired
         with instance.freeze(), pytest.raises(InvalidUse) as twice:
             instance.freeze().begin()
+        assert told.numbers == [
+            *(EventId.FROZEN, EventId.FREEZE_EXPIRED),
+            *(EventId.FROZEN, EventId.THAWED),
+        ]
         assert twice.value.jet == Jet.errOSSnapshotNotAllowed
 
 

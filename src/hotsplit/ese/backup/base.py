@@ -6,6 +6,7 @@ Source: log specification 8.1, 8.5, 8.6.
 
 from __future__ import annotations
 
+import os.path
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
@@ -18,6 +19,7 @@ from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.format.basics import BackupInfo
 from hotsplit.ese.format.logrecord import decode
 from hotsplit.ese.recovery.backupstamp import Phase, stamp
+from hotsplit.ese.recovery.events import EventId
 from hotsplit.ese.recovery.pages import position_of
 
 
@@ -50,6 +52,7 @@ class RunningBackup(ABC):
             self._hold = self.context.holds.add("backup", 0)
             try:
                 self._begin()
+                self._tell(_BEGINS[self.backup_type, kind.has_databases], "begins")
             except BaseException:
                 self.context.holds.release(self._hold)
                 raise
@@ -63,6 +66,9 @@ class RunningBackup(ABC):
         self._hold.generation = self.info.low
         self._hold.databases |= {database.dbid for database in self.covered}
         self._note(Phase.BEGIN, BackupInfo(time=now))
+
+    def _tell(self, number: EventId, what: str, *strings: str) -> None:
+        self.instance.watch.event(number, f"The {self.kind} backup {what}", *strings)
 
     def _note(self, phase: Phase, info: BackupInfo, dbid: int = 0) -> tuple[int, bytes]:
         made = record(phase, self.kind, self.backup_type, info, dbid)
@@ -94,7 +100,13 @@ class RunningBackup(ABC):
         if not self.kind.has_databases:
             self.info = self.info._replace(mark=position_of(position), time=time)
         self._check_joins()
+        names = [self.log_name(generation) for generation in (self.info.low, high)]
+        self._tell(EventId.BACKUP_LOG_RANGE, "holds logs " + " to ".join(names), *names)
         return range(self.info.low, high + 1)
+
+    def log_name(self, generation: int) -> str:
+        """Return the file name of a closed log."""
+        return os.path.basename(self.context.files.archive_path(generation))  # noqa: PTH119
 
     def _check_joins(self) -> None:
         lowest, wanted = self.instance.logs.range().lowest, self.info.low
@@ -126,6 +138,7 @@ class RunningBackup(ABC):
             if self.kind.truncates:
                 self._truncate()
             self._end()
+            self._tell(EventId.BACKUP_FINISHED, "is finished")
 
     def _stamp_headers(self) -> None:
         notes = [self._note(Phase.UPDATE, self.info, d.dbid)[1] for d in self.covered]
@@ -141,23 +154,38 @@ class RunningBackup(ABC):
         self._note(Phase.TRUNCATE, BackupInfo(low=min(low, below), high=below))
         self.context.log.flush()
         self.truncated = logs.truncate(below, but=self._hold)
+        if not self.truncated[0]:
+            self._tell(EventId.NO_LOGS_DELETED, "leaves all logs")
+            return
+        names = [self.log_name(generation) for generation in self.truncated]
+        self._tell(EventId.LOGS_DELETED, "deleted logs " + " to ".join(names), *names)
 
     def _saved_elsewhere(self) -> list[int]:
         """A backup must leave the logs that databases outside of it still need."""
         others = [d for d in self.instance.databases.values() if d not in self.covered]
         return [database.header.backup_full_previous.high for database in others]
 
-    def abort(self) -> None:
-        """End without success: nothing is stamped, nothing deleted. No error if it is over."""
+    def abort(self, why: BaseException | None = None) -> None:
+        """End without success: nothing is stamped, nothing deleted. No error if it is over.
+
+        why: the error that ends it, None if the caller wants no more.
+        """
         with self.context.lock:
             if self._over:
                 return
             alive = not self.context.closed and self.context.failure is None
-            if alive and not self._hold.stopped:
+            ended_by_server = self._hold.stopped
+            if alive and not ended_by_server:
                 self._note(Phase.ABORT, BackupInfo())
                 self._end()
             self._over = True
             self.context.holds.release(self._hold)
+        if ended_by_server:
+            self._tell(EventId.BACKUP_ENDED_BY_SERVER, "ended with its instance")
+        elif why is not None:
+            self._tell(EventId.BACKUP_FAILED, f"failed: {why}", str(why))
+        else:
+            self._tell(EventId.BACKUP_ABORTED, "was given up")
 
     def _end(self) -> None:
         self._note(Phase.STOP, BackupInfo())
@@ -174,7 +202,15 @@ class RunningBackup(ABC):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.abort()
+        self.abort(error)
+
+
+_BEGINS = {
+    (BackupType.STREAMING, True): EventId.FULL_BACKUP_BEGINS,
+    (BackupType.STREAMING, False): EventId.LOG_BACKUP_BEGINS,
+    (BackupType.SNAPSHOT, True): EventId.SNAPSHOT_BACKUP_BEGINS,
+    (BackupType.SNAPSHOT, False): EventId.SNAPSHOT_BACKUP_BEGINS,
+}
 
 
 def _check_may_begin(instance: Instance, kind: Kind, chosen: list[OpenDatabase]) -> None:
@@ -190,8 +226,10 @@ def _check_may_begin(instance: Instance, kind: Kind, chosen: list[OpenDatabase])
         )
     for database in chosen:
         if not database.header.backup_full_previous.high:
+            text = f"There is no full backup of {database.path}"
+            instance.watch.event(EventId.BACKUP_WITHOUT_FULL, text, database.path)
             raise InvalidUse(
-                f"There is no full backup of {database.path}",
+                text,
                 jet=Jet.errMissingFullBackup,
                 hint="Make a full backup first.",
             )

@@ -17,6 +17,7 @@ from hotsplit.ese.format.basics import NO_SIGNATURE, BackupInfo
 from hotsplit.ese.format.checksum import RUN_SUSPECT, State, page_state, scan_pages
 from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.format.patch import Trailer
+from hotsplit.ese.recovery.events import EventId, Watch
 from hotsplit.report import Finding, Reporter, Severity
 
 BATCH = 64 << 10
@@ -32,8 +33,10 @@ class DatabaseReader:
     what the database grows by later lies in the logs. Corrected pages are told to `reporter`.
     """
 
-    def __init__(self, database: OpenDatabase, info: BackupInfo, reporter: Reporter) -> None:
-        self.database, self.info = database, info
+    def __init__(
+        self, database: OpenDatabase, info: BackupInfo, reporter: Reporter, watch: Watch
+    ) -> None:
+        self.database, self.info, self._watch = database, info, watch
         self._context = database.context
         self._reporter = reporter
         with self._context.lock:
@@ -60,12 +63,15 @@ class DatabaseReader:
         if self._begun:
             raise InvalidUse("The database was read before", jet=Jet.errInvalidBackupSequence)
         self._begun = True
+        path = self.database.path
+        self._watch.event(EventId.BACKUP_FILE_OPENED, f"{path}: {self.size} bytes", path)
         yield self._header.sealed() * 2
         count = BATCH // self._page_size
         for first in range(1, self._last + 1, count):
             yield self._pages(first, min(count, self._last + 1 - first))
         yield self._trailer()
         self.complete = True
+        self._watch.event(EventId.BACKUP_FILE_READ, f"{path} was read to its end", path)
 
     def _pages(self, first: int, count: int) -> bytes:
         """Return verified pages. A read that fails, or shows a bad page, is tried again."""

@@ -17,7 +17,6 @@ Source: log specification 8.1.
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Iterator, Sequence
 
 from hotsplit.errors import InvalidUse, Jet
@@ -46,7 +45,7 @@ class Backup(RunningBackup):
         super().__init__(instance, kind, databases)
         reporter = reporter or Reporter()
         copied = self.covered if kind.has_databases else []
-        self.databases = [DatabaseReader(d, self.info, reporter) for d in copied]
+        self.databases = [DatabaseReader(d, self.info, reporter, instance.watch) for d in copied]
         self._unread: set[int] | None = None
 
     def prepare_logs(self) -> range:
@@ -64,10 +63,6 @@ class Backup(RunningBackup):
             generations = self.begin_log()
             self._unread = set(generations)
             return generations
-
-    def log_name(self, generation: int) -> str:
-        """Return the file name of a closed log."""
-        return os.path.basename(self.context.files.archive_path(generation))  # noqa: PTH119
 
     def read_log(self, generation: int) -> Iterator[bytes]:
         """Yield a log. Raises what `logreader.read_log` raises, and InvalidUse (-521)."""

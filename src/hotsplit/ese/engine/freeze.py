@@ -24,6 +24,7 @@ from typing import Self
 
 from hotsplit.errors import FreezeExpired, HotsplitError, InvalidUse, Jet
 from hotsplit.ese.engine.context import Context, Lock
+from hotsplit.ese.recovery.events import EventId, NoWatch, Watch
 from hotsplit.ese.recovery.store import Store
 
 DEADLINE = 10.0
@@ -89,12 +90,17 @@ class Freeze:
     """
 
     def __init__(
-        self, context: Context, stores: Callable[[], list[Store]], deadline: float = DEADLINE
+        self,
+        context: Context,
+        stores: Callable[[], list[Store]],
+        deadline: float = DEADLINE,
+        watch: Watch | None = None,
     ) -> None:
+        self._watch = watch or NoWatch()
         self._context, self._stores, self._deadline = context, stores, deadline
         self._frozen, self._thaw = threading.Event(), threading.Event()
         self._failure: BaseException | None = None
-        self._watchdog = threading.Thread(target=self._watch, name="freeze", daemon=True)
+        self._watchdog = threading.Thread(target=self._guard, name="freeze", daemon=True)
         self.report: FreezeReport | None = None
 
     def begin(self) -> None:
@@ -112,6 +118,7 @@ class Freeze:
         if self._failure is not None:
             self._watchdog.join()
             raise self._failure
+        self._watch.event(EventId.FROZEN, f"Frozen for {self._deadline:g} s at most")
 
     def thaw(self) -> FreezeReport:
         """End the freeze. Raises FreezeExpired (-2402) if the deadline had ended it before."""
@@ -143,9 +150,10 @@ class Freeze:
 
     # The watchdog
 
-    def _watch(self) -> None:
+    def _guard(self) -> None:
         try:
             self._hold()
+            self._tell_end()
         except BaseException as error:
             self._failure = error
         finally:
@@ -170,6 +178,14 @@ class Freeze:
         finally:
             context.lock = lock
             context.freezing.release()
+
+    def _tell_end(self) -> None:
+        assert self.report is not None
+        held = f"{self.report.held:.3f}"
+        if self.report.expired:
+            self._watch.event(EventId.FREEZE_EXPIRED, f"Thawed by the watchdog: {held} s", held)
+        else:
+            self._watch.event(EventId.THAWED, f"Thawed after {held} s", held)
 
     def _settle_what_can_wait(self) -> None:
         """Make most of the pages durable before anybody is kept waiting for it."""

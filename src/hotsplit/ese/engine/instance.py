@@ -37,6 +37,7 @@ from hotsplit.ese.format.logrecord import WITH_VERSION, encode
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.events import EventId, NoWatch, Watch
 from hotsplit.ese.recovery.pages import position_number, position_of
+from hotsplit.ese.recovery.store import Store
 
 _FIRST_POSITION = 1 << 32 | 1 << 16  # generation 1, sector 1
 _MOST_SESSIONS = 0xFFFA
@@ -49,7 +50,7 @@ _FULLY_LOGGED = b"\2\0\0\0"
 class Instance:
     """See the module. All methods may be called from any thread.
 
-    restarted: what opening had to recover, None if nothing.
+    restarted: what opening had to recover, None if nothing. watch: is told events.
     """
 
     def __init__(self, context: Context, watch: Watch) -> None:
@@ -70,7 +71,7 @@ class Instance:
         self._housekeeping = False
         self._folder_lock: Lock | None = None
         self._locks: dict[int, Lock] = {}
-        self._watch = watch
+        self.watch = watch
         self._ending = False
         context.files.on_low = self._log_disk_is_low
         context.make_log_room = self._make_log_room
@@ -236,7 +237,7 @@ class Instance:
             context.log.flush(position)
             header.attach, header.attach_time = position_of(position), context.now()
             store = LiveStore.create(context.env, path, header)
-            store.watch = self._watch
+            store.watch = self.watch
             self._locks[dbid] = context.env.lock(path)
             context.env.sync_dir(os.path.dirname(path))  # noqa: PTH120
             database = OpenDatabase(context, dbid, store, LogPosition())
@@ -289,7 +290,7 @@ class Instance:
         lock = env.lock(path)
         try:
             store = LiveStore.open_work(env, path)
-            store.watch = self._watch
+            store.watch = self.watch
             try:
                 check_attachable(store.header, path, self.context.settings.page_size)
             except BaseException:
@@ -334,9 +335,10 @@ class Instance:
 
         deadline: seconds after which the freeze ends whatever happens.
         """
-        return Freeze(
-            self.context, lambda: [d.store for d in list(self.databases.values())], deadline
-        )
+        return Freeze(self.context, self._stores, deadline, self.watch)
+
+    def _stores(self) -> list[Store]:
+        return [database.store for database in list(self.databases.values())]
 
     # A full disk
 
@@ -347,7 +349,7 @@ class Instance:
         else:
             text = "The disk of the logs is full: changes are refused until there is space"
             number = EventId.LOG_DISK_LOW
-        self._watch.event(number, text, self.context.files.current_path)
+        self.watch.event(number, text, self.context.files.current_path)
 
     def _make_log_room(self) -> bool:
         """Fill the reserves again, if there is space; circular logs that are not needed go."""
@@ -370,7 +372,7 @@ class Instance:
             self.close()
             self.context.ended = why
             text = "The instance was shut down: the disk of the logs is full"
-            self._watch.event(EventId.INSTANCE_STOPPED, text, why.message)
+            self.watch.event(EventId.INSTANCE_STOPPED, text, why.message)
 
     # In between
 

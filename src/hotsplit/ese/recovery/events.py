@@ -23,6 +23,19 @@ class EventId(IntEnum):
     INSTANCE_STOPPED = 104
     RESTORE_BEGINS = 204
     RESTORE_ENDS = 205
+    BACKUP_WITHOUT_FULL = 206
+    FULL_BACKUP_BEGINS = 210
+    LOG_BACKUP_BEGINS = 211
+    SNAPSHOT_BACKUP_BEGINS = 212
+    BACKUP_FINISHED = 213
+    BACKUP_FAILED = 214
+    BACKUP_ABORTED = 215
+    BACKUP_FILE_OPENED = 220
+    BACKUP_FILE_READ = 221
+    BACKUP_LOG_RANGE = 223
+    LOGS_DELETED = 224
+    NO_LOGS_DELETED = 225
+    BACKUP_ENDED_BY_SERVER = 226
     RECOVERY_BEGINS = 300
     LOG_REPLAYED = 301
     RECOVERY_COMPLETED = 302
@@ -50,6 +63,9 @@ class EventId(IntEnum):
     WRITE_LOST = 530
     LOG_BIT_CORRECTED = 554
     UNRESTORED_BACKUP = 619
+    FROZEN = 2001
+    THAWED = 2003
+    FREEZE_EXPIRED = 2004
 
 
 _KINDS = {
@@ -60,6 +76,12 @@ _KINDS = {
     EventId.SHADOW_HEADER_USED: "warning",
     EventId.DATABASES_LEFT_OUT: "warning",
     EventId.LOSSY_RECOVERY: "warning",
+    EventId.BACKUP_WITHOUT_FULL: "error",
+    EventId.BACKUP_FAILED: "error",
+    EventId.BACKUP_ABORTED: "error",
+    EventId.BACKUP_ENDED_BY_SERVER: "error",
+    EventId.FROZEN: "information",
+    EventId.THAWED: "information",
 }
 _ERRORS = {
     Jet.errMissingLogFile: EventId.LOG_MISSING,
