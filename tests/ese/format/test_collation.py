@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotsplit.ese.format.catalogschema import IndexDef
+from hotsplit.ese.format.catalogschema import IndexDef, Segment
 from hotsplit.ese.format.collation import Collation, KeyUnknown, sort_key
-from hotsplit.ese.format.keys import unicode_key
+from hotsplit.ese.format.columns import UTF16, Coltyp, ColumnDef
+from hotsplit.ese.format.keys import build_key, record_key, unicode_key
 from hotsplit.ese.format.sortlocales import sort_of_name
 from hotsplit.ese.format.sorttable import SORT_ID_TAIL, BuiltIn, SortTable, use_sort_table
 
@@ -107,6 +109,16 @@ def test_locales() -> None:
     for index in (foreign, swedish):
         with pytest.raises(KeyUnknown):
             unicode_key("a", index)
+
+
+def test_of_records_the_engine_takes_127_characters() -> None:
+    """As the published engine's check calculates it: the hyphen has no weight of its own place."""
+    column = ColumnDef("L", 256, Coltyp.LONG_TEXT, code_page=UTF16)
+    index = replace(_index(0x6020F), key=(Segment(256),))
+    text = ("-" + "abcdefg" * 40).encode("utf-16-le")
+    weights = bytes.fromhex("0e020e090e0a0e1a0e210e230e25" * 18)
+    assert record_key([column], index, [text]) == b"\x7f" + weights + b"\1\1"
+    assert build_key([column], index, [text]) == b"\x7f" + weights + bytes.fromhex("0e02")
 
 
 # Tables
