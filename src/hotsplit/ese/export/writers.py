@@ -111,7 +111,10 @@ def _arrow_once(env: Env, view: View, form: str, path: str, lists: set[str]) -> 
 
 
 def _shape(view: View, first: Batch | None, lists: set[str]) -> ArrowForm:
-    fields = [ArrowField(f.name, f.column, f.meaning, _notes(f)) for f in view.fields]
+    wide = len(view.fields) >= WIDE
+    fields = [
+        ArrowField(f.name, f.column, f.meaning, {} if wide else _notes(f)) for f in view.fields
+    ]
     if first is None:
         return ArrowForm(fields, (), lists)
     return ArrowForm(fields, filetime_columns(first), lists | list_columns(first))
