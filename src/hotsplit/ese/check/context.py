@@ -35,7 +35,10 @@ class Totals:
 
 @dataclass
 class Context:
-    """One database under check. checked: object ids of the tables that were gone over."""
+    """One database under check.
+
+    checked: object ids of the trees that were gone over whole and held against each other.
+    """
 
     reader: PageReader
     pages: PageMap

@@ -104,10 +104,13 @@ def check_database(
 
 
 class Faults(NamedTuple):
-    """What breaks rules. rules: ids of the broken rules by object id; tables: those checked."""
+    """What breaks rules. rules: ids of the broken rules by object id.
+
+    checked: object ids of the trees that were gone over whole and held against each other.
+    """
 
     rules: dict[int, set[str]]
-    tables: set[int]
+    checked: set[int]
 
     def of(self, *objids: int) -> set[str]:
         """Return the rules that any of these objects breaks."""
@@ -115,10 +118,7 @@ class Faults(NamedTuple):
 
 
 def find_faults(source: RunSource) -> Faults:
-    """Check a database that may be damaged in any way: which of its tables break which rules?
-
-    Tables that could not be come by are not among those checked.
-    """
+    """Check a database that may be damaged in any way: which of its trees break which rules?"""
     findings = Findings(Reporter(limit=0), "", dirty=False)
     result = CheckResult("", findings.reporter)
     check = _Check(source, PageReader(source), findings, result)
@@ -152,7 +152,7 @@ class _Check:
 
     @property
     def checked(self) -> set[int]:
-        """Object ids of the tables that were gone over."""
+        """See `Context`."""
         return self._context.checked
 
     def run(self) -> None:

@@ -21,7 +21,8 @@ from hotsplit.ese.read.btree import BTree
 from hotsplit.report import Reporter
 
 _OBJIDS, _LOCALES = "MSysObjids", "MSysLocales"
-_LOCALE_TYPE = 2  # rows of MSysLocales that count indexes
+LOCALE_ROW = 2
+"""Type of the rows of MSysLocales that count indexes."""
 _UTF16 = "utf-16-le"
 
 
@@ -46,7 +47,7 @@ class OwnLists:
             if not flags & IndexFlag.PRIMARY:
                 self._take(row.number("Id"))
             if flags & IndexFlag.LOCALIZED_TEXT and row["LocaleName"]:
-                self._locales[_locale_key(row)] += 1
+                self._locales[locale_key(row)] += 1
         if shape is not None and shape.table.name in (_OBJIDS, _LOCALES):
             self._tables[shape.table.name] = shape
 
@@ -77,7 +78,7 @@ class OwnLists:
         listed = {
             row["Key"].decode(_UTF16, "replace").rstrip("\0").lower(): row.get("iValue", 0)
             for row in _rows(context, shape)
-            if row.get("Type") == _LOCALE_TYPE and "Key" in row
+            if row.get("Type") == LOCALE_ROW and "Key" in row
         }
         for key, count in sorted(self._locales.items()):
             counted = listed.get(key.lower(), 0)
@@ -86,7 +87,7 @@ class OwnLists:
                 context.findings.add("C46", message, shape.table.root)
 
 
-def _locale_key(row: CatalogRow) -> str:
+def locale_key(row: CatalogRow) -> str:
     """Return the key under which indexes of a locale are counted (6.9)."""
     name = row["LocaleName"].decode(_UTF16, "replace")
     version = int.from_bytes(row["Version"] or b"", "little")

@@ -96,9 +96,10 @@ class TableCheck:
             walked = self._context.walk(index.spec, entries)
             index.damaged = walked.damaged
             totals.index_entries += walked.nodes - walked.deleted
+        if not self.damaged:
+            self._context.checked.add(self.spec.objid)
         self._compare_indexes(rows, comparison)
         comparison.run()
-        self._context.checked.add(self.spec.objid)
 
     # Preparation
 
@@ -193,7 +194,9 @@ class TableCheck:
         self._context.totals.long_values += references.counts[1]
         if self.damaged or walked.damaged:
             self._context.totals.not_compared += 1
-        elif references.differing(False):
+            return
+        self._context.checked.add(self._long_spec.objid)
+        if references.differing(False):
             comparison.add_references(self._long_spec, content(), references)
 
     # Indexes
@@ -206,6 +209,7 @@ class TableCheck:
             if self.damaged or index.damaged or unknown:
                 totals.not_compared += 1
                 continue
+            self._context.checked.add(index.spec.objid)
             totals.by_bookmark += index.compare != Compare.BY_KEY
             partial = self._is_partial(index)
             if index.ledger.differing(partial):

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from hotsplit.errors import HotsplitError
 from hotsplit.ese.check.integrity import find_faults
 from hotsplit.ese.check.rowplan import TableShape
+from hotsplit.ese.check.treewalk import key_most
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.opened import located
 from hotsplit.ese.format.basics import LogTime
@@ -23,11 +25,13 @@ from hotsplit.ese.read.pages import RunSource
 from hotsplit.ese.rebuild.builder import OBJECT_LIST, Batch, DatabaseBuilder, TreeContent
 from hotsplit.ese.rebuild.compact import EXTENT_CACHE
 from hotsplit.ese.rebuild.inventory import Inventory
+from hotsplit.ese.rebuild.localelist import LOCALE_LIST, LocaleList, locale_counts
 from hotsplit.ese.rebuild.losses import Repaired
 from hotsplit.ese.rebuild.objects import CATALOG, NAME_INDEX, ROOT_INDEX, SHADOW, TableTrees
 from hotsplit.ese.rebuild.repaircatalog import SalvagedCatalog
 from hotsplit.ese.rebuild.repairtable import TableRepair, Workshop
 from hotsplit.ese.rebuild.rowfacts import EntryMaker
+from hotsplit.ese.rebuild.salvage import TreeSalvage
 from hotsplit.ese.rebuild.sorting import EntrySorter
 from hotsplit.ese.rebuild.source import OnPage, Watched, is_clean, no_progress
 from hotsplit.ese.rebuild.space import FIRST_FREE_PAGE
@@ -93,14 +97,17 @@ class _Repair:
     def run(self) -> int:
         """Write everything; return the highest object id."""
         tables = self._catalog.tables()
-        lists = [table for table in tables if table.name == OBJECT_LIST]
+        lists = [table for table in tables if table.name in (OBJECT_LIST, LOCALE_LIST)]
         for table in tables:
             if table.name == EXTENT_CACHE:
                 self._write_plain(table, [])
             elif table not in lists:
                 TableRepair(self._shop, table, self._catalog.shape(table)).run()
-        for table in lists:
-            self._write_object_list(table)
+        for table in lists:  # they say what the new database has
+            if table.name == OBJECT_LIST:
+                self._write_object_list(table)
+            else:
+                self._write_locale_list(table)
         self._write_catalogs()
         self._find_strangers(tables)
         self._result.tables, self._result.nodes = self._builder.tables, self._builder.nodes
@@ -122,6 +129,22 @@ class _Repair:
             TableRepair(self._shop, table, shape).run()
             return
         self._write_plain(table, self._object_rows(shape))
+
+    def _write_locale_list(self, table: TableTrees) -> None:
+        """Write the list of the locales of indexes with the right counts."""
+        shape, catalog = self._catalog.shape(table), self._catalog
+        size = self._database.page_size
+        try:
+            if shape is None or table.indexes or not catalog.new_format:
+                raise ValueError("not the table that it should be")
+            counts = locale_counts(catalog.by_table(), self._builder.omitted)
+            locales = LocaleList(shape, size, key_most(size), counts)
+        except (HotsplitError, ValueError):
+            TableRepair(self._shop, table, shape).run()
+            return
+        salvage = TreeSalvage(self._shop.source, self._shop.inventory, table.rows, catalog.kind)
+        old = (node for _, nodes in salvage.batches() for node in nodes)
+        self._write_plain(table, locales.nodes(old))
 
     def _object_rows(self, shape: TableShape) -> Iterator[Node]:
         large = self._database.page_size >= _LARGE_PAGE

@@ -54,8 +54,8 @@ class SalvagedCatalog:
         self.pages = MemoryCatalog(header, self.kind, nodes)
         cached = CachedPages(self.pages)
         self._catalog = Catalog(cached, Reporter(limit=0))
-        groups = CatalogRows(cached, CATALOG.root, CATALOG.objid).tables()
-        self._last_ids = {group.objid: group.last_ids for group in groups}
+        self._cached = cached
+        self._last_ids = {group.objid: group.last_ids for group in self.by_table().tables()}
 
     # Rows
 
@@ -97,6 +97,10 @@ class SalvagedCatalog:
         """Yield the rows of the catalog."""
         for page in SoundReader(self.pages).leaves(CATALOG):
             yield from live_nodes(page)
+
+    def by_table(self) -> CatalogRows:
+        """Return the rows of the catalog with all their columns."""
+        return CatalogRows(self._cached, CATALOG.root, CATALOG.objid)
 
     def tables(self) -> list[TableTrees]:
         """Return all tables but the two catalogs."""

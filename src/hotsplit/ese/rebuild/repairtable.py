@@ -85,7 +85,8 @@ class TableRepair:
         self._mender = LongValueMender(self._chunk, shop.room, strict=bool(faults & _OF_CHUNKS))
         whole = self._values is None or self._mender.survey(self._values.batches())
         values_damaged = self._values is not None and self._values.damaged
-        self._checked = table.objid in shop.faults.tables
+        trees = [table.rows, *([table.long_values] if table.long_values is not None else [])]
+        self._checked = all(tree.objid in shop.faults.checked for tree in trees)
         sound = self._checked and whole and not faults
         self._damaged = self._rows.damaged or values_damaged or not sound
         self._references: array[int] | None = array("Q")
@@ -249,17 +250,22 @@ class TableRepair:
         unique = index is not None and index.is_unique
         kind = PageFlag.INDEX | (0 if unique else PageFlag.NON_UNIQUE)
         salvage = self._salvage(tree, kind)
+        checked = tree.objid in self._shop.faults.checked
         sound = not salvage.damaged and not self._faults(tree)
-        if sound and not self._damaged:
+        if sound and checked and not self._damaged:
             self._write(tree, salvage.kind, salvage.batches())
             return
         loss = TreeLoss.of(salvage)
         if sound and rows.lost and not rows.lost_keys:
             self._name_lost_rows(salvage, rows)
-        if index is not None and self._shape is not None and can_make(self._shape, index):
+        if index is not None and self._can_make(index, at_once=not sound):
             loss.action = "made anew from the rows"
             self._rebuild(tree, salvage.kind, index)
-        elif sound and not self._changes_keys(index) and self._is_complete(salvage, index):
+        elif (
+            sound
+            and not self._changes_keys(index)
+            and (checked or self._is_complete(salvage, index))
+        ):
             loss.action = "entries of lost rows left out"
             self._write(tree, salvage.kind, self._filtered(salvage))
         else:
@@ -268,6 +274,21 @@ class TableRepair:
             self._shop.result.left_out.append(tree.text)
         if not sound:
             self._shop.result.trees.append(loss)
+
+    def _can_make(self, index: IndexDef, *, at_once: bool) -> bool:
+        """True if an index can be made from the rows.
+
+        at_once: some entries are better than none; else they are tried first.
+        """
+        if self._shape is None or not can_make(self._shape, index):
+            return False
+        if at_once:
+            return True
+        maker = EntryMaker(self._shape, index, self._database.page_size, self._fetch)
+        for _ in self._made(maker):
+            if maker.failed:
+                return False
+        return not maker.failed
 
     def _name_lost_rows(self, salvage: TreeSalvage, loss: TreeLoss) -> None:
         """Take down the keys that a sound index has of rows that are gone."""
@@ -279,7 +300,7 @@ class TableRepair:
 
     def _is_complete(self, salvage: TreeSalvage, index: IndexDef | None) -> bool:
         """True if an index has entries of all rows that it must have some of."""
-        if self._checked or index is None or self._shape is None:
+        if index is None or self._shape is None:
             return True
         try:
             maker = EntryMaker(self._shape, index, self._database.page_size, self._fetch)
