@@ -5,15 +5,20 @@ Source: format specification 10.1, 10.5, 6.6.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable, Iterator
+
 from hotsplit.errors import InvalidUse, Jet
 from hotsplit.ese.engine.rows import LongReader, Pieces, RowFormat, padded, plain
-from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, KeySegment
+from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, KeySegment, tuple_limits
 from hotsplit.ese.format.collation import KeyUnknown
-from hotsplit.ese.format.columns import ColumnDef, Value, encode_value
-from hotsplit.ese.format.keys import build_key
+from hotsplit.ese.format.columns import TEXT_TYPES, UTF16, ColumnDef, Value, encode_value
+from hotsplit.ese.format.keys import build_key, record_key
 
+_Make = Callable[[list[ColumnDef], IndexDef, list[bytes | None]], bytes]
 _KEY_MOST = 255
 _TEXT_MOST = 256
+_LONGEST = 0x20000  # bytes of a text that tuples can come from
 
 
 class KeyMaker:
@@ -31,11 +36,12 @@ class KeyMaker:
         ]
         self.most = index.key_most or _KEY_MOST
         self._several = next((c for c, _ in self.segments if c.is_multi_valued), None)
+        self._tuples = tuple_limits(index.tuple_limits)
 
     @property
-    def has_conditions(self) -> bool:
-        """True if not every row has entries."""
-        return bool(self._conditions)
+    def is_plain(self) -> bool:
+        """True if a row of single values has one entry, made of its columns as they are."""
+        return self._tuples is None and not self._conditions
 
     @property
     def columns(self) -> list[ColumnDef]:
@@ -47,22 +53,43 @@ class KeyMaker:
         for column, must_be_null in self._conditions:
             if (row.stored(column) is None) != must_be_null:
                 return []
-        count = 1
-        if self._several is not None:
-            count = max(1, len(row.stored(self._several) or ()))
-        made = (self._key(row, number, read) for number in range(count))
-        return list(dict.fromkeys(key for key in made if key is not None))
+        made: dict[bytes, None] = {}
+        for values in self._choices(row, read):
+            if self._tuples is None:
+                if self._accepts([value is None for value in values]):
+                    made[self.build(values)] = None
+            elif values[0] is not None:
+                text = values[0]
+                made |= {self.build([part, *values[1:]]): None for part in self._parts(text)}
+        return list(made)
 
-    def _key(self, row: Pieces, number: int, read: LongReader) -> bytes | None:
-        """Return the key with value `number` of the multi-valued column, None for no entry."""
-        values = []
+    def _choices(self, row: Pieces, read: LongReader) -> Iterator[list[bytes | None]]:
+        """Yield the values that each entry is made of: of a multi-valued column one after another.
+
+        That is the first such column of the key; with a cross product it is all of them.
+        """
+        most = _LONGEST if self._tuples is not None else _TEXT_MOST * 8
+        cross = self.index.flags & IndexFlag.CROSS_PRODUCT
+        columns: list[list[bytes | None]] = []
         for column, _ in self.segments:
-            found = row.stored(column) or ()
-            at = number if column is self._several else 0
-            values.append(plain(found[at], read, _TEXT_MOST * 8) if at < len(found) else None)
-        if not self._accepts([value is None for value in values]):
-            return None
-        return self.build(values)
+            found = row.stored(column) or []
+            if column is not self._several and not cross:
+                found = found[:1]
+            columns.append([plain(one, read, most) for one in found] or [None])
+        for values in itertools.product(*columns):
+            yield list(values)
+
+    def _parts(self, text: bytes) -> Iterator[bytes]:
+        """Yield the parts of a text that a tuple index is made of (10.5)."""
+        assert self._tuples is not None
+        least, longest, count, step, start = self._tuples
+        column = self.segments[0][0]
+        size = 2 if column.coltyp in TEXT_TYPES and column.code_page == UTF16 else 1
+        for number in range(count):
+            at = (start + number * step) * size
+            if len(text) - at < least * size:
+                return
+            yield text[at : at + longest * size]
 
     def _accepts(self, nulls: list[bool]) -> bool:
         if not any(nulls):
@@ -79,12 +106,16 @@ class KeyMaker:
         return not any(nulls[1:]) or bool(flags & IndexFlag.ALLOW_SOME_NULLS)
 
     def build(self, values: list[bytes | None]) -> bytes:
+        """Return the key of the values of a record. Raises InvalidUse (-603)."""
+        return self._make(record_key, values)
+
+    def _make(self, make: _Make, values: list[bytes | None]) -> bytes:
         """Return the key of stored values; fewer values than segments make the start of a key.
 
-        Raises InvalidUse (-602).
+        Raises InvalidUse (-603).
         """
         try:
-            return build_key([column for column, _ in self.segments], self.index, values)
+            return make([column for column, _ in self.segments], self.index, values)
         except KeyUnknown as error:
             raise InvalidUse(
                 f"Index {self.index.name}: {error}", jet=Jet.errUnicodeNormalizationNotSupported
@@ -103,4 +134,4 @@ class KeyMaker:
                 stored.append(padded(column, data) if data and column.is_fixed else data)
             except ValueError as error:
                 raise InvalidUse(str(error)) from error
-        return self.build(stored)
+        return self._make(build_key, stored)

@@ -186,7 +186,7 @@ def _plan_key(maker: KeyMaker) -> list[_Part] | None:
     """Return how to make the keys of an index, None if they take more than this."""
     plan = []
     for column, descending in maker.segments:
-        if column.is_tagged or column.is_multi_valued or maker.has_conditions:
+        if column.is_tagged or column.is_multi_valued or not maker.is_plain:
             return None
         stop = column.offset + column.stored_size if column.is_fixed else 0
         start = column.offset - _HEAD.size if column.is_fixed else 0

@@ -81,11 +81,33 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Tuples:
+    """Limits of a tuple index, in characters: of parts, how many, and where they begin."""
+
+    least: int = 3
+    most: int = 10
+    count: int = 0x7FFF
+    step: int = 1
+    start: int = 0
+
+    def pack(self) -> bytes:
+        """Return the limits as the catalog holds them. Raises InvalidUse (-1435)."""
+        in_range = 2 <= self.least <= self.most <= _INTRINSIC_MOST
+        if not in_range or not 0 < self.count <= 0x7FFF or not 0 < self.step <= 0x7FFF:
+            raise InvalidUse("Impossible limits of tuples", jet=Jet.errIndexTuplesInvalidLimits)
+        if not 0 <= self.start <= 0x7FFF:
+            raise InvalidUse("Impossible limits of tuples", jet=Jet.errIndexTuplesInvalidLimits)
+        return struct.pack("<5I", self.least, self.most, self.count, self.step, self.start)
+
+
+@dataclass(frozen=True)
 class Index:
     """An index to be made. columns: names, with a leading "-" for descending ones.
 
     nulls: rows with NULL in the key have entries. conditions: names of columns that must not be
-    NULL, with a leading "!" for those that must be.
+    NULL, with a leading "!" for those that must be. cross_product: of several multi-valued columns
+    all combinations have entries, not only the values of the first. tuples: the first column is
+    text, and all parts of it have entries; the limits, `Tuples()` for those of the engine.
     """
 
     name: str
@@ -94,10 +116,13 @@ class Index:
     unique: bool = False
     nulls: bool = True
     conditions: Sequence[str] = ()
+    cross_product: bool = False
+    tuples: Tuples | None = None
 
     def flags(self) -> int:
         """The index's flags in the catalog, those of its columns aside."""
         flags = IndexFlag.EXTENDED_SEGMENTS
+        flags |= IndexFlag.CROSS_PRODUCT if self.cross_product else 0
         if self.nulls:
             flags |= IndexFlag.ALLOW_ALL_NULLS
             flags |= IndexFlag.ALLOW_FIRST_NULL | IndexFlag.ALLOW_SOME_NULLS
@@ -194,6 +219,22 @@ def key_segments(index: Index, columns: Sequence[ColumnDef]) -> bytes:
         flags = KeySegment.DESCENDING if name.startswith("-") else 0
         made += struct.pack("<BBH", flags, 0, column.id)
     return made
+
+
+def check_tuples(index: Index, columns: Sequence[ColumnDef]) -> bytes:
+    """Return the limits of a tuple index, b"" for another. Raises InvalidUse (-1430 to -1435)."""
+    if index.tuples is None:
+        return b""
+    first = find_column(columns, index.columns[0].lstrip("-"))
+    problems = (
+        (index.primary, Jet.errIndexTuplesSecondaryIndexOnly),
+        (index.unique, Jet.errIndexTuplesNonUniqueOnly),
+        (first.coltyp not in TEXT_TYPES, Jet.errIndexTuplesTextBinaryColumnsOnly),
+    )
+    for wrong, jet in problems:
+        if wrong:
+            raise InvalidUse(f"Index {index.name} cannot be made of tuples", jet=jet)
+    return index.tuples.pack()
 
 
 def condition_segments(index: Index, columns: Sequence[ColumnDef]) -> bytes:

@@ -46,6 +46,7 @@ def create_table(
     for index in indexes:
         schema.check_name(index.name)
         schema.key_segments(index, planned)
+        schema.check_tuples(index, planned)
     root = database.root.space.allocate_extent(session, pages)
     objid = database.next_objid()
     make_tree(session, database.root, root, objid, 0, pages, unique=True)
@@ -87,6 +88,7 @@ def _make_index(
     flags = index.flags() | schema.extra_flags(index, table.columns)
     segments = schema.key_segments(index, table.columns)
     conditions = schema.condition_segments(index, table.columns)
+    tuples = schema.check_tuples(index, table.columns)
     root, objid = table.root, table.objid
     if not index.primary:
         parent = database.tree(table.root, table.objid)
@@ -96,6 +98,8 @@ def _make_index(
     row = catalog.index_row(table.objid, index.name, objid, root, flags, segments, _DENSITY)
     if conditions:
         row["ConditionalColumns"] = conditions
+    if tuples:
+        row["TupleLimits"] = tuples
     if flags & IndexFlag.LOCALIZED_TEXT:
         row |= {"Version": catalog.SORT_VERSION, "SortID": catalog.SORT_ID}
         database.catalog.count_locale(session, 1)
@@ -105,7 +109,8 @@ def _make_index(
     return IndexDef(
         index.name, objid, root, flags, parse_segments(segments, flags),
         parse_segments(conditions, flags), locale=catalog.LOCALE,
-        lcmap_flags=catalog.LCMAP_FLAGS, density=_DENSITY, sort_id=catalog.SORT_ID,
+        lcmap_flags=catalog.LCMAP_FLAGS, density=_DENSITY, tuple_limits=tuples,
+        sort_id=catalog.SORT_ID,
         sort_version=int.from_bytes(catalog.SORT_VERSION[4:], "little"),
     )  # fmt: skip
 

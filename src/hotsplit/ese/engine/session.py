@@ -347,7 +347,7 @@ class Savepoint:
         try:
             if session.context.files.low:
                 session.context.check_log_room()
-            if self._table.successor is not None:
+            if not self._table.is_open_to_all:
                 self._table.writable_by(session)
             if session.level:
                 session.context.check()

@@ -9,13 +9,13 @@ import copy
 import dataclasses
 from typing import TYPE_CHECKING
 
-from hotsplit.errors import InvalidUse, Jet, ObjectNotFound, WriteConflict
+from hotsplit.errors import InvalidUse, Jet, ObjectNotFound, Unsupported, WriteConflict
 from hotsplit.ese.engine.indexing import KeyMaker
 from hotsplit.ese.engine.longvalues import LongValueTree
 from hotsplit.ese.engine.rowmaker import RowMaker
 from hotsplit.ese.engine.rows import RowFormat
 from hotsplit.ese.engine.tree import Tree
-from hotsplit.ese.format.catalogschema import IndexDef, TableDef
+from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, TableDef
 from hotsplit.ese.format.columns import ColumnDef, ColumnFlag
 from hotsplit.ese.format.page import PageFlag
 
@@ -29,6 +29,11 @@ _RESERVED = 64
 _NO_MARK = 1 << 64
 _KEY_MOST = 255
 _NODE_OVERHEAD = 8
+_ODD_INDEXES = (
+    IndexFlag.NESTED_TABLE | IndexFlag.DEFERRED_POPULATE | IndexFlag.DISALLOW_TRUNCATION
+    | IndexFlag.TEMPLATE | IndexFlag.DERIVED | IndexFlag.OPTIONALLY_UNIQUE
+)  # fmt: skip
+_ODD_COLUMNS = ColumnFlag.USER_DEFAULT | ColumnFlag.ENCRYPTED | ColumnFlag.DELETE_ON_ZERO
 
 
 class SecondaryIndex:
@@ -85,6 +90,18 @@ class TableState:
             (c for c in definition.columns if c.flags & ColumnFlag.VERSION), None
         )
         self.row_maker = self._row_maker()
+        self.unsupported = self._unsupported()
+
+    def _unsupported(self) -> str:
+        """Return why rows of the table cannot be changed here, "" if they can."""
+        definition = self.definition
+        if definition.template or definition.is_template:
+            return "it belongs to a template"
+        odd = [i.name for i in definition.indexes if i.flags & _ODD_INDEXES]
+        if odd:
+            return f"index {odd[0]} is of a kind that is not kept up to date here"
+        odd = [c.name for c in definition.columns if c.flags & _ODD_COLUMNS]
+        return f"column {odd[0]} is of a kind that is not written here" if odd else ""
 
     def _row_maker(self) -> RowMaker | None:
         """Return what makes plain rows fast, where nothing else has to be done for a new row."""
@@ -105,6 +122,11 @@ class TableState:
         """True if all see the table so."""
         return self.successor is None and not self.outdated
 
+    @property
+    def is_open_to_all(self) -> bool:
+        """True if everybody may change rows."""
+        return self.successor is None and not self.unsupported
+
     def seen_by(self, session: Session) -> TableState:
         """Return the table as the session sees it. Raises ObjectNotFound."""
         state = self
@@ -120,6 +142,8 @@ class TableState:
     def writable_by(self, session: Session) -> TableState:
         """Return the table as the session sees it. Raises WriteConflict if that is outdated."""
         state = self.seen_by(session)
+        if state.unsupported:
+            raise Unsupported(f"Table {self.name} cannot be changed: {state.unsupported}")
         if state.successor is not None:
             raise WriteConflict(
                 f"Another transaction has changed table {self.name}", jet=Jet.errTableLocked
