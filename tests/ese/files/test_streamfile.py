@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,9 @@ from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.files.identify import FileKind, identify
 from hotsplit.ese.files.streamfile import StreamFile, find_pair
 from hotsplit.ese.format.basics import Signature
+from hotsplit.ese.format.columns import Coltyp
 from hotsplit.ese.format.header import DatabaseHeader
+from hotsplit.ese.read.database import Database
 from hotsplit.report import Finding, Reporter, Severity
 from tests.conftest import unpack_vector
 
@@ -163,3 +166,18 @@ def test_recovery_takes_the_pair_together(folder: Path, tmp_path: Path) -> None:
     result = hotsplit.recover(folder / "priv1.edb", into=tmp_path / "other")
     assert [w.rule for w in result.warnings].count("streaming-file") == 1
     assert not (tmp_path / "other" / "priv1.stm").exists()
+
+
+def test_columns_that_point_into_it_are_given_as_their_bytes(shared: Path) -> None:
+    """Type 13: how its runs are written is not published, so nothing is made of them."""
+    path = unpack_vector("crash-p4096-ckpt") / "recovered" / "test.edb"
+    with Database.open(ENV, str(path)) as db:
+        table = db.table("Var")
+        before = list(table.values(["vBin"]))
+        place = table.columns.index(table.column("vBin"))
+        table.columns[place] = replace(table.columns[place], coltyp=Coltyp.SLV)
+        del table._by_name
+        assert table.column("vBin").type_name == "SLV"
+        assert list(table.values(["vBin"])) == before
+        assert any(before)
+        assert table.to_arrow(["vBin"]).column(0).to_pylist() == [row[0] for row in before]
