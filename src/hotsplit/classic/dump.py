@@ -10,7 +10,7 @@ from hotsplit.classic.headerdump import header_lines, open_headed
 from hotsplit.classic.logcsv import CsvFile
 from hotsplit.classic.logmode import LogSet, dump_csv, dump_one, is_base_name, parse_range
 from hotsplit.classic.logrecords import Detail
-from hotsplit.classic.metadump import space_lines, table_lines
+from hotsplit.classic.metadump import space_lines, table_lines, tree_lines
 from hotsplit.classic.pagedump import page_lines
 from hotsplit.classic.switches import Arguments, Takes, page_number
 from hotsplit.errors import DataDamaged, HeaderDamaged, Unsupported
@@ -113,7 +113,8 @@ def _page(console: Console, env: Env, path: str, arguments: Arguments) -> None:
 def _meta_data(console: Console, env: Env, path: str, arguments: Arguments) -> None:
     console.line(f"         Database: {path}")
     console.line()
-    _print(console, table_lines(env, path, arguments.value("t")))
+    lines = table_lines if "v" in arguments else tree_lines
+    _print(console, lines(env, path, arguments.value("t")))
 
 
 def _space(console: Console, env: Env, path: str, arguments: Arguments) -> None:

@@ -1,14 +1,16 @@
-"""``eseutil /mm`` and ``/ms``: what the catalog defines, and the pages that each tree has."""
+"""``eseutil /mm`` and ``/ms``: the trees that the catalog names, definitions, the pages of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import datetime as dt
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.files.env import Env
-from hotsplit.ese.format.catalogschema import IndexDef, TableDef, TableFlag
-from hotsplit.ese.format.columns import Coltyp, ColumnDef
+from hotsplit.ese.format.basics import LogTime
+from hotsplit.ese.format.catalogschema import IndexDef, RowType, TableDef, TableFlag
+from hotsplit.ese.format.columns import Coltyp, ColumnDef, DateTime
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.format.space import Extent, SpaceHeader
 from hotsplit.ese.read.btree import BTree
@@ -19,11 +21,73 @@ from hotsplit.report import Reporter
 
 _DATABASE_ROOT, _DATABASE_OBJID = 1, 1
 _RULE = "=" * 75
+_TREE_HEAD = f"{'Name':<51}{'Type':<4}{'ObjidFDP':>12}{'PgnoFDP':>11}{'PgnoFDPLastSetTime':>31}"
+_CATALOG, _ROOT_TIME = "MSysObjects", "PgnoFDPLastSetTime"
+_FIRST = dt.datetime(1601, 1, 1, tzinfo=dt.UTC)
 _MARKS = (
     (TableFlag.SYSTEM, "System Table"),
     (TableFlag.FIXED_DDL, "FixedDDL"),
     (TableFlag.TEMPLATE, "Template"),
 )
+
+
+def tree_lines(env: Env, path: str, wanted: str) -> Iterator[str]:
+    """Yield a line for each tree of all tables, or of the one named: type, object, root, time.
+
+    Raises HotsplitError.
+    """
+    with Database.open(env, path) as database:
+        times = _root_times(database)
+        yield f"{' META-DATA DUMP ':*^78}"
+        yield _TREE_HEAD
+        yield "=" * len(_TREE_HEAD)
+        yield _tree(path[:5], "Db", _DATABASE_OBJID, _DATABASE_ROOT)
+        yield ""
+        names = [wanted] if wanted else sorted(database.tables(system=True), key=_order)
+        for name in names:
+            table = database.table(name).definition
+            yield _tree(table.name, "Tbl", table.objid, table.root, times)
+            if table.long_value_root:
+                place = (table.long_value_objid, table.long_value_root)
+                yield _tree("  <Long Values>", "LV", *place, times)
+            for index in sorted(table.indexes, key=lambda index: _order(index.name)):
+                kind = "Pri" if index.is_primary else "Idx"
+                yield _tree(f"  {index.name}", kind, index.objid, index.root)
+        yield "*" * 78
+
+
+def _order(name: str) -> str:
+    """Return what names are sorted by, as in the index of the catalog."""
+    return name.upper()
+
+
+def _tree(
+    name: str, kind: str, objid: int, root: int, times: Mapping[int, LogTime] | None = None
+) -> str:
+    when = "" if times is None else f"    {times.get(objid, LogTime())}"
+    return f"{name[:51]:<51} {kind:<4} {objid:10} {root:10}{when}"
+
+
+def _root_times(database: Database) -> dict[int, LogTime]:
+    """Return when the root page was set, by object, of tables and their long values."""
+    times: dict[int, LogTime] = {}
+    table = database.table(_CATALOG)
+    if not any(column.name == _ROOT_TIME for column in table.columns):
+        return times
+    for kind, objid, when in table.values(["Type", "Id", _ROOT_TIME]):
+        if kind in (RowType.TABLE, RowType.LONG_VALUE) and isinstance(when, DateTime):
+            times[int(str(objid))] = _moment(when.bits)
+    return times
+
+
+def _moment(ticks: int) -> LogTime:
+    """Return a FILETIME as the engine shows it; no time for 0 and what is none."""
+    if ticks <= 0:
+        return LogTime()
+    try:
+        return LogTime.from_datetime(_FIRST + dt.timedelta(milliseconds=ticks // 10_000))
+    except (OverflowError, ValueError):
+        return LogTime()
 
 
 def table_lines(env: Env, path: str, wanted: str) -> Iterator[str]:
