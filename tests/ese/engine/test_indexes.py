@@ -137,7 +137,10 @@ def test_several_values_in_several_columns(rig: Rig, cross: bool) -> None:
 
 def test_a_unique_index_over_several_values(rig: Rig) -> None:
     table = rig.table(ID, A, indexes=(PK, Index("a", ["A"], unique=True, nulls=False)))
-    table.insert({"Id": 1, "A": [1, 2, 2]})
+    table.insert({"Id": 1, "A": [1, 2]})
+    with pytest.raises(KeyDuplicate) as twice:
+        table.insert({"Id": 9, "A": [7, 8, 7]})
+    assert twice.value.jet == Jet.errMultiValuedIndexViolation
     table.insert({"Id": 2, "A": [3]})
     table.insert({"Id": 3})
     with pytest.raises(KeyDuplicate):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 
-from hotsplit.errors import InvalidUse, Jet
+from hotsplit.errors import InvalidUse, Jet, KeyDuplicate
 from hotsplit.ese.engine.rows import LongReader, Pieces, RowFormat, padded, plain
 from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, KeySegment, tuple_limits
 from hotsplit.ese.format.collation import KeyUnknown
@@ -49,7 +49,7 @@ class KeyMaker:
         return [c for c, _ in (*self.segments, *self._conditions)]
 
     def keys(self, row: Pieces, read: LongReader) -> list[bytes]:
-        """Return the keys of a row, none twice. Raises InvalidUse (-1053, -346)."""
+        """Return the keys of a row, none twice. Raises InvalidUse (-1053), KeyDuplicate (-1411)."""
         for column, must_be_null in self._conditions:
             if (row.stored(column) is None) != must_be_null:
                 return []
@@ -57,11 +57,19 @@ class KeyMaker:
         for values in self._choices(row, read):
             if self._tuples is None:
                 if self._accepts([value is None for value in values]):
-                    made[self.build(values)] = None
+                    self._take(made, self.build(values))
             elif values[0] is not None:
                 text = values[0]
                 made |= {self.build([part, *values[1:]]): None for part in self._parts(text)}
         return list(made)
+
+    def _take(self, made: dict[bytes, None], key: bytes) -> None:
+        if self.index.is_unique and key in made:
+            raise KeyDuplicate(
+                f"A row has a key of the unique index {self.index.name} twice",
+                jet=Jet.errMultiValuedIndexViolation,
+            )
+        made[key] = None
 
     def _choices(self, row: Pieces, read: LongReader) -> Iterator[list[bytes | None]]:
         """Yield the values that each entry is made of: of a multi-valued column one after another.
