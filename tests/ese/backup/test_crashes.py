@@ -14,7 +14,9 @@ import pytest
 from hotsplit.errors import DiskFull, HotsplitError
 from hotsplit.ese.backup.folder import back_up
 from hotsplit.ese.backup.kinds import Kind
+from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.format.basics import BackupInfo
 from tests.ese.backup.test_streaming import Shop, restored
 from tests.ese.engine.crashes import FOLDER, PATH, Rows, Watched, by_number
@@ -84,9 +86,31 @@ class _Campaign:
 
 @pytest.mark.parametrize("seed", range(2))
 def test_crashes_in_the_middle_of_backups(seed: int) -> None:
-    campaign = _Campaign(seed, 0.05)
+    campaign = _Campaign(seed, 0.035)
     campaign.run()
     assert campaign.tried > 5
+
+
+def test_replay_stamps_a_header_that_was_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = Watched()
+    shop = Shop(env)
+    shop.work(10)
+    images: list[Watched] = []
+    write_header = OpenDatabase.write_header
+
+    def crashed(database: OpenDatabase) -> None:
+        if database.header.backup_copy_previous.high and not images:
+            images.append(env.image(Crash.ALL_LOST, 0))
+        write_header(database)
+
+    monkeypatch.setattr(OpenDatabase, "write_header", crashed)
+    made = back_up(shop.instance, "/copy", Kind.COPY)
+    (image,) = images
+    with DatabaseFile.open(image, PATH) as file:
+        assert file.header.backup_copy_previous == BackupInfo()
+    with Instance.open(image, shop.settings) as instance:
+        assert instance.attach_database(PATH).header.backup_copy_previous == made.info
+    shop.instance.close()
 
 
 @pytest.mark.parametrize("after", [0, 1, 4, 9, 15])
