@@ -14,6 +14,7 @@ from hotsplit.errors import HotsplitError, Jet, LogDamaged, LogSequenceBroken, L
 from hotsplit.ese.files.env import Env, OsEnv
 from hotsplit.ese.files.logfile import LogFile, LogScan
 from hotsplit.ese.files.logsequence import LogInfo, LogSequence, checksum_link, find_streams
+from hotsplit.ese.files.streamfile import find_stream_files
 from hotsplit.report import Finding, Severity
 
 
@@ -66,6 +67,8 @@ def command(folder: str, base: str | None, json: bool) -> int:
         shown[-1]["findings"] = [f.as_json() for f in stream.findings]
         worst = worst or _worst(stream)
         _print(out, stream, rows, summary)
+    for path in find_stream_files(env, folder):
+        out.note(f"{path}: what logs hold for a streaming file is not read and not replayed")
     out.emit({"streams": shown, "error": None if worst is None else worst.as_json()})
     return 0 if worst is None else worst.exit_status
 

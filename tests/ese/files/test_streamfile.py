@@ -168,6 +168,17 @@ def test_recovery_takes_the_pair_together(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "other" / "priv1.stm").exists()
 
 
+def test_logs_beside_it_say_what_is_not_read(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for log in (unpack_vector("crash-p4096-ckpt") / "crash").glob("*.log"):
+        shutil.copy(log, folder)
+    with pytest.raises(SystemExit) as stopped:
+        main(["logs", str(folder)])
+    assert stopped.value.code == 0
+    assert "priv1.stm: what logs hold" in capfd.readouterr().err
+
+
 def test_columns_that_point_into_it_are_given_as_their_bytes(shared: Path) -> None:
     """Type 13: how its runs are written is not published, so nothing is made of them."""
     path = unpack_vector("crash-p4096-ckpt") / "recovered" / "test.edb"

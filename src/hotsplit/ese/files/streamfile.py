@@ -133,9 +133,14 @@ def _candidates(env: Env, database: str) -> list[str]:
     """Return the files that end in .stm beside a database, first that with its name."""
     folder, name = os.path.split(database)
     stem = os.path.splitext(name)[0].casefold()  # noqa: PTH122 - paths are plain strings
-    found = [n for n in env.listdir(folder or ".") if n.casefold().endswith(ENDING)]
-    found.sort(key=lambda n: n.casefold() != stem + ENDING)
-    return [os.path.join(folder, n) for n in found]  # noqa: PTH118
+    own = os.path.join(folder, stem + ENDING).casefold()  # noqa: PTH118
+    return sorted(find_stream_files(env, folder), key=lambda path: path.casefold() != own)
+
+
+def find_stream_files(env: Env, folder: str) -> list[str]:
+    """Return the streaming files in a folder, told by name. Raises what the Env raises."""
+    names = [n for n in env.listdir(folder or ".") if n.casefold().endswith(ENDING)]
+    return [os.path.join(folder, n) for n in sorted(names)]  # noqa: PTH118
 
 
 def _problem(env: Env, path: str, header: DatabaseHeader) -> str:
