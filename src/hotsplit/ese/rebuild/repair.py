@@ -29,13 +29,12 @@ from hotsplit.ese.rebuild.localelist import LOCALE_LIST, LocaleList, locale_coun
 from hotsplit.ese.rebuild.losses import Repaired
 from hotsplit.ese.rebuild.objects import CATALOG, NAME_INDEX, ROOT_INDEX, SHADOW, TableTrees
 from hotsplit.ese.rebuild.repaircatalog import SalvagedCatalog
-from hotsplit.ese.rebuild.repairtable import TableRepair, Workshop
+from hotsplit.ese.rebuild.repairtable import TableRepair
 from hotsplit.ese.rebuild.rowfacts import EntryMaker
-from hotsplit.ese.rebuild.salvage import TreeSalvage
-from hotsplit.ese.rebuild.sorting import EntrySorter
 from hotsplit.ese.rebuild.source import OnPage, Watched, is_clean, no_progress
 from hotsplit.ese.rebuild.space import FIRST_FREE_PAGE
 from hotsplit.ese.rebuild.target import NewDatabase
+from hotsplit.ese.rebuild.workshop import Workshop
 
 _OWN_OBJECTS = 1  # the database's root tree
 _LARGE_PAGE = 16384
@@ -142,7 +141,7 @@ class _Repair:
         except (HotsplitError, ValueError):
             TableRepair(self._shop, table, shape).run()
             return
-        salvage = TreeSalvage(self._shop.source, self._shop.inventory, table.rows, catalog.kind)
+        salvage = self._shop.salvage(table.rows, 0)
         old = (node for _, nodes in salvage.batches() for node in nodes)
         self._write_plain(table, locales.nodes(old))
 
@@ -189,9 +188,8 @@ class _Repair:
             for node in self._catalog_nodes()
             for entry in maker.entries(node, old=not self._catalog.new_format)
         )
-        sorter = EntrySorter(self._env, f"{self._database.path}.hotsplit-sort")
         last: bytes | None = None
-        for node in sorter.sorted(entries):
+        for node in self._shop.sorter().sorted(entries):
             if node.key != last:
                 yield node
             last = node.key

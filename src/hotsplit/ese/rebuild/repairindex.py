@@ -1,0 +1,189 @@
+"""Repair of a secondary index: taken over, made anew from the rows, or left out.
+
+Source: format specification 10.5 (index entries).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from hotsplit._native.indexkey_py import Fetch
+from hotsplit.ese.check.rowplan import TableShape
+from hotsplit.ese.format.catalogschema import IndexDef
+from hotsplit.ese.format.page import Node, PageFlag
+from hotsplit.ese.read.btree import BTree
+from hotsplit.ese.rebuild.builder import Batch, TreeContent
+from hotsplit.ese.rebuild.losses import TreeLoss
+from hotsplit.ese.rebuild.recordmender import ALL_TAGGED, ALL_VARIABLE
+from hotsplit.ese.rebuild.rowfacts import EntryMaker, can_make
+from hotsplit.ese.rebuild.salvage import TreeSalvage
+from hotsplit.ese.rebuild.walk import TreeName
+from hotsplit.ese.rebuild.workshop import Workshop
+
+
+@dataclass
+class NewTable:
+    """A table whose rows and long values are written already.
+
+    fetch: gives its long values. loss: what happened to its rows. damaged: rows or long values are
+    not simply what they were; stale: its pages were of different times. changed: ids of columns
+    that lost values; values_lost: long values are not whole.
+    """
+
+    rows: TreeName
+    root: int
+    shape: TableShape | None
+    fetch: Fetch
+    loss: TreeLoss
+    damaged: bool
+    stale: bool
+    changed: set[int] = field(default_factory=set)
+    values_lost: bool = False
+
+    def index(self, tree: TreeName) -> IndexDef | None:
+        """Return the definition of an index."""
+        indexes = self.shape.table.indexes if self.shape is not None else []
+        return next((index for index in indexes if index.objid == tree.objid), None)
+
+    def has_other_keys(self, index: IndexDef | None) -> bool:
+        """True if keys of an index may come from values that the rows do not have."""
+        if self.stale:
+            return True
+        if index is None or self.shape is None:
+            return self.values_lost or bool(self.changed)
+        found = [self.shape.column(segment) for segment in index.key]
+        return any(
+            column is None
+            or (self.values_lost and column[0].is_long)
+            or column[0].id in self.changed
+            or (column[0].is_tagged and ALL_TAGGED in self.changed)
+            or (not column[0].is_fixed and ALL_VARIABLE in self.changed)
+            for column in found
+        )
+
+
+class IndexRepair:
+    """One index of a new table."""
+
+    def __init__(self, shop: Workshop, table: NewTable, tree: TreeName) -> None:
+        self._shop, self._table, self._tree = shop, table, tree
+        self._index = table.index(tree)
+        unique = self._index is not None and self._index.is_unique
+        kind = PageFlag.INDEX | (0 if unique else PageFlag.NON_UNIQUE)
+        self._old = shop.salvage(tree, kind)
+
+    def run(self) -> None:
+        """Write the index. Raises what writing raises."""
+        shop, table, tree, old = self._shop, self._table, self._tree, self._old
+        checked = shop.is_checked(tree)
+        sound = not old.damaged and not shop.faults(tree)
+        if sound and checked and not table.damaged:
+            self._write(old.batches())
+            return
+        loss = TreeLoss.of(old)
+        if sound and table.loss.lost and not table.loss.lost_keys:
+            self._name_lost_rows()
+        if self._can_make(at_once=not sound):
+            loss.action = "made anew from the rows"
+            self._rebuild()
+        elif sound and not table.has_other_keys(self._index) and (checked or self._is_complete()):
+            loss.action = "entries of lost rows left out"
+            self._write(self._filtered(old))
+        else:
+            loss.action = "left out: only Windows can make its keys anew"
+            shop.builder.omitted.trees.add(tree.objid)
+            shop.result.left_out.append(tree.text)
+        if not sound:
+            shop.result.trees.append(loss)
+
+    def _write(self, batches: Iterable[Batch]) -> None:
+        content = TreeContent(self._old.kind, batches)
+        self._shop.builder.write_child(self._table.root, self._tree, content)
+
+    def _rows(self) -> Iterator[Batch]:
+        return self._shop.new_rows(self._table.root, self._table.rows)
+
+    def _name_lost_rows(self) -> None:
+        """Take down the keys that this index has of rows that are gone."""
+        entries = (node.data for _, nodes in self._old.batches() for node in nodes)
+        rows = (node.key for _, nodes in self._rows() for node in nodes)
+        for key in self._shop.without(entries, rows):
+            self._table.loss.add_lost_key(key)
+
+    # From the rows
+
+    def _maker(self) -> EntryMaker | None:
+        """Return what makes the entries of a row, or only tells that it has some."""
+        if self._table.shape is None or self._index is None:
+            return None
+        size = self._shop.builder.database.page_size
+        try:
+            return EntryMaker(self._table.shape, self._index, size, self._table.fetch)
+        except ValueError:
+            return None
+
+    def _made(self, maker: EntryMaker) -> Iterator[Node]:
+        for new, nodes in self._rows():
+            for node in nodes:
+                yield from maker.entries(node, old=not new)
+
+    def _can_make(self, *, at_once: bool) -> bool:
+        """True if the index can be made from the rows.
+
+        at_once: some entries are better than none; else they are tried first.
+        """
+        maker, shape = self._maker(), self._table.shape
+        if maker is None or shape is None or self._index is None:
+            return False
+        if at_once or not can_make(shape, self._index):
+            return can_make(shape, self._index)
+        return not any(maker.failed for _ in self._made(maker)) and not maker.failed
+
+    def _is_complete(self) -> bool:
+        """True if there are entries of all rows that must have some."""
+        maker = self._maker()
+        if maker is None:
+            return True
+        there = (node.data for _, nodes in self._old.batches() for node in nodes)
+        due = (entry.data for entry in self._made(maker))
+        return next(self._shop.without(due, there), None) is None
+
+    def _rebuild(self) -> None:
+        maker = self._maker()
+        assert maker is not None
+        nodes = self._shop.sorter().sorted(self._made(maker))
+        if self._index is not None and self._index.is_unique:
+            nodes = self._unique(nodes)
+        self._write([Batch(self._old.kind, nodes)])
+        if maker.failed:
+            self._shop.result.notes.append(
+                f"{self._tree.text}: the entries of {maker.failed} rows could not be made"
+            )
+
+    def _unique(self, nodes: Iterable[Node]) -> Iterator[Node]:
+        last: bytes | None = None
+        count = 0
+        for node in nodes:
+            if node.key == last:
+                count += 1
+                continue
+            last = node.key
+            yield node
+        if count:
+            self._shop.result.notes.append(
+                f"{self._tree.text}: {count} rows have the key of others"
+            )
+
+    # As it was
+
+    def _filtered(self, old: TreeSalvage) -> Iterator[Batch]:
+        """Yield the entries that lead to rows of the new table."""
+        rows = self._shop.new_tree(self._table.root, self._table.rows)
+        for kind, nodes in old.batches():
+            yield Batch(kind, (node for node in nodes if _has(rows, node.data)))
+
+
+def _has(rows: BTree, key: bytes) -> bool:
+    found = next(rows.nodes_from(key), None)
+    return found is not None and found.key == key
