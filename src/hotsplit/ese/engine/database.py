@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from hotsplit.errors import HotsplitError, ObjectNotFound
+from hotsplit.errors import HotsplitError, InvalidUse, Jet, ObjectNotFound
 from hotsplit.ese.engine.catalog import CatalogWriter
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.flushmap import FlushMap
@@ -37,6 +37,7 @@ FIRST_DBTIME = 0x40
 FIRST_PAGES = 254
 """Numbered pages of a new database: 256 with the two headers."""
 
+_LAST_OBJID = 0x7FFFFFFF
 _EXTENSION = 256
 _REVISION = 20
 _CREATED_BY = 0x620
@@ -81,6 +82,8 @@ class OpenDatabase:
 
     def next_objid(self) -> int:
         """Return the id of a new object."""
+        if self.objid_last == _LAST_OBJID:
+            raise InvalidUse("No table or index can be added", jet=Jet.errOutOfObjectIDs)
         self.objid_last += 1
         return self.objid_last
 

@@ -15,7 +15,7 @@ import os.path
 from types import TracebackType
 from typing import Self
 
-from hotsplit.errors import DiskFull, HotsplitError, InvalidUse, Jet, TargetExists
+from hotsplit.errors import DiskFull, FileMissing, HotsplitError, InvalidUse, Jet, TargetExists
 from hotsplit.ese.engine.attachable import check_attachable
 from hotsplit.ese.engine.checkpointing import Checkpointer
 from hotsplit.ese.engine.cleaner import Cleaner
@@ -227,6 +227,8 @@ class Instance:
             path = os.path.abspath(path)  # noqa: PTH100 - paths are plain strings below the CLI
             if context.env.exists(path):
                 raise TargetExists("The database is there already", file=path)
+            if not context.env.is_dir(os.path.dirname(path)):  # noqa: PTH120
+                raise FileMissing("There is no such folder", jet=Jet.errInvalidPath, file=path)
             header = new_header(context)
             record = encode(
                 T.CREATE_DB, procid=self.internal.procid, dbid=dbid, grbit=_CREATE_GRBIT,

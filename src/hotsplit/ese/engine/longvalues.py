@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hotsplit.errors import DataDamaged, Jet
+from hotsplit.errors import DataDamaged, InvalidUse, Jet
 from hotsplit.ese.engine.rows import LongReader
 from hotsplit.ese.format.compression import compress_xpress, decompress
 from hotsplit.ese.format.longvalue import (
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from hotsplit.ese.engine.tree import Tree
 
 
+_LAST_LID = 0x7FFFFEFF  # databases of this revision have ids of 32 bits only (8.1)
+
+
 class LongValueTree:
     """The long values of one table. chunk: bytes of a full chunk.
 
@@ -40,6 +43,8 @@ class LongValueTree:
         if not self._last:
             key = self.tree.last_key()
             self._last = split_key(key)[0] if key else 0
+        if self._last >= _LAST_LID:
+            raise InvalidUse("No long value can be added", jet=Jet.errOutOfLongValueIDs)
         self._last += 1
         return self._last
 

@@ -26,7 +26,7 @@ from hotsplit.ese.format.columns import (
 )
 
 _MOST_NAME = 64
-_MOST_FIXED = _MOST_VARIABLE = 127
+_MOST_FIXED, _LAST_VARIABLE = 127, 255
 _MOST_SEGMENTS = 16
 _INTRINSIC_MOST = 255
 _FIRST_OFFSET = 4
@@ -152,7 +152,7 @@ def _plan_column(column: Column, others: Sequence[ColumnDef]) -> ColumnDef:
             (c.offset + c.stored_size for c in others if c.is_fixed), default=_FIRST_OFFSET
         )
     elif column.kind == "variable":
-        fid, most, offset = _next_id(others, FIRST_VARIABLE, FIRST_TAGGED), 254, 0
+        fid, most, offset = _next_id(others, FIRST_VARIABLE, FIRST_TAGGED), _LAST_VARIABLE, 0
     else:
         fid, most, offset = _next_id(others, FIRST_TAGGED, 0xFEE1), 0xFEE0, 0
     if fid > most:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hotsplit.ese.engine.session import Session
     from hotsplit.ese.engine.versions import Transaction
 
-_HIDDEN_KEY = 4
+_HIDDEN_KEY, _LAST_HIDDEN = 4, 0xFFFFFFFF
 _RESERVED = 64
 _NO_MARK = 1 << 64
 _KEY_MOST = 255
@@ -223,6 +223,8 @@ class TableState:
         """Return the key of a new row in a table without a primary index."""
         if not self._hidden:
             self._hidden = int.from_bytes(self.tree.last_key(), "big")
+        if self._hidden == _LAST_HIDDEN:
+            raise InvalidUse("No row can be added", jet=Jet.errOutOfSequentialIndexValues)
         self._hidden += 1
         return self._hidden.to_bytes(_HIDDEN_KEY, "big")
 
@@ -230,6 +232,9 @@ class TableState:
         """Return the next value of the autoincrement column."""
         if self._autoincrement is None:
             self._autoincrement = self._highest()
+        assert self.counter is not None
+        if self._autoincrement + 1 >> 8 * self.counter.stored_size - 1:
+            raise InvalidUse("No row can be added", jet=Jet.errOutOfAutoincrementValues)
         self._reserve(session, self._autoincrement + 1)
         self._autoincrement += 1
         return self._autoincrement

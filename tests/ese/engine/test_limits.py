@@ -1,0 +1,178 @@
+"""What the format or the engine cannot hold is refused, and nothing has changed then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from hotsplit.errors import (
+    DatabaseMismatch,
+    FileMissing,
+    HotsplitError,
+    InvalidUse,
+    Jet,
+    TargetExists,
+    UnsupportedVersion,
+)
+from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.format.columns import Coltyp, Value
+from hotsplit.ese.format.header import DatabaseHeader, choose_header
+from tests.ese.engine.test_tables import FOLDER, ID, NAME, PATH, PK, Rig
+from tests.memoryenv import MemoryEnv
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    made = Rig()
+    yield made
+    made.instance.close()
+
+
+def refused(jet: Jet, work: Callable[[], object]) -> None:
+    with pytest.raises(InvalidUse) as error:
+        work()
+    assert error.value.jet == jet
+
+
+# Values and rows
+
+
+def test_the_largest_record(rig: Rig) -> None:
+    columns = [Column(f"C{n}", Coltyp.BINARY) for n in range(40)]
+    table = rig.table(ID, *columns, indexes=(PK,))
+    full: dict[str, Value] = {column.name: b"x" * 255 for column in columns}
+    refused(Jet.errRecordTooBig, lambda: table.insert({"Id": 1, **full}))
+    fits = dict(list(full.items())[:30])
+    table.insert({"Id": 1, **fits})
+    refused(Jet.errRecordTooBig, lambda: table.update(table.bookmark(1), full))
+    assert rig.on_disk() == [{"Id": 1, **dict.fromkeys(full), **fits}]
+
+
+def test_ids_of_long_values_run_out(rig: Rig) -> None:
+    table = rig.table(ID, Column("Body", Coltyp.LONG_BINARY), indexes=(PK,))
+    table.insert({"Id": 1, "Body": b"b" * 5000})
+    assert table.state.long_values is not None
+    table.state.long_values._last = 0x7FFFFEFE
+    table.insert({"Id": 2, "Body": b"c" * 5000})
+    refused(Jet.errOutOfLongValueIDs, lambda: table.insert({"Id": 3, "Body": b"d" * 5000}))
+    table.insert({"Id": 3, "Body": b"short"})
+    rig.reopen()
+    table = rig.session.open_table(rig.database, "T")
+    refused(Jet.errOutOfLongValueIDs, lambda: table.insert({"Id": 4, "Body": b"e" * 5000}))
+    rows = rig.on_disk()
+    assert [row["Body"] for row in rows] == [b"b" * 5000, b"c" * 5000, b"short"]
+
+
+@pytest.mark.parametrize(
+    ("coltyp", "last"), [(Coltyp.LONG, (1 << 31) - 1), (Coltyp.LONG_LONG, (1 << 63) - 1)]
+)
+def test_counters_run_out(rig: Rig, coltyp: Coltyp, last: int) -> None:
+    counter = Column("Id", coltyp, autoincrement=True, not_null=True)
+    table = rig.table(counter, NAME, indexes=(PK,))
+    table.insert({"Id": last - 1})
+    table.insert({"Name": "last"})
+    refused(Jet.errOutOfAutoincrementValues, lambda: table.insert({"Name": "more"}))
+    assert [row["Id"] for row in rig.on_disk()] == [last - 1, last]
+
+
+def test_object_ids_run_out(rig: Rig) -> None:
+    rig.table(ID, indexes=(PK,))
+    rig.database.objid_last = 0x7FFFFFFF
+    refused(Jet.errOutOfObjectIDs, lambda: rig.table(ID, name="More"))
+    assert rig.database.table_names() == ["T"]
+
+
+# Schema
+
+
+@pytest.mark.parametrize(
+    ("kind", "most"), [({}, 127), ({"fixed": False}, 128), ({"tagged": True}, 3000)]
+)
+def test_columns_of_each_kind(rig: Rig, kind: dict[str, bool], most: int) -> None:
+    def columns(count: int) -> list[Column]:
+        return [Column(f"c{n}", Coltyp.BINARY, 1, **kind) for n in range(count)]
+
+    if "tagged" not in kind:
+        kind = kind or {"fixed": True}
+        refused(Jet.errTooManyColumns, lambda: rig.table(*columns(most + 1), name="More"))
+    table = rig.table(*columns(most))
+    table.insert({f"c{most - 1}": b"x"})
+    if "tagged" not in kind:
+        extra = Column("more", Coltyp.BINARY, 1, **kind)
+        refused(Jet.errTooManyColumns, lambda: rig.session.add_column(table, extra))
+    assert rig.on_disk()[0][f"c{most - 1}"] == b"x"
+
+
+@pytest.mark.parametrize("name", ["", " x", "x" * 65, "a!b", "a[b", "\u4e2d", "a\n"])
+def test_names_that_cannot_be(rig: Rig, name: str) -> None:
+    table = rig.table(ID, NAME, indexes=(PK,))
+    for work in (
+        lambda: rig.table(ID, name=name),
+        lambda: rig.session.add_column(table, Column(name, Coltyp.LONG)),
+        lambda: rig.session.create_index(table, Index(name, ["Id"])),
+        lambda: rig.session.rename_table(rig.database, "T", name),
+        lambda: rig.session.rename_column(table, "Name", name),
+    ):
+        refused(Jet.errInvalidName, work)
+    assert rig.database.table_names() == ["T"]
+
+
+# Files
+
+
+def test_paths_that_cannot_be(rig: Rig) -> None:
+    end = rig.instance.context.log.end
+    before = rig.env.files()
+    with pytest.raises(FileMissing) as missing:
+        rig.instance.create_database("/nowhere/a.edb")
+    assert missing.value.jet == Jet.errInvalidPath
+    for path in (PATH, f"{FOLDER}/E00.log", f"{FOLDER}/E00.chk", FOLDER):
+        with pytest.raises(TargetExists):
+            rig.instance.create_database(path)
+    with pytest.raises(FileMissing):
+        rig.instance.attach_database(f"{FOLDER}/none.edb")
+    with pytest.raises(HotsplitError):
+        rig.instance.attach_database(f"{FOLDER}/E00.log")
+    assert rig.env.files() == before
+    assert rig.instance.context.log.end == end
+
+
+def changed_header(rig: Rig, change: Callable[[DatabaseHeader], None]) -> MemoryEnv:
+    rig.instance.close()
+    data = rig.env.get(PATH)
+    header = choose_header(data[: 2 * 8192]).header
+    change(header)
+    env = MemoryEnv()
+    env.put("/other.edb", header.sealed() * 2 + data[2 * 8192 :])
+    return env
+
+
+@pytest.mark.parametrize(
+    ("revision", "jet"),
+    [
+        (9, Jet.errInvalidDatabaseVersion),
+        (17, Jet.errInvalidDatabaseVersion),
+        (30, Jet.errEngineFormatVersionNotYetImplementedTooHigh),
+        (300, Jet.errEngineFormatVersionNotYetImplementedTooHigh),
+    ],
+)
+def test_databases_of_other_revisions(rig: Rig, revision: int, jet: Jet) -> None:
+    env = changed_header(rig, lambda header: setattr(header, "update_major", revision))
+    with Instance.open(env, rig.settings) as instance:
+        before, end = env.get("/other.edb"), instance.context.log.end
+        with pytest.raises(UnsupportedVersion) as error:
+            instance.attach_database("/other.edb")
+        assert error.value.jet == jet
+        assert (env.get("/other.edb"), instance.context.log.end) == (before, end)
+        instance.create_database("/new.edb")
+
+
+def test_databases_of_another_page_size(rig: Rig) -> None:
+    env = changed_header(rig, lambda header: None)
+    with Instance.open(env, Settings(FOLDER, page_size=4096, log_size=64 << 10)) as instance:
+        with pytest.raises(DatabaseMismatch) as error:
+            instance.attach_database("/other.edb")
+        assert error.value.jet == Jet.errPageSizeMismatch
