@@ -69,7 +69,7 @@ def test_defragmentation_fills_leaves_and_frees_pages() -> None:
     with Instance.open(before, rig.settings) as instance:
         instance.attach_database(PATH)
     old = check_database(before, PATH)
-    for name in ("Items", "Items/by_name", "Items/LV"):
+    for name in ("Items", "Items/by_name"):
         now, then = (sum(o == name for o in s.owner.values()) for s in (shape, old))
         assert now < then * 0.75, name
         live = [[node for node in s.nodes[name] if not node.is_deleted] for s in (shape, old)]
