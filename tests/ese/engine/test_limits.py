@@ -20,6 +20,8 @@ from hotsplit.ese.engine.schema import Column, Index
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.format.columns import Coltyp, Value
 from hotsplit.ese.format.header import DatabaseHeader, choose_header
+from hotsplit.ese.read.database import Database
+from tests.ese.engine.shape import check_database
 from tests.ese.engine.test_tables import FOLDER, ID, NAME, PATH, PK, Rig
 from tests.memoryenv import MemoryEnv
 
@@ -155,8 +157,8 @@ def changed_header(rig: Rig, change: Callable[[DatabaseHeader], None]) -> Memory
     [
         (9, Jet.errInvalidDatabaseVersion),
         (17, Jet.errInvalidDatabaseVersion),
-        (30, Jet.errEngineFormatVersionNotYetImplementedTooHigh),
-        (300, Jet.errEngineFormatVersionNotYetImplementedTooHigh),
+        (310, Jet.errEngineFormatVersionNotYetImplementedTooHigh),
+        (70000, Jet.errEngineFormatVersionNotYetImplementedTooHigh),
     ],
 )
 def test_databases_of_other_revisions(rig: Rig, revision: int, jet: Jet) -> None:
@@ -168,6 +170,27 @@ def test_databases_of_other_revisions(rig: Rig, revision: int, jet: Jet) -> None
         assert error.value.jet == jet
         assert (env.get("/other.edb"), instance.context.log.end) == (before, end)
         instance.create_database("/new.edb")
+
+
+def test_long_values_of_newer_databases_have_wide_ids(rig: Rig) -> None:
+    rig.table(ID, Column("Body", Coltyp.LONG_BINARY), indexes=(PK,))
+    env = changed_header(rig, lambda header: setattr(header, "update_major", 110))
+    for first in (0, 2):
+        with Instance.open(env, rig.settings) as instance, instance.session() as session:
+            table = session.open_table(instance.attach_database("/other.edb"), "T")
+            for number in range(first, first + 2):
+                table.insert({"Id": number, "Body": bytes([number]) * 20_000})
+            table.delete(table.bookmark(first))
+    found = check_database(env, "/other.edb").nodes["T/LV"]
+    assert [node.key.hex() for node in found if len(node.key) == 8] == [
+        "8000000080000002",
+        "8000000080000004",
+    ]
+    with Database.open(env, "/other.edb") as database:
+        assert [row["Body"] for row in database.table("T").rows()] == [
+            bytes([1]) * 20_000,
+            bytes([3]) * 20_000,
+        ]
 
 
 def test_databases_of_another_page_size(rig: Rig) -> None:

@@ -15,6 +15,8 @@ from hotsplit.errors import (
 from hotsplit.ese.engine.settings import DATABASE_REVISION
 from hotsplit.ese.format.header import DatabaseHeader, DbState
 
+_NEWEST_REVISION = 300
+
 
 def check_attachable(header: DatabaseHeader, path: str, page_size: int) -> None:
     """Raise DirtyDatabase (-550), BackupNeedsRestore (-544), DatabaseMismatch (-1213).
@@ -39,11 +41,12 @@ def check_attachable(header: DatabaseHeader, path: str, page_size: int) -> None:
 
 def _check_revision(header: DatabaseHeader, path: str) -> None:
     revision = header.update_major
-    if revision == DATABASE_REVISION:
+    if DATABASE_REVISION <= revision <= _NEWEST_REVISION:
         return
-    newer = revision > DATABASE_REVISION
+    newer = revision > _NEWEST_REVISION
     raise UnsupportedVersion(
-        f"The database is of format revision {revision}, {DATABASE_REVISION} is written here",
+        f"The database is of format revision {revision}; {DATABASE_REVISION} to {_NEWEST_REVISION}"
+        " can be changed here",
         jet=Jet.errEngineFormatVersionNotYetImplementedTooHigh
         if newer
         else Jet.errInvalidDatabaseVersion,

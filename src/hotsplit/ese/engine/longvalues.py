@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from hotsplit.ese.engine.tree import Tree
 
 
-_LAST_LID = 0x7FFFFEFF  # databases of this revision have ids of 32 bits only (8.1)
+_LAST_LID = 0x7FFFFEFF
+_FIRST_WIDE_LID = 0x8000000080000001
+_WIDE_SINCE = 70  # revision of databases since which new trees have ids of 64 bits (8.1)
 
 
 class LongValueTree:
@@ -38,12 +40,14 @@ class LongValueTree:
         self.tree = tree
         self.chunk = chunk_size(tree.database.context.settings.page_size)
         self._last = 0
+        wide = tree.database.header.update_major >= _WIDE_SINCE
+        self._first = _FIRST_WIDE_LID if wide else 1
 
     def _next_lid(self) -> int:
         if not self._last:
             key = self.tree.last_key()
-            self._last = split_key(key)[0] if key else 0
-        if self._last >= _LAST_LID:
+            self._last = split_key(key)[0] if key else self._first - 1
+        if self._last == _LAST_LID:
             raise InvalidUse("No long value can be added", jet=Jet.errOutOfLongValueIDs)
         self._last += 1
         return self._last
