@@ -21,6 +21,7 @@ from hotsplit.ese.format.catalogschema import CATALOG_ROOT
 from hotsplit.ese.format.columns import DateTime
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import INCLUDABLE
+from hotsplit.ese.read.remains import PageMap
 from tests.conftest import unpack_vector
 
 SETS = ["crash-p4096-ckpt", "crash-p32768-w10"]
@@ -303,3 +304,19 @@ def test_a_table_of_65000_columns(corpus: Path, tmp_path: Path) -> None:
     report = export(path, tmp_path / "x.sqlite", "sqlite")
     assert report.results[0].error is not None
     assert "2000 columns" in report.results[0].error["message"]
+
+
+def test_the_whole_file_is_searched_once_for_all_tables(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[PageMap] = []
+    scan = PageMap._scan
+
+    def count(self: PageMap) -> Any:
+        searched.append(self)
+        return scan(self)
+
+    monkeypatch.setattr(PageMap, "_scan", count)
+    report = export(database, tmp_path / "out", "csv", include=INCLUDABLE)
+    assert len(report.results) > 5
+    assert len(searched) == 1

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import re
 import struct
+from array import array
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from hotsplit import _native
@@ -51,16 +52,16 @@ class PageMap:
 
     def __init__(self, source: PageSource) -> None:
         self._source = source
-        self._leaves: dict[int, list[int]] | None = None
+        self._leaves: dict[int, array[int]] | None = None
 
-    def leaves(self, objid: int) -> list[int]:
+    def leaves(self, objid: int) -> Sequence[int]:
         """Return the leaf pages that carry an object id, in the order of the file."""
         if self._leaves is None:
             self._leaves = self._scan()
         return self._leaves.get(objid, [])
 
-    def _scan(self) -> dict[int, list[int]]:
-        found: dict[int, list[int]] = defaultdict(list)
+    def _scan(self) -> dict[int, array[int]]:
+        found: dict[int, array[int]] = defaultdict(lambda: array("I"))
         source = self._source
         if not isinstance(source, RunSource):
             return found
@@ -76,7 +77,7 @@ class PageMap:
         return found
 
 
-def orphans(source: PageSource, pages: list[int], visited: PageSet) -> Iterator[Remnant]:
+def orphans(source: PageSource, pages: Sequence[int], visited: PageSet) -> Iterator[Remnant]:
     """Yield the nodes of those pages that were not visited on the way through the tree."""
     for pgno in pages:
         if pgno in visited:
@@ -119,7 +120,7 @@ class Carver:
         ]
         return re.compile(b"(?=(" + b"|".join(heads) + b"))", re.DOTALL)
 
-    def carve(self, source: PageSource, pages: list[int]) -> Iterator[Remnant]:
+    def carve(self, source: PageSource, pages: Sequence[int]) -> Iterator[Remnant]:
         """Yield each record in free space once, but none that a node of the page repeats."""
         seen: set[bytes] = set()
         for pgno in pages:

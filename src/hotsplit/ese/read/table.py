@@ -82,10 +82,11 @@ class Table:
     def through(self, source: PageSource, reporter: Reporter) -> Table:
         """Return the table read through another source of the same pages.
 
-        reporter: for what is found then; the definition is not read again.
+        reporter: for what is found then. What is known of the table and of the leaves of the whole
+        file is not read again.
         """
         other = copy.copy(self)
-        other._pages, other._page_map = CachedPages(source), PageMap(source)
+        other._pages = CachedPages(source)
         other.reporter, other._long_values = reporter, None
         return other
 
