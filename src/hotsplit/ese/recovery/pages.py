@@ -73,6 +73,7 @@ class PageAccess:
             page = self.core.page(dbid, pgno)
             assert page is not None
             self.stores[dbid].write_page(pgno, page)
+            self.core.clean(dbid, pgno)
 
     def drop(self, dbid: int, first: int, last: int) -> None:
         """Forget pages first..last: they are cut off, or their database is closed."""
