@@ -339,6 +339,25 @@ def test_a_bad_page_stops_the_backup_unless_it_can_be_corrected(shop: Shop) -> N
     assert shop.instance.logs.range().held == 0
 
 
+def test_a_lost_write_stops_the_backup(shop: Shop) -> None:
+    shop.work(30)
+    shop.instance.context.cache.flush(shop.databases[PATH].dbid)
+    before = shop.env.get(PATH)
+    shop.work(30)
+    shop.instance.context.cache.flush(shop.databases[PATH].dbid)
+    content = shop.env._content(PATH).live
+    size = shop.settings.page_size
+    offsets = range(2 * size, len(before), size)
+    pages = [at for at in offsets if content[at + 8 : at + 16] != before[at + 8 : at + 16]]
+    lost = max(at for at in pages if any(before[at : at + size]))
+    content[lost : lost + size] = before[lost : lost + size]  # a sound page, but an old one
+    with pytest.raises(PageDamaged) as found:
+        back_up(shop.instance, "/full")
+    assert found.value.jet == Jet.errReadLostFlushVerifyFailure
+    assert found.value.position == f"page {lost // size - 1}"
+    assert shop.header().backup_full_previous == BackupInfo()
+
+
 def test_a_damaged_log_stops_the_backup(shop: Shop) -> None:
     back_up(shop.instance, "/full")
     shop.work(30)

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hotsplit.errors import HotsplitError, InvalidUse, IoFailed, Jet
+from hotsplit.errors import HotsplitError, InvalidUse, IoFailed, Jet, PageDamaged
 from hotsplit.ese.engine.database import OpenDatabase
+from hotsplit.ese.engine.livestore import LiveStore
 from hotsplit.ese.format.basics import NO_SIGNATURE, BackupInfo
-from hotsplit.ese.format.checksum import RUN_SUSPECT, State, page_state, scan_pages
+from hotsplit.ese.format.checksum import RUN_GOOD, RUN_SUSPECT, State, page_state, scan_pages
 from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.format.patch import Trailer
 from hotsplit.ese.recovery.events import EventId, Watch
@@ -24,6 +25,7 @@ BATCH = 64 << 10
 """Bytes of one read."""
 
 _TRIES = 4
+_PAGE_HEADER = 40
 
 
 class DatabaseReader:
@@ -77,34 +79,46 @@ class DatabaseReader:
         """Return verified pages. A read that fails, or shows a bad page, is tried again."""
         for _ in range(_TRIES - 1):
             try:
-                data = self._read(first, count)
+                data, states = self._read(first, count)
             except IoFailed:
                 continue
-            if RUN_SUSPECT not in scan_pages(data, self._page_size, first).states:
+            if RUN_SUSPECT not in states:
                 return data
-        return self._corrected(self._read(first, count), first)
+        return self._corrected(first, *self._read(first, count))
 
-    def _read(self, first: int, count: int) -> bytes:
+    def _read(self, first: int, count: int) -> tuple[bytes, bytearray]:
+        """Return pages and what their checksums say of each. Raises PageDamaged (-1119)."""
+        size = self._page_size
         with self._context.cache.writing:  # a page is whole before or after it was written
-            data = self._database_bytes(first, count)
-        return data.ljust(count * self._page_size, b"\0")  # the file has become shorter
+            self._context.check()
+            data = self.database.store.read_raw(first, count)
+            data = data.ljust(count * size, b"\0")  # the file has become shorter
+            states = scan_pages(data, size, first).states
+            self._check_writes(first, data, states)
+        return data, states
 
-    def _database_bytes(self, first: int, count: int) -> bytes:
-        self._context.check()
-        return self.database.store.read_raw(first, count)
+    def _check_writes(self, first: int, data: bytes, states: bytearray) -> None:
+        """Compare sound pages with the flush map: a write that was lost leaves a sound page."""
+        store = self.database.store
+        if not isinstance(store, LiveStore) or store.flush_map is None:
+            return
+        for index, state in enumerate(states):
+            if state == RUN_GOOD:
+                at = index * self._page_size
+                try:
+                    store.flush_map.check(first + index, data[at : at + _PAGE_HEADER])
+                except PageDamaged as error:
+                    error.file = store.path
+                    raise
 
-    def _corrected(self, data: bytes, first: int) -> bytes:
+    def _corrected(self, first: int, data: bytes, states: bytearray) -> bytes:
         """Return pages with single wrong bits put right; what is worse stops the backup."""
         made, size = bytearray(data), self._page_size
-        for index, state in enumerate(scan_pages(data, size, first).states):
-            if state != RUN_SUSPECT:
-                continue
-            pgno = first + index
-            found = page_state(data[index * size : (index + 1) * size], pgno)
-            if found.state == State.GOOD:
-                continue
-            with self._context.cache.writing:
-                made[index * size : (index + 1) * size] = self._correct(pgno)
+        for index, state in enumerate(states):
+            at, pgno = index * size, first + index
+            if state == RUN_SUSPECT and page_state(data[at : at + size], pgno).state != State.GOOD:
+                with self._context.lock, self._context.cache.writing:
+                    made[at : at + size] = self._correct(pgno)
         return bytes(made)
 
     def _correct(self, pgno: int) -> bytes:
