@@ -66,3 +66,33 @@ def test_what_is_no_table_is_refused(capfd: pytest.CaptureFixture[str], tmp_path
         main(["--sort-table", str(wrong), "inspect", str(wrong)])
     assert stopped.value.code == InvalidUse.exit_status
     assert "SortDefault.nls" in capfd.readouterr().err
+
+
+def test_rows_are_sought_by_index(shared: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    database = unpack_vector("crash-p4096-ckpt") / "recovered" / "test.edb"
+    with hotsplit.open(database) as db:
+        wanted = list(db.table("Var").values(["k", "vUni"]))
+        fixed = list(db.table("Fixed").values(["k", "fGuid", "fDate"]))
+    text = next(str(row[1]) for row in wanted if row[1] and not str(row[1]).isascii())
+    found = _seek(capfd, database, "Var", "i_uni_bin", text)
+    assert [row["k"] for row in found] == [row[0] for row in wanted if row[1] == text]
+    guid = next(row for row in fixed if row[1])
+    assert guid[0] in [row["k"] for row in _seek(capfd, database, "Fixed", "i_guid", str(guid[1]))]
+    number = fixed[3][0]
+    assert [row["k"] for row in _seek(capfd, database, "Fixed", "pk", str(number))] == [number]
+    labelled = _seek(capfd, database, "Fixed", "pk", str(number), "--include", "deleted")
+    assert {row["k"] for row in labelled} == {number}
+    with pytest.raises(SystemExit) as stopped:
+        main(["rows", str(database), "Fixed", "--index", "pk", "--seek", "soon"])
+    assert stopped.value.code == InvalidUse.exit_status
+
+
+def _seek(
+    capfd: pytest.CaptureFixture[str], database: Path, table: str, index: str, *args: str
+) -> list[dict[str, object]]:
+    key, *more = args
+    with pytest.raises(SystemExit) as stopped:
+        main(["rows", str(database), table, "--index", index, "--seek", key, *more])
+    out, _ = capfd.readouterr()
+    assert stopped.value.code == 0
+    return [json.loads(line) for line in out.splitlines()]

@@ -33,6 +33,12 @@ _Rows = Iterator[list[Any]]
 @click.option("--columns", metavar="A,B", help="Only these columns, in this order.")
 @click.option("--where", multiple=True, metavar="COND", help='E.g. "AppId = 12"; see the manual.')
 @click.option("--index", metavar="NAME", help="In the order of this index.")
+@click.option(
+    "--seek",
+    multiple=True,
+    metavar="VALUE",
+    help="Only rows with this first value in the index; again for its second column, and so on.",
+)
 @click.option("--reverse", is_flag=True, help="From the end.")
 @include_option
 @replay_options
@@ -53,6 +59,7 @@ def command(
     columns: str | None,
     where: tuple[str, ...],
     index: str | None,
+    seek: tuple[str, ...],
     reverse: bool,
     include: tuple[State, ...],
     replay: bool,
@@ -75,7 +82,7 @@ def command(
         names = None if columns is None else [name.strip() for name in columns.split(",")]
         chosen = choose(env, profile, db.tables(system=True))
         view = make_view(db, db.table(table), chosen, columns=names, include=include)
-        found = view.rows(where=where, index=index, reverse=reverse)
+        found = view.rows(where=where, index=index, seek=seek, reverse=reverse)
         rows = itertools.islice(found, limit)
         shape: Format = "jsonl" if json and output is None else form
         writer = RowWriter([field.column for field in view.fields], shape, view.names)

@@ -19,6 +19,7 @@ from hotsplit.ese.read.batch import Buffers, element_values
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import Origin, State
 from hotsplit.ese.read.table import Table
+from hotsplit.ese.read.where import parse_key
 
 LABEL_COLUMNS = ("_state", "_page", "_node", "_why", "_confidence")
 """What rows carry beside their columns when remains are included."""
@@ -81,6 +82,16 @@ class Field(NamedTuple):
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Which rows are asked for, and in which order. key: of the rows, empty for all."""
+
+    where: Sequence[str] = ()
+    index: str | None = None
+    key: tuple[Any, ...] = ()
+    reverse: bool = False
+
+
 class View:
     """A table as it is exported. title: its name in the result."""
 
@@ -102,33 +113,45 @@ class View:
         return [field.name for field in self.fields] + list(LABEL_COLUMNS if self.include else ())
 
     def rows(
-        self, *, where: Sequence[str] = (), index: str | None = None, reverse: bool = False
+        self,
+        *,
+        where: Sequence[str] = (),
+        index: str | None = None,
+        seek: Sequence[str] = (),
+        reverse: bool = False,
     ) -> Iterator[list[Any]]:
         """Yield the rows with their meanings, and labels if remains are included.
 
-        where, index, reverse: as in `Table.scan` and `Table.labelled`.
+        where, index, reverse: as in `Table.scan` and `Table.labelled`. seek: values of the first
+        columns of the index, as text.
         """
         columns = self.columns
         names = [column.name for column in columns]
         by_name = {name: place for place, name in enumerate(names)}
         places = [by_name[field.column.name] for field in self.fields]
         plain = places == list(range(len(columns))) and not any(f.meaning for f in self.fields)
-        stored = self._stored(names, where=where, index=index, reverse=reverse)
+        key = parse_key(self.table.cursor(index, []).key_columns, seek) if seek else ()
+        order = Order(where, index, key, reverse)
+        stored = self._stored(names, order)
         for values, origin in stored:
             shown = values if plain else self._shown(values, places)
             yield shown if origin is None else [*shown, *label_values(origin)]
 
     def _stored(
-        self, names: list[str], *, where: Sequence[str], index: str | None, reverse: bool
+        self, names: list[str], asked: Order
     ) -> Iterator[tuple[list[Value], Origin | None]]:
+        where, index, key, reverse = asked.where, asked.index, asked.key, asked.reverse
         if self.include:
-            rows = self.table.labelled(
-                names, include=self.include, where=where, index=index, reverse=reverse
-            )
-            for row in rows:
+            labelled = self.table.labelled(
+                names, include=self.include,
+                where=where, index=index, start=key, stop=key, reverse=reverse,
+            )  # fmt: skip
+            for row in labelled:
                 yield row.values, row.origin
-        elif where or index or reverse:
-            for found in self.table.scan(names, where=where, index=index, reverse=reverse):
+        elif where or index or key or reverse:
+            for found in self.table.scan(
+                names, where=where, index=index, start=key, stop=key, reverse=reverse
+            ):
                 yield list(found.values()), None
         else:
             for values in self.table.values(names):

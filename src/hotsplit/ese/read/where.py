@@ -122,6 +122,29 @@ def parse_condition(text: str, find: Callable[[str], ColumnDef]) -> Condition:
         raise InvalidUse(why) from error
 
 
+def parse_key(columns: Sequence[ColumnDef], texts: Sequence[str]) -> tuple[Any, ...]:
+    """Return the values of the first columns of an index that texts say, for `Cursor.range`.
+
+    Raises InvalidUse if a value does not fit its column.
+    """
+    if len(texts) > len(columns):
+        raise InvalidUse(f"The index has {len(columns)} columns")
+    return tuple(_key_value(c, text) for c, text in zip(columns, texts, strict=False))
+
+
+def _key_value(column: ColumnDef, text: str) -> Any:
+    try:
+        if column.coltyp in TEXT_TYPES:
+            return text
+        if column.coltyp == Coltyp.GUID:
+            return uuid.UUID(text)
+        if column.coltyp == Coltyp.DATE_TIME:
+            return DateTime(struct.pack("<d", _days(text)))
+        return _value(column, text)
+    except (KeyError, ValueError, OverflowError) as error:
+        raise InvalidUse(f"{text!r} is no {column.type_name} value of {column.name}") from error
+
+
 def _value(column: ColumnDef, text: str) -> Any:
     coltyp = column.coltyp
     if coltyp == Coltyp.BIT:
