@@ -18,6 +18,7 @@ from hotsplit.ese.files.flushmapfile import FlushMapFile
 from hotsplit.ese.recovery.assess import assess
 from hotsplit.report import Reporter
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, Watched
+from tests.ese.engine.shape import check_database
 from tests.memoryenv import Crash
 
 MAP = f"{FOLDER}/items.jfm"
@@ -167,6 +168,26 @@ def test_no_map_where_none_is_wanted() -> None:
         instance.create_database(PATH)
     assert not env.exists(MAP)
     assert not verified(env).reporter.findings
+
+
+def test_databases_of_one_name_do_not_share_a_map() -> None:
+    env = Watched()
+    env.mkdir(FOLDER)
+    env.sync_dir("/")
+    paths = [PATH, f"{FOLDER}/items.dat", f"{FOLDER}/other.jfm"]
+    for _ in range(2):
+        with Instance.open(env, SETTINGS) as instance, instance.session() as session:
+            for number, path in enumerate(paths):
+                if env.exists(path):
+                    database = instance.attach_database(path)
+                    table = session.open_table(database, "Items")
+                else:
+                    database = instance.create_database(path)
+                    table = session.create_table(database, "Items", COLUMNS, INDEXES)
+                fill(table, 1000 * number + 500 * len(list(table.rows())), 100)
+        for path in paths:
+            assert not scan_database(env, path, Reporter()).reporter.findings
+            check_database(env, path)
 
 
 def test_a_wrong_bit_is_put_right_on_disk() -> None:

@@ -19,6 +19,7 @@ from hotsplit.ese.engine.session import INTERNAL_SESSION, Session
 from hotsplit.ese.engine.space import DATABASE_ROOT, extension
 from hotsplit.ese.engine.tablestate import TableState
 from hotsplit.ese.engine.tree import Tree
+from hotsplit.ese.files.flushmapfile import flush_map_path
 from hotsplit.ese.format.attachments import UTF16_NAMES, Attachment
 from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition, LogTime, Signature
 from hotsplit.ese.format.catalogschema import TableFlag
@@ -238,7 +239,8 @@ class OpenDatabase:
 
     def _begin_flush_map(self, generation: int) -> None:
         header, store, context = self.header, self.store, self.context
-        if isinstance(store, LiveStore) and context.settings.flush_map:
+        has_name = flush_map_path(self.path) != self.path
+        if isinstance(store, LiveStore) and context.settings.flush_map and has_name:
             store.flush_map = made = FlushMap(context.env, self.path, self._stamp)
             self._with_flush_map(lambda: made.begin(header, generation, context.now()))
         else:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hotsplit.errors import HotsplitError, Jet, PageDamaged
-from hotsplit.ese.files.env import Env, File
+from hotsplit.ese.files.env import Env, File, Lock
 from hotsplit.ese.files.flushmapfile import FlushMapFile, flush_map_path
 from hotsplit.ese.format.basics import LogTime, Signature
 from hotsplit.ese.format.flushmap import (
@@ -43,6 +43,7 @@ class FlushMap:
         self._times: list[int] = []
         self._changed: set[int] = set()
         self._file: File | None = None
+        self._lock: Lock | None = None
         self.header = FlushMapHeader(bytes(PAGE_SIZE))
 
     # What is known of pages
@@ -86,14 +87,16 @@ class FlushMap:
     def begin(self, database: DatabaseHeader, generation: int, now: LogTime) -> None:
         """Open the map of a database that is being attached, or make it.
 
-        generation: of the log that the database is attached in. Raises IoFailed, DiskFull.
+        generation: of the log that the database is attached in. Raises IoFailed, DiskFull,
+        AccessDenied if another database has a map of this name.
         """
+        exists = self._env.exists(self.path)
+        self._file = self._env.open(self.path, "write" if exists else "create")
+        self._lock = self._env.lock(self.path)
         try:
             self._load(database)
         except HotsplitError:
             self._types, self._times = bytearray(), []
-        exists = self._env.exists(self.path)
-        self._file = self._env.open(self.path, "write" if exists else "create")
         if not self._times:
             self.header = FlushMapHeader(bytes(PAGE_SIZE))
             self.header.version, self.header.file_type = VERSION, FILE_TYPE
@@ -157,6 +160,9 @@ class FlushMap:
 
     def abandon(self) -> None:
         """Let the file go as it is."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
         if self._file is not None:
             self._file.close()
             self._file = None
