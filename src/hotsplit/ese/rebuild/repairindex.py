@@ -82,7 +82,7 @@ class IndexRepair:
             self._write(old.batches())
             return
         loss = TreeLoss.of(old)
-        if sound and table.loss.lost and not table.loss.lost_keys:
+        if sound and table.loss.lost != 0 and not table.loss.lost_keys:
             self._name_lost_rows()
         if self._can_make(at_once=not sound):
             loss.action = "made anew from the rows"
@@ -108,8 +108,11 @@ class IndexRepair:
         """Take down the keys that this index has of rows that are gone."""
         entries = (node.data for _, nodes in self._old.batches() for node in nodes)
         rows = (node.key for _, nodes in self._rows() for node in nodes)
+        loss, count = self._table.loss, 0
         for key in self._shop.without(entries, rows):
-            self._table.loss.add_lost_key(key)
+            loss.add_lost_key(key)
+            count += 1
+        loss.lost = max(loss.lost or 0, count)
 
     # From the rows
 
