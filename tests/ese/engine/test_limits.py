@@ -199,3 +199,17 @@ def test_databases_of_another_page_size(rig: Rig) -> None:
         with pytest.raises(DatabaseMismatch) as error:
             instance.attach_database("/other.edb")
         assert error.value.jet == Jet.errPageSizeMismatch
+
+
+def test_a_database_is_not_detached_under_a_transaction(rig: Rig) -> None:
+    table = rig.table(ID, indexes=(PK,))
+    with rig.session.transaction():
+        table.insert({"Id": 1})
+        with rig.instance.session() as other:
+            other.begin()
+            refused(Jet.errDatabaseInUse, lambda: rig.instance.detach_database(rig.database))
+            other.rollback()
+        refused(Jet.errDatabaseInUse, lambda: rig.instance.detach_database(rig.database))
+    rig.session.drop_table(rig.database, "T")
+    rig.instance.detach_database(rig.database)
+    assert rig.instance.attach_database(PATH).table_names() == []

@@ -108,9 +108,9 @@ class Context:
         """Raise InstanceDown if the instance cannot go on."""
         if self.ended is not None:
             raise down("shut down", self.ended)
+        self.log.check()
         if self.closed:
             raise InstanceDown("The instance is closed")
-        self.log.check()
 
     def check_log_room(self) -> None:
         """Raise DiskFull (-529) if nothing new may begin: the disk of the logs is full."""

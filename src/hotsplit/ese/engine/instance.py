@@ -305,11 +305,16 @@ class Instance:
         return store
 
     def detach_database(self, database: OpenDatabase) -> None:
-        """Detach a database: it needs no logs afterwards."""
+        """Detach a database: it needs no logs afterwards.
+
+        Raises InvalidUse (-1202) while there are transactions, and (-505) during a backup.
+        """
         context = self.context
         with context.lock:
             context.check()
             context.holds.check_detach(database.dbid)
+            if any(session.level for session in self._live_sessions()):
+                raise InvalidUse("A transaction is open", jet=Jet.errDatabaseInUse)
             self.cleaner.run()
             context.cache.flush(database.dbid)
             record = encode(

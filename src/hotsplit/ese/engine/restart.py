@@ -162,8 +162,11 @@ def _logged_paths(env: Env, sequence: LogSequence, settings: Settings) -> list[s
 
 
 class Restart:
-    """One recovery in place. creates: databases that the logs create are made where they lay, and
-    nodes that were deleted go: an instance of ours takes over."""
+    """One recovery in place.
+
+    creates: an instance of ours takes over: databases that the logs create are made where they lay,
+    and nodes that were deleted go.
+    """
 
     def __init__(
         self,
