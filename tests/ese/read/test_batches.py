@@ -20,6 +20,7 @@ from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.columns import DateTime
 from hotsplit.ese.read.batch import Batch
 from hotsplit.ese.read.database import Database
+from hotsplit.ese.read.sweep import Sweep
 from hotsplit.ese.read.table import Table
 from tests.batches import record_rows, rows_of
 from tests.conftest import SHARED, set_names, unpack_vector
@@ -127,6 +128,22 @@ def test_large_long_values_come_in_several_batches(large: Path) -> None:
         assert first[0] == 1
         assert first == sorted(first)
         compare(table)
+
+
+def test_few_rows_are_read_twice(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that was cut for its long values tells how many rows the next ones can have."""
+    forgotten: list[int] = []
+    go_back = Sweep.go_back
+
+    def count(self: Sweep, row: int) -> None:
+        forgotten.append(self._builder.rows - row)
+        go_back(self, row)
+
+    monkeypatch.setattr(Sweep, "go_back", count)
+    with Database.open(OsEnv(), str(large)) as db:
+        rows = sum(batch.rows for batch in db.table("Tagged").batches())
+    assert len(forgotten) > 1
+    assert sum(forgotten[1:]) < rows / 4
 
 
 def test_long_values_come_in_pieces(large: Path) -> None:

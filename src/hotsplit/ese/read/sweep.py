@@ -8,6 +8,7 @@ Source: format specification 4.1 (invariants), 4.3 (scan).
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from hotsplit import _native
@@ -17,6 +18,7 @@ from hotsplit.ese.read.btree import BTree
 from hotsplit.ese.read.pages import PageRun, PageSet, RunReader
 
 _kernel = _native.load("batch")
+_LEAST_ENOUGH = 64
 
 
 class Sweep:
@@ -35,6 +37,7 @@ class Sweep:
         self._skip, self._again = 0, False
         self._named = tree.leaf_order(reverse=reverse)
         self._run = PageRun(0, b"", b"")
+        self._enough = sys.maxsize  # pending values; fewer once a batch was cut for its long values
 
     def advance(self) -> bool:
         """Take leaves until the builder must stop; False when there are no more leaves."""
@@ -48,6 +51,8 @@ class Sweep:
                     self._pgno = 0
                 elif reason == _kernel.REFUSED:
                     self._take_hard()
+            elif self._builder.pending_count >= self._enough:
+                return True
             else:
                 self._read()
         return False
@@ -56,6 +61,7 @@ class Sweep:
         """Forget row `row` of the builder and all after it; `advance` takes them again."""
         self._pgno, node, _ = self._builder.place(row)
         self._builder.truncate(row, self.visited.bits)
+        self._enough = max(_LEAST_ENOUGH, self._builder.pending_count)
         if self._reverse:
             node = self._tree.leaf(self._pgno).node_count - 1 - node
         self._skip, self._again = node, True
