@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import pytest
@@ -43,19 +44,27 @@ def fill(table: Table, first: int, count: int = 300) -> None:
 
 def worked() -> tuple[Watched, list[bytes]]:
     """Return the files of a clean shutdown, and the database as it was at two others before."""
+    files, before = _work()
+    env = Watched()
+    for path, data in files.items():
+        env.put(path, data)
+    return env, before
+
+
+@functools.cache
+def _work() -> tuple[dict[str, bytes], list[bytes]]:
     env, before = Watched(), []
     env.mkdir(FOLDER)
     env.sync_dir("/")
     for first in (0, 1000, 2000):
         instance, table = opened(env)
-        for part in range(first, first + 900, 300):
-            fill(table, part)
+        fill(table, first)
         for row in list(table.rows())[:: first or 1]:
             assert isinstance(row["Id"], int)
             table.update(table.bookmark(row["Id"]), {"Size": first})
         instance.close()
         before.append(env.get(PATH))
-    return env, before[:-1]
+    return env.files(), before[:-1]
 
 
 def verified(env: Watched) -> ScanResult:
@@ -63,9 +72,15 @@ def verified(env: Watched) -> ScanResult:
 
 
 def lost_pages(now: bytes, old: bytes) -> list[int]:
-    """Return the pages that were written since, the first ones of the database aside."""
-    pages = range(30, len(old) // SIZE - 2)
-    return [n for n in pages if now[(n + 1) * SIZE :][:SIZE] != old[(n + 1) * SIZE :][:SIZE]]
+    """Return pages whose flush types tell them from those before, the catalog's aside."""
+    kinds = [
+        [
+            data[(n + 1) * SIZE + 37] >> 7 | (data[(n + 1) * SIZE + 38] & 1) << 1
+            for n in range(30, 250)
+        ]
+        for data in (now, old)
+    ]
+    return [n for n, (one, other) in enumerate(zip(*kinds, strict=True), 30) if 0 < other != one]
 
 
 def lose(env: Watched, pgno: int, old: bytes) -> None:
@@ -85,13 +100,13 @@ def test_the_map_of_a_clean_database_agrees_with_every_page() -> None:
         assert file.header.is_clean
         assert file.header.belongs_to(database.header)
         known = sum(kind != 0 for kind in file.flush_types(1, database.page_count))
-        assert known > database.page_count // 2
+        assert known > 50
 
 
 def test_a_lost_write_is_found_by_verify_and_when_it_is_read() -> None:
     env, before = worked()
     old = before[-1]
-    pgno = next(n for n in lost_pages(env.get(PATH), old) if any(old[(n + 1) * SIZE :][:SIZE]))
+    pgno = lost_pages(env.get(PATH), old)[0]
     lose(env, pgno, old)
     found = verified(env).reporter.findings
     assert [(f.rule, f.position, f.jet) for f in found] == [
@@ -113,7 +128,7 @@ def test_a_map_of_another_state_is_not_used() -> None:
     env.put(PATH, before[-1])
     assert not verified(env).reporter.findings
     instance, table = opened_anyway(env)
-    assert len(list(table.rows())) == 1800
+    assert len(list(table.rows())) == 600
     instance.close()
     assert not verified(env).reporter.findings
 
@@ -135,7 +150,7 @@ def test_after_a_crash_the_logs_explain_every_difference(crash: Crash) -> None:
     writes = itertools.count()
 
     def moment(kind: str, path: str) -> None:
-        if path == MAP or (path == PATH and next(writes) % 150 == 0):
+        if path == MAP or (path == PATH and next(writes) % 40 == 0):
             images.append(env.image(crash, len(images)))
 
     env.moment = moment
@@ -147,14 +162,14 @@ def test_after_a_crash_the_logs_explain_every_difference(crash: Crash) -> None:
     fill(table, 7000)
     env.moment = lambda kind, path: None
     instance.close()
-    assert len(images) > 20
+    assert len(images) > 8
     differing = 0
-    for image in images[:: len(images) // 4]:
+    for image in images[:: len(images) // 3]:
         differing += len(verified(image).flush_suspects)
         verdict = assess(image, [FOLDER], [])
         assert not [f for f in verdict.evidence if f.rule == "stale-page"]
         again, rows = opened(image)
-        assert len(list(rows.rows())) >= 2700
+        assert len(list(rows.rows())) >= 900
         again.close()
         assert not verified(image).reporter.findings
     assert differing or crash != Crash.ALL_KEPT
@@ -199,7 +214,7 @@ def test_a_wrong_bit_is_put_right_on_disk() -> None:
         data[(pgno + 1) * SIZE + 3000] ^= 4
     env.put(PATH, bytes(data))
     instance, table = opened(env)
-    assert len(list(table.rows())) == 2700
+    assert len(list(table.rows())) == 900
     store = instance.databases[1].store
     assert isinstance(store, LiveStore)
     for pgno in flipped:

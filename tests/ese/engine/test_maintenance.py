@@ -139,18 +139,18 @@ def test_the_end_of_the_file_is_returned_and_taken_again() -> None:
 @pytest.mark.parametrize("old", [False, True])
 def test_replay_does_all_of_it_again(crash: Crash, old: bool) -> None:
     """Crashed after the end of the file was cut off and taken again; old: with the first pages."""
-    rig = Rig(rows=2000, part=10)
+    rig = Rig(rows=1200, part=10)
     rng = random.Random(3)
     for _ in range(2):
         maintenance.defragment(rig.session, rig.database)
         maintenance.scrub(rig.session, rig.database)
         maintenance.shrink(rig.session, rig.database)
         with rig.session.transaction():
-            for number in range(10_000, 11_000):
+            for number in range(10_000, 10_600):
                 rig.insert(number)
         rig.instance.context.cache.clean_below(1 << 62, rng.randrange(400))
         with rig.session.transaction():
-            for number in range(10_000, 11_000):
+            for number in range(10_000, 10_600):
                 rig.table.delete(rig.table.bookmark(number))
         rig.instance.cleaner.run()
     rig.instance.context.log.flush()
@@ -182,3 +182,18 @@ def test_scrubbing_leaves_nothing_of_deleted_rows() -> None:
     rig.closed()
     assert b"secret" not in rig.env.get(PATH)
     assert any(r.type == T.SCRUB for r in records(rig.env))
+
+
+def test_a_root_page_keeps_its_counter_when_its_tree_gets_more_extents() -> None:
+    rig = Rig(rows=1)
+    other = rig.session.create_table(rig.database, "Other", COLUMNS, INDEXES[:1], pages=4)
+    tree = other.state.tree
+    with rig.session.transaction():
+        header = tree.space.header
+        assert not header.is_multiple
+        tree.set_external(rig.session, header._replace(autoincrement=77).pack())
+        for number in range(100):
+            other.insert({"Id": number, "Body": b"b" * 300})
+    assert tree.space.header.is_multiple
+    assert tree.space.header.autoincrement == 77
+    rig.closed()

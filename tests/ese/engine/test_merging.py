@@ -83,9 +83,9 @@ ORDERS: dict[str, Callable[[list[int]], list[int]]] = {
 def test_pages_of_deleted_rows_are_used_again(order: str) -> None:
     env = MemoryEnv()
     instance, table = open_table(env)
-    numbers = list(range(3000))
+    numbers = list(range(1800))
     insert(table, numbers)
-    gone = ORDERS[order](numbers)[:2900]
+    gone = ORDERS[order](numbers)[:1720]
     for start in range(0, len(gone), 200):
         delete(table, gone[start : start + 200])
     left = sorted(set(numbers) - set(gone))
@@ -103,9 +103,9 @@ def test_pages_of_deleted_rows_are_used_again(order: str) -> None:
     assert pages_of(shape, "Items") < 30
     assert pages_of(shape, "Items/by_name") < 30
     found = kinds(env)
-    assert found[EMPTY_PAGE] > 50
+    assert found[EMPTY_PAGE] > 10
     if order == "random":
-        assert found[FULL_RIGHT] > 50
+        assert found[FULL_RIGHT] > 10
         assert found[FULL_LEFT]
     with Database.open(env, PATH) as database:
         assert [row["Id"] for row in database.table("Items").rows()] == left
@@ -134,7 +134,7 @@ def test_a_queue_does_not_grow() -> None:
     assert pages_of(check_database(env, PATH), "Q") == 1
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_replay_makes_the_same_database(seed: int) -> None:
     """All logs applied to the database as it began give the rows, trees and space."""
     env = MemoryEnv()
@@ -142,8 +142,8 @@ def test_replay_makes_the_same_database(seed: int) -> None:
     rng = random.Random(seed)
     rows: set[int] = set()
     old = env.get(PATH)
-    for _ in range(30):
-        new = rng.sample(range(2000), 200)
+    for _ in range(20):
+        new = rng.sample(range(1500), 150)
         insert(table, [n for n in new if n not in rows])
         rows |= set(new)
         gone = rng.sample(sorted(rows), min(len(rows), rng.choice((50, 400))))
