@@ -412,3 +412,24 @@ def test_uses_of_sessions_that_cannot_be(rig: Rig) -> None:
     with pytest.raises(InvalidUse) as error:
         rig.session.begin()
     assert jet_of(error) == Jet.errTransTooDeep
+
+
+def test_keys_of_unicode_text_are_those_that_searches_in_files_make(rig: Rig) -> None:
+    text = Column("U", Coltyp.TEXT, code_page=1200)
+    table = rig.table(ID, text, indexes=(PK, Index("u", ["U"])))
+    words = ["z", "É", "e", "Grüße", "gruss", "b"]
+    for number, word in enumerate(words):
+        table.insert({"Id": number, "U": word})
+    with pytest.raises(InvalidUse) as error:
+        table.insert({"Id": 99, "U": "\u4e2d"})
+    assert jet_of(error) == Jet.errUnicodeNormalizationNotSupported
+    order = ["b", "e", "É", "gruss", "Grüße", "z"]
+    assert [row["U"] for row in table.rows("u")] == order
+    rig.reopen()
+    table = rig.session.open_table(rig.database, "T")
+    table.insert({"Id": 7, "U": "ê"})
+    rig.instance.close()
+    with Database.open(rig.env, PATH) as database:
+        cursor = database.table("T").cursor("u")
+        for word in words:
+            assert cursor.seek(word)
