@@ -19,6 +19,7 @@ from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.read.database import Database
 from hotsplit.report import Reporter
 
+_LEAST_SECONDS = 0.3  # small databases are passed several times
 FORMATS = ("parquet", "arrow", "csv", "jsonl", "sqlite")
 
 
@@ -72,10 +73,12 @@ def main(work: str, path: str, scratch: str, small: str = "") -> None:
     if small:
         do(small, Path(scratch))
         clear(Path(scratch))
-    begun = time.process_time()
-    count = do(path, Path(scratch))
-    print(count, time.process_time() - begun, memory())
-    clear(Path(scratch))
+    begun, count, spent = time.process_time(), 0, 0.0
+    while spent < _LEAST_SECONDS:
+        count += do(path, Path(scratch))
+        spent = time.process_time() - begun
+        clear(Path(scratch))
+    print(count, spent, memory())
 
 
 def clear(folder: Path) -> None:
