@@ -31,7 +31,7 @@ def work(folder: str) -> None:
         table = session.open_table(instance.attach_database(path), "Items")
     else:
         table = session.create_table(instance.create_database(path), "Items", COLUMNS, INDEXES)
-    number = sum(1 for _ in table.rows())
+    number = sum(batch.rows for batch in table.batches([]))
     print(number, flush=True)
     while True:
         with session.transaction():
