@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from hotsplit.errors import InvalidUse, Jet
 from hotsplit.ese.engine import maintenance
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
@@ -196,4 +197,16 @@ def test_a_root_page_keeps_its_counter_when_its_tree_gets_more_extents() -> None
             other.insert({"Id": number, "Body": b"b" * 300})
     assert tree.space.header.is_multiple
     assert tree.space.header.autoincrement == 77
+    rig.closed()
+
+
+def test_a_file_that_a_backup_reads_does_not_shrink() -> None:
+    rig = Rig(rows=1)
+    hold = rig.instance.context.holds.add("backup", 1)
+    hold.databases.add(rig.database.dbid)
+    with pytest.raises(InvalidUse) as error:
+        maintenance.shrink(rig.session, rig.database)
+    assert error.value.jet == Jet.errBackupInProgress
+    rig.instance.context.holds.release(hold)
+    maintenance.shrink(rig.session, rig.database)
     rig.closed()

@@ -127,9 +127,12 @@ def _first(tree: Tree, pgno: int) -> Bookmark:
 def shrink(session: Session, database: OpenDatabase) -> Done:
     """Move pages from the end of the file to its begin and return what is free at its end.
 
-    What lies in the last extents and cannot move, such as the root of a tree, ends it.
+    What lies in the last extents and cannot move, such as the root of a tree, ends it. Raises
+    InvalidUse (-505) while a backup reads the database: it was told how long the file is.
     """
     done = Done()
+    with session.context.lock:
+        session.context.holds.check_detach(database.dbid)
     for tree in _trees(session, database, ""):
         _vacate(session, tree, 1, done, grow=False)
     while _cut(session, database, done) or _empty_end(session, database, done):
@@ -141,6 +144,7 @@ def shrink(session: Session, database: OpenDatabase) -> Done:
 def _cut(session: Session, database: OpenDatabase, done: Done) -> bool:
     """Cut the last extent off the file if it is free; tell whether it was."""
     with session.context.lock:
+        session.context.holds.check_detach(database.dbid)
         with session.transaction(lazy=True):
             extent = database.root.space.cut_end(session)
         if extent is None:
