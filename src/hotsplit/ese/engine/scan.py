@@ -44,6 +44,8 @@ def batches(table: Table, columns: list[ColumnDef], size: int, *, keys: bool) ->
         return _LongValues(session, values)
 
     with session.reading():
+        with table.reading():
+            tree = table.state.tree
         reader = BatchReader(
             f"table {table.name}",
             session.context.settings.page_size,
@@ -54,7 +56,7 @@ def batches(table: Table, columns: list[ColumnDef], size: int, *, keys: bool) ->
             keys=keys,
             exact=True,
         )
-        yield from reader.batches(_Scan(session, table.state.tree, reader.builder))
+        yield from reader.batches(_Scan(session, tree, reader.builder))
 
 
 class _Strict(Reporter):

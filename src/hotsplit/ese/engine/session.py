@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _BEGIN0 = struct.Struct("<BHBI")
 _BEGIN = struct.Struct("<BHB")
 _DEEPEST = 7
+_HOUSEKEEPING = 32  # statements
 FIRST_SESSION = 5
 INTERNAL_SESSION = 3
 """Session numbers: of the first user, and of the engine's own work."""
@@ -55,7 +56,7 @@ class Session:
         self.level = 0
         self.trx = self.changes = 0
         self.begun_at: int | None = None
-        self._logged = 0
+        self._logged = self._statements = 0
         self._transaction: Transaction | None = None
         self._schema_undo: list[tuple[int, Callable[[], None]]] = []
         self._schemas: dict[OpenDatabase, None] = {}
@@ -302,6 +303,12 @@ class Session:
     ) -> None:
         self.close()
 
+    def housekeep(self) -> None:
+        """Called between statements of a transaction, with the lock: now and then a safe point."""
+        self._statements += 1
+        if not self._statements % _HOUSEKEEPING:
+            self.context.safe_point()
+
     # What changes of nodes need
 
     def prepare(self) -> None:
@@ -351,7 +358,7 @@ class Savepoint:
                 self._table.writable_by(session)
             if session.level:
                 session.context.check()
-                session.context.safe_point()
+                session.housekeep()
                 self._count = len(session.current.versions)
             else:
                 session.begin()

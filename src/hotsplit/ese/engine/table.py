@@ -67,9 +67,8 @@ class Table:
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """Hold the lock for a read, in the session's view."""
-        context = self.session.context
-        with context.lock, self.session.reading():
-            context.safe_point()
+        with self.session.context.lock, self.session.reading():
+            self.session.housekeep()
             if not self._state.is_current:
                 self._state.seen_by(self.session)
             yield
