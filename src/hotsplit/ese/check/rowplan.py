@@ -89,8 +89,10 @@ class LastIds(NamedTuple):
     def of(cls, ids: Sequence[int], deleted: Iterable[int] = ()) -> LastIds:
         """Return the highest of each class. deleted: those of `ids` whose column is gone."""
         limits = ((0, FIRST_VARIABLE), (FIRST_VARIABLE, FIRST_TAGGED), (FIRST_TAGGED, 0x10000))
-        last = (max((i for i in ids if a <= i < b), default=max(a - 1, 0)) for a, b in limits)
-        return cls(*last, deleted=frozenset(deleted))
+        fixed, variable, tagged = (
+            max((i for i in ids if a <= i < b), default=max(a - 1, 0)) for a, b in limits
+        )
+        return cls(fixed, variable, tagged, frozenset(deleted))
 
 
 @dataclass
