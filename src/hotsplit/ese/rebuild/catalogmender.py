@@ -194,11 +194,18 @@ class CatalogMender:
             if flags & IndexFlag.PRIMARY and _number(row["Id"]) != table.objid:
                 self._note(f"table {table.name}: index {name} is not the primary one")
                 row["Flags"] -= int(IndexFlag.PRIMARY)
+                self._follow_tree(row)
             elif flags & IndexFlag.PRIMARY:
                 self._set(table, row, "ColtypOrPgnoFDP", root)
             if not _has_key(row, known):
                 del table.rows[_key_of(row)]
                 self._left_out(f"index {name} of table {table.name}")
+
+    def _follow_tree(self, row: Values) -> None:
+        """Let an index have unique keys only if the root page of its tree says so."""
+        root = self._inventory.roots.get(_number(row["Id"]))
+        if root is not None and root.flags & PageFlag.NON_UNIQUE:
+            row["Flags"] &= ~int(IndexFlag.UNIQUE)
 
 
 class _Table:

@@ -34,6 +34,7 @@ ALL_TAGGED, ALL_VARIABLE = 0xFFFF, 0xFFFE
 _LARGE_PAGE = 16384
 _ATTEMPTS = 64
 _NO_MARK = 0
+_NO_COLUMN = 0x10000
 _VARIABLE = {Code.VAR_LAST, Code.VAR_ORDER, Code.VAR_NULL}
 _TAGGED_VALUE = {
     Code.TAG_ID, Code.TAG_NULL, Code.TAG_HEADER, Code.TAG_TWO, Code.TAG_MULTI, Code.TAG_LONG,
@@ -68,6 +69,7 @@ class RecordMender:
         self._references = Collector()
         self._fetch = fetch
         self._primary = _primary_of(shape)
+        self._key_columns = frozenset[int]() if self._primary is not None else _key_columns(shape)
         limit = None if mark is None else _NO_MARK
         layout = layout_of(shape, page_size, limit)
         self._rows = Rows(layout, None, [], fetch, self._reports)
@@ -101,13 +103,20 @@ class RecordMender:
         return [(code, a, b) for code, _, _, a, b in self._reports]
 
     def _finished(self, node: Node, old: bool, changed: set[int], *, lost: bool) -> Mended:
-        if lost:
+        if lost or self._costs_key(changed):
             return Mended(None, [])
         key = self._key(node, old)
         if len(key) > self._key_most:
             return Mended(None, [])
         references = [int.from_bytes(key, "little") for key, _ in self._references.items]
         return Mended(Node(key, node.data), references, frozenset(changed), key != node.key)
+
+    def _costs_key(self, changed: set[int]) -> bool:
+        """True if a key that cannot be made anew is that of values that are gone."""
+        gone = {ALL_VARIABLE: FIRST_VARIABLE, ALL_TAGGED: FIRST_TAGGED}
+        least = min((gone.get(column, _NO_COLUMN) for column in changed),
+                    default=_NO_COLUMN)  # fmt: skip
+        return any(column in changed or column >= least for column in self._key_columns)
 
     def _key(self, node: Node, old: bool) -> bytes:
         """Return the key that the columns make, the record's own if that cannot be told."""
@@ -176,6 +185,12 @@ def _with_full_bitmap(record: Record) -> bytes:
     data, last = bytearray(record.data), record.fixed_last
     data[record.bitmap + last // 8] |= 0xFF << last % 8 & 0xFF
     return bytes(data)
+
+
+def _key_columns(shape: TableShape) -> frozenset[int]:
+    primary = next((index for index in shape.table.indexes if index.is_primary), None)
+    segments = primary.key if primary is not None else ()
+    return frozenset(segment.column_id for segment in segments)
 
 
 def _primary_of(shape: TableShape) -> Index | None:
