@@ -17,6 +17,7 @@ from hotsplit.errors import (
 )
 from hotsplit.ese.check.integrity import check_database as check_rules
 from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.maintenance import defragment, trees_of
 from hotsplit.ese.engine.schema import Column, Index
 from hotsplit.ese.engine.table import Table
 from hotsplit.ese.format.columns import Coltyp, Value
@@ -416,3 +417,20 @@ def check_image(env: Watched, rig: Rig) -> None:
         kept.update(kept.bookmark(50), {"Name": "another"})
     check_database(env, PATH)
     check_rules_of(env)
+
+
+def test_upkeep_knows_the_trees_of_now(rig: Rig) -> None:
+    table = filled(rig)
+    rig.session.create_index(table, Index("size", ["Size"]))
+    rig.session.drop_index(table, "name")
+    filled(rig, 3, "Gone")
+    rig.session.drop_table(rig.database, "Gone")
+    found = {tree.root for tree in trees_of(rig.database)}
+    definition = table.state.definition
+    assert found == {*(i.root for i in definition.indexes), definition.long_value_root}
+    with rig.session.transaction():
+        for number in range(250):
+            table.delete(table.bookmark(number))
+    rig.instance.cleaner.run()
+    assert defragment(rig.session, rig.database).given_back
+    assert len(rig.on_disk()) == 50

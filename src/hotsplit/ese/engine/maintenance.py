@@ -50,7 +50,8 @@ def trees_of(database: OpenDatabase, table: str = "") -> list[Tree]:
     """Return the trees of one table, or of all: those first that lie in the space of others."""
     found: list[Tree] = []
     for name in [table] if table else database.table_names():
-        state = database.find_table(name)
+        known = database.find_table(name)
+        state = None if known is None else known.latest
         if state is None:
             continue
         if state.long_values is not None:

@@ -127,6 +127,14 @@ class TableState:
         """True if everybody may change rows."""
         return self.successor is None and not self.unsupported
 
+    @property
+    def latest(self) -> TableState | None:
+        """The table after all changes, committed or not; None if it is dropped."""
+        state: TableState | None = self
+        while state is not None and state.successor is not None:
+            state = state.successor[1]
+        return state
+
     def seen_by(self, session: Session) -> TableState:
         """Return the table as the session sees it. Raises ObjectNotFound."""
         state = self
