@@ -83,6 +83,41 @@ def test_gathering_equals(database: Database, damage: bool) -> None:
                 assert {state for state, _, _ in both[0][1]} >= {batch.FOUND, batch.HARD}
 
 
+@pytest.mark.parametrize("kernel", [batch, gather_py])
+def test_a_node_that_cannot_be_read_costs_no_other_value(database: Database, kernel: Any) -> None:
+    """Each node of a few leaves in turn gets a key longer than its line: what is found is true."""
+    for table in database:
+        if not table.definition.long_value_root:
+            continue
+        values = table.long_values()
+        leaves = list(values.tree.leaves())
+        lids = sorted({int.from_bytes(n.key[: _size(n.key)], "big") for n in values.tree.nodes()})
+        truth = {lid: values.read(lid) for lid in lids}
+        for leaf in leaves[1:3]:
+            for number in range(leaf.node_count):
+                pages = [_broken(x, number) if x is leaf else bytes(x.data) for x in leaves]
+                result = _gather(kernel, lids, values.chunk, 1 << 24, leaves, pages)[1]
+                found = {
+                    lid: data
+                    for lid, (state, _, data) in zip(lids, result, strict=True)
+                    if state == batch.FOUND
+                }
+                assert found == {lid: truth[lid] for lid in found}
+                assert found
+
+
+def _broken(leaf: Any, number: int) -> bytes:
+    """Return a leaf with a node whose key does not fit its line."""
+    data = bytearray(leaf.data)
+    line = number + leaf.reserved_tags
+    tag = int.from_bytes(data[len(data) - 4 * line - 2 : len(data) - 4 * line], "little")
+    start = leaf.header_size + (tag & (0x1FFF if leaf.size <= 8192 else 0x7FFF))
+    data[start] = 0xFF
+    data[start + 1] |= 0x1F
+    data[start + 2 : start + 4] = b"\xff\xff"
+    return bytes(data)
+
+
 def _size(key: bytes) -> int:
     return 8 if key[0] & 0x80 else 4
 

@@ -231,8 +231,6 @@ cdef class Gather:
 
     def miss(self):
         if self.g.at < self.g.count:
-            if not self.g.inside:
-                self.g.values[self.g.at].start = self.g.used
             hg_leave(&self.g, HG_HARD)
 
     def results(self):

@@ -48,7 +48,7 @@ static void hg_leave(hg_gather *g, int state)
 {
     hg_value *value = &g->values[g->at++];
     value->state = state;
-    if (state != HG_FOUND)
+    if (state != HG_FOUND && g->inside) /* else it has no place yet to be given back */
         g->used = value->start;
     g->inside = 0;
 }
@@ -146,8 +146,6 @@ static int hg_take(hg_gather *g, const hs_page *p)
                 break;
         }
         if (order) {
-            if (!g->inside)
-                g->values[g->at].start = g->used;
             hg_leave(g, HG_HARD);
             found = -1;
             continue;
