@@ -392,7 +392,8 @@ class Tree:
 
     def wanted(self, pages: bytes | bytearray | memoryview) -> list[bytes]:
         """Return the ids of separated values that keys of the records on leaves are made of."""
-        content, data, found = self._content, bytes(pages), []
+        content, data = self._content, bytes(pages)
+        found: list[bytes] = []
         for at in range(0, len(data) - self._size + 1, self._size):
             page = _Page(data[at : at + self._size], 0)
             if isinstance(content, Rows):

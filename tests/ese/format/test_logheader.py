@@ -114,7 +114,12 @@ def test_other_kind_and_geometry() -> None:
     made.file_type = 1
     with pytest.raises(NotEseFile):
         LogHeader.unpack(made.sealed())
-    for name, value in (("sector_size", 512), ("header_sectors", 2), ("file_sectors", 1)):
+    for name, value in (
+        ("sector_size", 512),
+        ("header_sectors", 2),
+        ("file_sectors", 1),
+        ("page_size_raw", 11140),
+    ):
         made = header()
         setattr(made, name, value)
         with pytest.raises(LogDamaged):

@@ -18,6 +18,7 @@ from hotsplit.ese.format.attachments import (
 )
 from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.checksum import header_checksum
+from hotsplit.ese.format.header import PAGE_SIZES
 from hotsplit.ese.format.layout import I32, U8, U16, U32, U64, Layout, Position, Raw, Sign, Time
 
 HEADER_SIZE = 4096
@@ -149,6 +150,8 @@ class LogHeader(Layout):
             raise LogDamaged(
                 f"The log header names generation {self.generation} and {self.file_sectors} sectors"
             )
+        if self.page_size not in PAGE_SIZES:
+            raise LogDamaged(f"The log header names pages of {self.page_size} bytes")
 
 
 def _ancient_format(raw: bytearray) -> Jet | None:
