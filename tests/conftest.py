@@ -16,6 +16,11 @@ import pytest
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is left with it at the end."""
+    items.sort(key=lambda item: "test_sanitizer" not in item.nodeid)
+
+
 @lru_cache
 def manifest() -> dict[str, dict[str, Any]]:
     """The engine's verdicts by set name; empty without the shared folder."""

@@ -29,10 +29,10 @@ print(ctypes.string_at(libc.malloc(8), 9))
 """
 
 
-@pytest.fixture(scope="module")
-def sanitized(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+@pytest.fixture
+def sanitized(tmp_path: Path) -> dict[str, str]:
     try:
-        environment = build(tmp_path_factory.mktemp("sanitized"))
+        environment = build(tmp_path)
     except NoSanitizerError as error:
         pytest.skip(str(error))
     return {name: value for name, value in environment.items() if "COV" not in name}
@@ -44,8 +44,8 @@ def run(environment: dict[str, str], *arguments: str) -> subprocess.CompletedPro
     )
 
 
-def test_a_byte_outside_is_noticed(sanitized: dict[str, str]) -> None:
-    """The watch itself: it is awake in the process, and the kernels are built to be watched."""
+def watch_is_awake(sanitized: dict[str, str]) -> None:
+    """A byte outside is noticed in the process, and all kernels are built to be watched."""
     result = run(sanitized, "-c", OVERFLOW)
     assert result.returncode != 0
     assert "heap-buffer-overflow" in result.stderr
@@ -56,12 +56,10 @@ def test_a_byte_outside_is_noticed(sanitized: dict[str, str]) -> None:
         assert b"__asan_report_load" in kernel.read_bytes()
 
 
-def test_the_tests_of_the_kernels(sanitized: dict[str, str]) -> None:
+def test_no_byte_outside_its_buffer(sanitized: dict[str, str]) -> None:
+    """One test, as all of it needs the same build."""
+    watch_is_awake(sanitized)
     options = ("-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist")
-    result = run(sanitized, "-m", "pytest", *options, "tests/_native")
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-
-
-def test_a_slice_of_the_fuzzing(sanitized: dict[str, str]) -> None:
-    result = run(sanitized, "-c", FUZZING)
-    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    for what in ("-m", "pytest", *options, "tests/_native"), ("-c", FUZZING):
+        result = run(sanitized, *what)
+        assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
