@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os.path
-from types import TracebackType
 from typing import Self
 
 from hotsplit.errors import DiskFull, FileMissing, HotsplitError, InvalidUse, Jet, TargetExists
@@ -32,6 +31,7 @@ from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.files.env import Env, Lock
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.logsequence import LogSequence
+from hotsplit.ese.files.opened import Closing
 from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.logrecord import WITH_VERSION, encode
 from hotsplit.ese.format.recordtable import RecordType as T
@@ -47,7 +47,7 @@ _UTF16_DETACH = 0x10
 _FULLY_LOGGED = b"\2\0\0\0"
 
 
-class Instance:
+class Instance(Closing):
     """See the module. All methods may be called from any thread.
 
     restarted: what opening had to recover, None if nothing. watch: is told events.
@@ -185,17 +185,6 @@ class Instance:
         term = context.journal.note(encode(T.TERM2, position=init, time=context.now()))
         context.log.flush()
         self.checkpointer.write_closed(term)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # Sessions
 

@@ -11,7 +11,7 @@ import contextlib
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from hotsplit.errors import InvalidUse, Jet, ObjectNotFound, WriteConflict
 from hotsplit.ese.engine.context import Context
@@ -27,6 +27,7 @@ from hotsplit.ese.engine.schemachange import add_column, create_index, create_ta
 from hotsplit.ese.engine.table import Table
 from hotsplit.ese.engine.tree import Tree
 from hotsplit.ese.engine.versions import Bookmark, Transaction, Version
+from hotsplit.ese.files.opened import Closing
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.core import INSERT
 
@@ -43,7 +44,7 @@ INTERNAL_SESSION = 3
 """Session numbers: of the first user, and of the engine's own work."""
 
 
-class Session:
+class Session(Closing):
     """One user of the instance; not to be used by two threads at a time.
 
     level: nesting depth, 0 outside a transaction. trx: number of the transaction.
@@ -291,17 +292,6 @@ class Session:
                 while self.level:
                     self.rollback()
             self.on_close(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def housekeep(self) -> None:
         """Called between statements of a transaction, with the lock: now and then a safe point."""

@@ -5,12 +5,11 @@ Source: format specification 1.1, 1.2, 2.3.
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Self
 
 from hotsplit.errors import FileTruncated, Jet, PageDamaged
 from hotsplit.ese.files.env import Env, File
-from hotsplit.ese.files.opened import located
+from hotsplit.ese.files.opened import Closing, located
 from hotsplit.ese.format.checksum import RUN_GOOD, State, correct, page_state, scan_pages
 from hotsplit.ese.format.header import DatabaseHeader, check_version, choose_header
 from hotsplit.ese.format.page import Page
@@ -21,7 +20,7 @@ HEADER_BYTES = 65536
 """Both copies of the largest header."""
 
 
-class DatabaseFile:
+class DatabaseFile(Closing):
     """An open database, read only. Findings (corrections, a bad header copy) go to `reporter`."""
 
     def __init__(self, file: File, reporter: Reporter | None = None) -> None:
@@ -115,14 +114,3 @@ class DatabaseFile:
     def close(self) -> None:
         """Close the file."""
         self.file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os.path
-from types import TracebackType
 from typing import Self
 
 from hotsplit.ese.files.env import Env, File
-from hotsplit.ese.files.opened import located
+from hotsplit.ese.files.opened import Closing, located
 from hotsplit.ese.format.flushmap import PAGE_SIZE, PER_PAGE, FlushMapHeader, FlushMapPage
 
 
@@ -16,7 +15,7 @@ def flush_map_path(database: str) -> str:
     return os.path.splitext(database)[0] + ".jfm"  # noqa: PTH122 - paths are plain strings
 
 
-class FlushMapFile:
+class FlushMapFile(Closing):
     """An open flush map, read only."""
 
     def __init__(self, file: File) -> None:
@@ -71,14 +70,3 @@ class FlushMapFile:
     def close(self) -> None:
         """Close the file."""
         self.file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

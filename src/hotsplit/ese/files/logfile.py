@@ -13,7 +13,7 @@ from typing import Self
 
 from hotsplit.errors import FileTruncated, ForeignFile, Jet, LogDamaged, UnsupportedVersion
 from hotsplit.ese.files.env import Env, File
-from hotsplit.ese.files.opened import located
+from hotsplit.ese.files.opened import Closing, located
 from hotsplit.ese.format import legacylog, logsegment
 from hotsplit.ese.format.basics import LogPosition, Signature
 from hotsplit.ese.format.logheader import HEADER_SIZE, LogHeader
@@ -61,7 +61,7 @@ class LogScan:
     closed_normally: bool
 
 
-class LogFile:
+class LogFile(Closing):
     """An open log file. Close it, or use it as a context manager."""
 
     def __init__(self, file: File, header: LogHeader) -> None:
@@ -174,12 +174,6 @@ class LogFile:
         """Close the file and let its contents go."""
         self._data, self._scan, self._legacy, self._replaced = b"", None, None, {}
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _load(self) -> None:
         size = self.header.file_size

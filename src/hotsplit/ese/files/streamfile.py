@@ -11,12 +11,11 @@ Source: format specification 1.4, 11.1, 13.1 H 10.
 from __future__ import annotations
 
 import os.path
-from types import TracebackType
 from typing import NamedTuple, Self
 
 from hotsplit.errors import HotsplitError, Jet, NotEseFile
 from hotsplit.ese.files.env import Env, File
-from hotsplit.ese.files.opened import located
+from hotsplit.ese.files.opened import Closing, located
 from hotsplit.ese.format.header import MAGIC, DatabaseHeader, choose_header
 from hotsplit.report import Finding, Severity
 
@@ -28,7 +27,7 @@ _HAS_STREAM = 0x04
 _HEADER_PAGES = 2
 
 
-class StreamFile:
+class StreamFile(Closing):
     """An open streaming file, read only."""
 
     def __init__(self, file: File) -> None:
@@ -68,17 +67,6 @@ class StreamFile:
     def close(self) -> None:
         """Close the file."""
         self.file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _is_stream(header: DatabaseHeader) -> bool:

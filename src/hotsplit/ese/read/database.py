@@ -13,12 +13,12 @@ Source: format specification 1 (header), 6 (catalog).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import TracebackType
 from typing import Any, Self
 
 from hotsplit.errors import ObjectNotFound
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.opened import Closing
 from hotsplit.ese.format.catalogschema import TableFlag
 from hotsplit.ese.format.header import DbState
 from hotsplit.ese.read.catalog import Catalog, TableEntry
@@ -32,7 +32,7 @@ _UNKNOWN_STATE = 0  # headers of engines that did not keep the state
 _CLEAN_STATES = (_UNKNOWN_STATE, DbState.CLEAN_SHUTDOWN)
 
 
-class Database:
+class Database(Closing):
     """Tables of one database, over any source of verified pages.
 
     `source` stays open until `close`. Damage that readers meet and go around goes to `reporter`.
@@ -67,17 +67,6 @@ class Database:
         if self._close is not None:
             self._close()
             self._close = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def header(self) -> Any:
