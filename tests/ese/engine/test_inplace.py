@@ -17,8 +17,10 @@ from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.logsequence import LogSequence
 from hotsplit.ese.format.basics import LogPosition
+from hotsplit.ese.format.checksum import stamp
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.recovery.options import Options
+from hotsplit.ese.recovery.recover import recover
 from tests.conftest import manifest, set_names, unpack_vector
 from tests.expected import compare_rows
 from tests.faultenv import FaultEnv, Killed
@@ -145,3 +147,17 @@ def test_it_is_the_same_on_a_real_disk(tmp_path: Path) -> None:
     with Database.open(OsEnv(), result.databases[0][0]) as db:
         expected = json.loads((unpack_vector(name) / "expected.json").read_text())
         assert compare_rows(db, expected) == []
+
+
+def test_part_of_a_page_at_the_end_is_no_page() -> None:
+    """Even if it would be one with zeros behind it: there and beside, growth begins with zeros."""
+    env = fresh("crash-p8192-ddl")
+    path = f"{HOME}/test.edb"
+    page = bytearray(env.files(HOME)[path][31 * 8192 : 31 * 8192 + 3041].ljust(8192, b"\0"))
+    stamp(page, 30)
+    cut = env.files(HOME)[path][: 31 * 8192] + page[:3041]
+    env.put(path, cut)
+    recover(env, [HOME], [], "/beside")
+    recover_in_place(env, [HOME], [])
+    here, there = env.files(HOME)[path], env.files("/beside")["/beside/test.edb"]
+    assert here[2 * 8192 :] == there[2 * 8192 :]

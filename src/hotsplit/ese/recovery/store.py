@@ -131,9 +131,11 @@ class WorkStore(DatabaseFile):
             self.file.pwrite(bytes(min(_ZERO_BLOCK, size - offset)), start + offset)
 
     def extend(self, last: int) -> None:
-        """See `Store`."""
-        size = (last + 2) * self.page_size
-        if size > self.file.size():
+        """See `Store`. What a cut file has of its last page does not become a page."""
+        size, now = (last + 2) * self.page_size, self.file.size()
+        if size > now:
+            if now % self.page_size:
+                self.file.truncate(now - now % self.page_size)
             self.file.truncate(size)
 
     def shrink(self, last: int) -> None:
