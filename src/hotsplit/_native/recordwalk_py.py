@@ -25,7 +25,7 @@ _SIZES: dict[int, tuple[int, tuple[tuple[int, int], ...]]] = {
     64: (54, ((52, 2),)), 65: (96, ((88, 4), (92, 4))), 76: (7, ((5, 2),)), 77: (3, ((1, 2),)),
     93: (58, ((44, 2), (46, 2))),
 }  # fmt: skip
-_CREATE_DB, REPLACES = 14, (33, 34)
+_CREATE_DB, _REPLACES = 14, (33, 34)
 _FRAGMENT_BEGIN, _FRAGMENT, _UNDO_INFO = 76, 77, 36
 _MAY_INTERRUPT = (17, 51, _UNDO_INFO)  # records that a later recovery put behind unfinished ones
 _MAX_RECORD = 1 << 28
@@ -40,7 +40,7 @@ def record_size(data: bytes, at: int, end: int) -> int:
     size = fixed
     for offset, width in parts:
         value = int.from_bytes(data[at + offset : at + offset + width], "little")
-        size += value & 0x7FFF if data[at] in REPLACES else value
+        size += value & 0x7FFF if data[at] in _REPLACES else value
     if data[at] == _CREATE_DB and data[at + 42] & 4:
         size += 4
     return size if at + size <= end else 0

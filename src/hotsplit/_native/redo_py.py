@@ -15,34 +15,20 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
-from hotsplit._native import page_py as pages
-from hotsplit._native.diff_py import after_image
-from hotsplit._native.nodeedit_py import NodeEditor, undo_on_node
-from hotsplit._native.recordwalk_py import REPLACES, RecordWalk
-from hotsplit._native.sessions_py import (
-    DELTA,
-    DELTA64,
-    FLAG_DELETE,
-    INSERT,
-    PENDING,
-    REPLACE,
-    Session,
-    Version,
-)
+from hotsplit._native.noderedo_py import HEAD, NODE_RECORDS, NodeRedo
+from hotsplit._native.recordwalk_py import RecordWalk
+from hotsplit._native.sessions_py import Session, Version
 
 # Why `run` returned.
 END, RECORD, MISS, TOO_OLD, TOO_NEW, BEYOND, DAMAGED = range(7)
 
 NO_DBTIME = 0xFFFFFFFFFFFFFFFF
-VERSIONED, UNIQUE = 0x01, 0x04
 
-_UNDO_INFO, _UNDO = 36, 39
-_PAGE = struct.Struct("<BHBIQQIBHBIII")  # prefix of a node record, 44 bytes
+_UNDO_INFO = 36
 _IGNORED = frozenset([
     0, 3, 4, 10, 19, 20, 21, 22, 42, 45, 46, 57, 59, 61, 66, 67, 69, 70, 71, 73, 74, 75, 97, 98,
     100, 101, *range(82, 92),
 ])  # fmt: skip
-_NODE = frozenset([29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 93])
 
 
 class _Database:
@@ -52,10 +38,6 @@ class _Database:
         self.required = 0
         self.dbtime = 0
         self.objid = 0
-
-
-class _Damaged(Exception):
-    """A record that cannot be carried out."""
 
 
 class _Stop(Exception):
@@ -194,20 +176,10 @@ class Core:
 
     def add_version(self, procid: int, version: Version) -> None:
         """Remember an operation carried out by the caller."""
-        self._add(self._session(procid), version)
+        self._session(procid).add(version)
 
     def _session(self, procid: int) -> Session:
         return self._sessions.setdefault(procid, Session())
-
-    def _add(self, session: Session, version: Version) -> None:
-        if session.level == 0:
-            return
-        i = session.find(version.rceid)
-        if i < 0:
-            level = max(1, min(version.level, session.level))  # one that the session has
-            session.versions.append(version._replace(level=level))
-        elif session.versions[i].operation == PENDING:
-            session.versions[i] = version._replace(level=session.versions[i].level)
 
     # Replay
 
@@ -232,7 +204,7 @@ class Core:
                 self.record = record
                 code: int = stop.args[0]
                 return code
-            except (ValueError, struct.error, _Damaged) as error:
+            except (ValueError, struct.error) as error:
                 self.record, self.why = record, str(error)
                 return DAMAGED
             self._pending = b""
@@ -274,12 +246,10 @@ class Core:
         if kind == 7:
             self._session(int.from_bytes(record[1:3], "little")).rollback(record[3])
             return True
-        return kind in _NODE and self._node_record(record)
+        return kind in NODE_RECORDS and self._node_record(record)
 
     def _node_record(self, record: bytes) -> bool:
-        kind, procid, dbid, pgno, dbtime, before, _, _, _, _, _, _, objid = _PAGE.unpack_from(
-            record
-        )
+        kind, procid, dbid, pgno, dbtime, before, _, _, _, _, _, _, objid = HEAD.unpack_from(record)
         session = self._session(procid)
         if session.known and kind != _UNDO_INFO and (procid, dbtime) in self._macros:
             return False
@@ -288,13 +258,13 @@ class Core:
             return True
         if kind == _UNDO_INFO:
             if session.known:
-                self._undo_info(session, record)
+                NodeRedo(session, record, None, self.page_size).carry_out()
             return True
         if not session.known:
             self.note(dbid, dbtime, objid)
             return True
         page = self._needs_redo(db, dbid, pgno, dbtime, before)
-        self._node_operation(session, record, page)
+        NodeRedo(session, record, page, self.page_size).carry_out()
         self.note(dbid, dbtime, objid)
         if page is None:
             self.skipped += 1
@@ -323,117 +293,3 @@ class Core:
         if before not in (NO_DBTIME, now):
             raise _Stop(TOO_OLD if now < before else TOO_NEW)
         return page
-
-    def _undo_info(self, session: Session, record: bytes) -> None:
-        _, _, dbid, _, _, _, _, level, _, fpage, rceid, fdp, objid = _PAGE.unpack_from(record)
-        cb_key, cb_data, operation, _, _, cb_image = struct.unpack_from("<HHHhhH", record, 44)
-        if operation not in (REPLACE, FLAG_DELETE):
-            raise _Damaged("a before image of no operation that has one")
-        at = 56 + cb_key
-        image = record[at + cb_data : at + cb_data + cb_image] if operation == REPLACE else b""
-        self._add(
-            session,
-            Version(
-                operation, level, dbid, fdp, objid, rceid,
-                bool(fpage & UNIQUE), record[56:at], record[at : at + cb_data], image, 0, 0,
-            ),
-        )  # fmt: skip
-
-    def _node_operation(self, session: Session, record: bytes, page: bytearray | None) -> None:
-        """Make versions, and change `page` if it is given."""
-        kind = record[0]
-        _, _, dbid, _, _, _, _, level, iline, fpage, rceid, fdp, objid = _PAGE.unpack_from(record)
-        versioned, unique = fpage & VERSIONED, bool(fpage & UNIQUE)
-        node = (
-            NodeEditor(page, iline & 0x7FFF, fresh=kind == 29)
-            if page is not None and kind != 38
-            else None
-        )
-
-        def remember(
-            operation: int, number: int, key: bytes, data: bytes, image: bytes = b"",
-            delta: int = 0, offset: int = 0,
-        ) -> None:  # fmt: skip
-            if versioned:
-                data = b"" if unique else data
-                version = Version(
-                    operation, level, dbid, fdp, objid, number, unique, key, data, image,
-                    delta, offset,
-                )  # fmt: skip
-                self._add(session, version)
-
-        if kind == 29:
-            suffix, prefix = struct.unpack_from("<HH", record, 44)
-            key, data = record[50 : 50 + prefix + suffix], record[50 + prefix + suffix :]
-            remember(INSERT, rceid, key, data)
-            if node:
-                node.insert(key, prefix, data, versioned)
-        elif kind in (30, 31):
-            cb_key = struct.unpack_from("<H", record, 44)[0]
-            start = 48 if kind == 30 else 52
-            key, data = record[start : start + cb_key], record[start + cb_key :]
-            remember(INSERT, rceid, key, data)
-            number = struct.unpack_from("<I", record, 48)[0] if kind == 31 else 0
-            if node:
-                node.expect(deleted=True)
-                if kind == 31:
-                    remember(REPLACE, number, node.key, b"", node.data)
-                    node.set_data(data)
-                node.set_flags(node.flags & ~2 | versioned)
-            elif kind == 31:
-                remember(PENDING, number, b"", b"")
-        elif kind in REPLACES:
-            cb, old, new = struct.unpack_from("<HHH", record, 44)
-            if node:
-                if len(node.data) != old:
-                    raise _Damaged(f"the node holds {len(node.data)} bytes, the record says {old}")
-                data = record[50:]
-                if kind == 34:
-                    data = after_image(node.data, data, bool(cb & 0x8000), self.page_size)
-                if len(data) != new:
-                    raise _Damaged(f"{len(data)} new bytes, the record says {new}")
-                remember(REPLACE, rceid, node.key, b"", node.data)
-                node.set_data(data)
-                node.set_flags(node.flags | versioned)
-            else:
-                remember(PENDING, rceid, b"", b"")
-        elif kind == 32:
-            if node:
-                remember(FLAG_DELETE, rceid, node.key, node.data)
-                node.set_flags(node.flags | 2 | versioned)
-            else:
-                remember(PENDING, rceid, b"", b"")
-        elif kind == 35:
-            if node:
-                node.delete()
-        elif kind in (37, 93):
-            cb_key = struct.unpack_from("<H", record, 44)[0]
-            delta, offset = struct.unpack_from("<iH" if kind == 37 else "<qH", record, 48)
-            start = 54 if kind == 37 else 58
-            key = record[start : start + cb_key]
-            operation = DELTA if kind == 37 else DELTA64
-            remember(operation, rceid, key, record[start + cb_key :], delta=delta, offset=offset)
-            if node:
-                node.add(delta, offset, 4 if kind == 37 else 8)
-                node.set_flags(node.flags | versioned)
-        elif kind == 38:
-            if page is not None:
-                data = record[46:]
-                if pages._count(page):
-                    pages.replace(page, 0, data, 0)
-                else:
-                    pages.insert(page, 0, data, 0)
-        elif kind == _UNDO:
-            self._undo(session, record, rceid, node)
-
-    def _undo(self, session: Session, record: bytes, rceid: int, node: NodeEditor | None) -> None:
-        """Redo a rollback: the inverse of a version, which is then gone (6.6)."""
-        cb_key, _, operation, _ = struct.unpack_from("<HHHB", record, 44)
-        i = session.find(rceid)
-        version = session.versions[i] if i >= 0 else None
-        if node:
-            if node.key != record[51 : 51 + cb_key]:
-                raise _Damaged("the node to be undone has another key")
-            undo_on_node(node, operation, version)
-        if i >= 0:
-            del session.versions[i]

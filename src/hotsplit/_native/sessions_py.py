@@ -44,6 +44,17 @@ class Session:
                 return i
         return -1
 
+    def add(self, version: Version) -> None:
+        """Remember an operation of the open transaction; fills in what waits for its image."""
+        if self.level == 0:
+            return
+        i = self.find(version.rceid)
+        if i < 0:
+            level = max(1, min(version.level, self.level))  # one that the session has
+            self.versions.append(version._replace(level=level))
+        elif self.versions[i].operation == PENDING:
+            self.versions[i] = version._replace(level=self.versions[i].level)
+
     def begin(self, level: int, opened: int) -> None:
         self.known = True
         self.level = min(level + opened, 30)
