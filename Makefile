@@ -38,8 +38,9 @@ sanitize: $(VENV)/dev ## kernels under address and undefined behaviour sanitizer
 # CAMPAIGN: options of the engine's campaign, e.g. CAMPAIGN="--points 1000000 --jobs 8 --seed 1"
 CAMPAIGN ?= --seconds 600 --jobs 2
 
-campaign: $(VENV)/dev ## crashes at every change of a file: of recovery into a folder, of the engine
-	FAULTS=all $(BIN)/python -m pytest -n auto tests/ese/recovery/test_faults.py
+campaign: $(VENV)/dev ## crashes at every change of a file: of both ways of recovery, of the engine
+	FAULTS=all $(BIN)/python -m pytest -n auto tests/ese/recovery/test_faults.py \
+		tests/ese/engine/test_inplace.py
 	$(BIN)/python -m tests.ese.engine.campaign $(CAMPAIGN)
 
 bench: $(VENV)/dev ## all benchmarks; the figures go to docs/performance.md
