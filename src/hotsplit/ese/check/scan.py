@@ -17,7 +17,7 @@ from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.flushmapfile import FlushMapFile
 from hotsplit.ese.files.identify import FileKind, identify
 from hotsplit.ese.files.logfile import LogFile
-from hotsplit.ese.files.streamfile import StreamFile, find_database
+from hotsplit.ese.files.streamfile import HEADER_PAGES, StreamFile, find_database
 from hotsplit.ese.format import checkpoint, flushmap
 from hotsplit.ese.format.names import NameKind, parse_name
 from hotsplit.report import Reporter, Severity
@@ -163,7 +163,7 @@ def scan_stream(
     begun = env.now()
     with StreamFile.open(env, path) as file:
         size = file.header.page_size
-        result.pages, result.bytes = _HEADER_PAGES, _HEADER_PAGES * size
+        result.pages, result.bytes = HEADER_PAGES, HEADER_PAGES * size
         if not file.choice.other_is_good:
             result.bad += 1
             other = "shadow" if file.choice.copy == "primary" else "primary"
@@ -188,7 +188,6 @@ def scan_stream(
     return result
 
 
-_HEADER_PAGES = 2
 _Scanner = Callable[[Env, str, Reporter, OnRead | None], ScanResult]
 _SCANNERS: dict[FileKind, _Scanner] = {
     FileKind.DATABASE: scan_database,

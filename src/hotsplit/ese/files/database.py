@@ -9,7 +9,7 @@ from typing import Self
 
 from hotsplit.errors import FileTruncated, Jet, PageDamaged
 from hotsplit.ese.files.env import Env, File
-from hotsplit.ese.files.opened import Closing, located
+from hotsplit.ese.files.opened import Closing, closed_on_error, located
 from hotsplit.ese.format.checksum import RUN_GOOD, State, correct, page_state, scan_pages
 from hotsplit.ese.format.header import DatabaseHeader, check_version, choose_header
 from hotsplit.ese.format.page import Page
@@ -44,11 +44,8 @@ class DatabaseFile(Closing):
     def open(cls, env: Env, path: str, reporter: Reporter | None = None) -> Self:
         """Open a file. Raises NotEseFile, HeaderDamaged, UnsupportedVersion, FileMissing."""
         file = env.open(path, "read")
-        try:
+        with closed_on_error(file):
             return cls(file, reporter)
-        except BaseException:
-            file.close()
-            raise
 
     @property
     def has_trailer(self) -> bool:
@@ -104,7 +101,7 @@ class DatabaseFile(Closing):
         )
 
     def mended(self, pgno: int, data: bytes) -> None:
-        """Take note of a page that was corrected in memory. A file that may be changed is then."""
+        """Take note of a page that was corrected in memory, to put it right where one may write."""
 
     def _report(self, rule: str, message: str, position: str) -> None:
         self.reporter.report(

@@ -6,7 +6,7 @@ import os.path
 from typing import Self
 
 from hotsplit.ese.files.env import Env, File
-from hotsplit.ese.files.opened import Closing, located
+from hotsplit.ese.files.opened import Closing, closed_on_error, located
 from hotsplit.ese.format.flushmap import PAGE_SIZE, PER_PAGE, FlushMapHeader, FlushMapPage
 
 
@@ -30,11 +30,8 @@ class FlushMapFile(Closing):
     def open(cls, env: Env, path: str) -> Self:
         """Open a file. Raises HeaderDamaged, NotEseFile, UnsupportedVersion, FileMissing."""
         file = env.open(path, "read")
-        try:
+        with closed_on_error(file):
             return cls(file)
-        except BaseException:
-            file.close()
-            raise
 
     @property
     def page_count(self) -> int:

@@ -13,7 +13,7 @@ from typing import Self
 
 from hotsplit.errors import FileTruncated, ForeignFile, Jet, LogDamaged, UnsupportedVersion
 from hotsplit.ese.files.env import Env, File
-from hotsplit.ese.files.opened import Closing, located
+from hotsplit.ese.files.opened import Closing, closed_on_error, located
 from hotsplit.ese.format import legacylog, logsegment
 from hotsplit.ese.format.basics import LogPosition, Signature
 from hotsplit.ese.format.logheader import HEADER_SIZE, LogHeader
@@ -90,14 +90,10 @@ class LogFile(Closing):
         NotEseFile, ForeignFile (-530), and what the Env raises.
         """
         file = env.open(path, "read")
-        try:
-            with located(path):
-                header = read_header(file)
-                _check_stream(header, signature, page_size)
-                check_size(header, file.size())
-        except BaseException:
-            file.close()
-            raise
+        with closed_on_error(file), located(path):
+            header = read_header(file)
+            _check_stream(header, signature, page_size)
+            check_size(header, file.size())
         return cls(file, header)
 
     @property

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Self
 
 from hotsplit.errors import HotsplitError
+from hotsplit.ese.files.env import File
 
 
 @contextlib.contextmanager
@@ -17,6 +18,16 @@ def located(path: str) -> Iterator[None]:
         yield
     except HotsplitError as error:
         raise error.at(file=path) from error.__cause__
+
+
+@contextlib.contextmanager
+def closed_on_error(file: File) -> Iterator[None]:
+    """Close a file if something goes wrong in the block; else it stays open."""
+    try:
+        yield
+    except BaseException:
+        file.close()
+        raise
 
 
 class Closing(ABC):

@@ -14,17 +14,20 @@ import os.path
 from typing import NamedTuple, Self
 
 from hotsplit.errors import HotsplitError, Jet, NotEseFile
+from hotsplit.ese.files.database import HEADER_BYTES
 from hotsplit.ese.files.env import Env, File
-from hotsplit.ese.files.opened import Closing, located
+from hotsplit.ese.files.opened import Closing, closed_on_error, located
 from hotsplit.ese.format.header import MAGIC, DatabaseHeader, choose_header
 from hotsplit.report import Finding, Severity
 
 ENDING = ".stm"
-_HEADER_BYTES = 65536
+HEADER_PAGES = 2
+"""Both copies of the header."""
+
 _FILE_TYPES = (0, 2)  # not kept by older engines, streaming file
 _STREAMING_ATTRIBUTE = 1
 _HAS_STREAM = 0x04
-_HEADER_PAGES = 2
+_NOT_HERE = "The database has a streaming file (.stm), which is not here: copy both files together"
 
 
 class StreamFile(Closing):
@@ -34,7 +37,7 @@ class StreamFile(Closing):
         self.file = file
         self.path = file.path
         with located(self.path):
-            self.choice = choose_header(file.pread(_HEADER_BYTES, 0))
+            self.choice = choose_header(file.pread(HEADER_BYTES, 0))
             self.header: DatabaseHeader = self.choice.header
             if not _is_stream(self.header):
                 raise NotEseFile("The file is not a streaming file")
@@ -43,16 +46,13 @@ class StreamFile(Closing):
     def open(cls, env: Env, path: str) -> Self:
         """Open a file. Raises NotEseFile, HeaderDamaged (-1018), FileMissing."""
         file = env.open(path, "read")
-        try:
+        with closed_on_error(file):
             return cls(file)
-        except BaseException:
-            file.close()
-            raise
 
     @property
     def page_count(self) -> int:
         """Number of whole pages behind the two of the header."""
-        return max(0, self.file.size() // self.header.page_size - _HEADER_PAGES)
+        return max(0, self.file.size() // self.header.page_size - HEADER_PAGES)
 
     @property
     def rest(self) -> int:
@@ -105,16 +105,13 @@ def find_pair(env: Env, database: str, header: DatabaseHeader) -> Pair | None:
     """
     if not announces_stream(header):
         return None
-    candidates = _candidates(env, database)
-    for path in candidates:
-        if not _problem(env, path, header):
-            return Pair(path)
-    if not candidates:
-        return Pair(
-            None,
-            "The database has a streaming file (.stm), which is not here: copy both files together",
-        )
-    return Pair(candidates[0], _problem(env, candidates[0], header))
+    first: Pair | None = None
+    for path in _candidates(env, database):
+        pair = Pair(path, _problem(env, path, header))
+        if not pair.problem:
+            return pair
+        first = first or pair
+    return first or Pair(None, _NOT_HERE)
 
 
 def _candidates(env: Env, database: str) -> list[str]:
@@ -165,7 +162,7 @@ def find_database(env: Env, stream: StreamFile) -> tuple[str | None, str]:
 def _database_header(env: Env, path: str) -> DatabaseHeader | None:
     file = env.open(path, "read")
     try:
-        header = choose_header(file.pread(_HEADER_BYTES, 0)).header
+        header = choose_header(file.pread(HEADER_BYTES, 0)).header
     except HotsplitError:
         return None
     finally:

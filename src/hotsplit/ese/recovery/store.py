@@ -7,6 +7,7 @@ from typing import Protocol, Self
 from hotsplit.ese.check.owned import last_owned_page
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.opened import closed_on_error
 from hotsplit.ese.format.checksum import stamp
 from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.format.page import Page, PageFlag
@@ -97,11 +98,8 @@ class WorkStore(DatabaseFile):
     def open_work(cls, env: Env, path: str) -> Self:
         """Open a work copy. Raises what `DatabaseFile` raises."""
         file = env.open(path, "write")
-        try:
+        with closed_on_error(file):
             return cls(file)
-        except BaseException:
-            file.close()
-            raise
 
     @classmethod
     def create(cls, env: Env, path: str, header: DatabaseHeader) -> Self:
@@ -110,13 +108,10 @@ class WorkStore(DatabaseFile):
         A file that is longer than that has a header for certain.
         """
         file = env.open(path, "create")
-        try:
+        with closed_on_error(file):
             file.pwrite(header.sealed() * 2, 0)
             file.sync()
             return cls(file)
-        except BaseException:
-            file.close()
-            raise
 
     def write_page(self, pgno: int, data: bytearray) -> None:
         """See `Store`."""
