@@ -18,8 +18,10 @@ from hotsplit.ese.format.catalogschema import (
     RowType,
     Segment,
     TableFlag,
+    key_most,
     parse_segments,
     tuple_limits,
+    unsigned,
 )
 from hotsplit.ese.format.columns import (
     FIRST_TAGGED,
@@ -31,31 +33,25 @@ from hotsplit.ese.format.columns import (
     type_size,
 )
 
-_MANDATORY = ("ObjidTable", "Type", "Id", "ColtypOrPgnoFDP", "Flags", "Name")
+MANDATORY = ("ObjidTable", "Type", "Id", "ColtypOrPgnoFDP", "Flags", "Name")
 _ID_AND_TYPE = ("Id", "ColtypOrPgnoFDP")
 _OBJECT_TYPES = (RowType.TABLE, RowType.INDEX, RowType.LONG_VALUE)
 _SLV_TYPES = (6, 7)  # of Exchange 2000 and 2003, the database's own rows
 _KNOWN_TYPES = (*RowType, *_SLV_TYPES)
 _SHORT_MOST = 255
-_KEY_MOST = {2048: 500, 4096: 1000}
-_LARGE_KEY_MOST = 2000
 _SEGMENTS_MOST = 16
 _INTEGERS = (Coltyp.LONG, Coltyp.CURRENCY, Coltyp.LONG_LONG,
              Coltyp.UNSIGNED_LONG, Coltyp.UNSIGNED_LONG_LONG)  # fmt: skip
-_FIXED_PLACES = {2: ("MSysObjects", CATALOG_ROOT), 3: ("MSysObjectsShadow", SHADOW_ROOT)}
-_OF_CATALOG = tuple(_FIXED_PLACES)
-# Plain numbers: a table can have 65,000 columns.
+FIXED_PLACES = {2: ("MSysObjects", CATALOG_ROOT), 3: ("MSysObjectsShadow", SHADOW_ROOT)}
+_OF_CATALOG = tuple(FIXED_PLACES)
 _FIXED, _VARIABLE, _TAGGED = range(3)
-_mandatory_values = picker(*_MANDATORY)
+_mandatory_values = picker(*MANDATORY)
 _column_values = picker("Id", "ColtypOrPgnoFDP", "Flags", "SpaceUsage")
-_KNOWN_COLTYPS = frozenset(map(int, Coltyp))
+# Plain numbers: a table can have 65,000 columns.
+KNOWN_COLTYPS = frozenset(map(int, Coltyp))
 _MULTI_VALUED, _AUTOINCREMENT = int(ColumnFlag.MULTI_VALUED), int(ColumnFlag.AUTOINCREMENT)
 _VERSION, _ESCROW = int(ColumnFlag.VERSION), int(ColumnFlag.ESCROW)
 _COMPRESSED, _PRIMARY = int(ColumnFlag.COMPRESSED), int(IndexFlag.PRIMARY)
-
-
-def _unsigned(value: int | None) -> int:
-    return (value or 0) & 0xFFFFFFFF
 
 
 class CatalogRules:
@@ -66,12 +62,12 @@ class CatalogRules:
 
     def __init__(self, findings: Findings, page_size: int) -> None:
         self._findings = findings
-        self._key_most = _KEY_MOST.get(page_size, _LARGE_KEY_MOST)
+        self._key_most = key_most(page_size)
         self._objids = IdSet()
         self._roots = IdSet()
         self._tables = IdSet()
         self._names: set[str] = set()
-        self._expected = dict(_FIXED_PLACES)
+        self._expected = dict(FIXED_PLACES)
         self.templates: dict[str, set[int]] = {}
 
     def check(self, group: TableRows) -> bool:
@@ -108,7 +104,7 @@ class CatalogRules:
         if row.damaged:
             self._breach("C37", row, f"cannot be decoded: {', '.join(row.damaged)}")
         elif None in _mandatory_values(row.values):
-            missing = [name for name in _MANDATORY if row[name] is None]
+            missing = [name for name in MANDATORY if row[name] is None]
             self._breach("C37", row, f"is null: {', '.join(missing)}")
         elif row.type not in _KNOWN_TYPES:
             self._breach("C37", row, "of an unknown type")
@@ -193,7 +189,7 @@ class CatalogRules:
         before, end, increments = 0, 0, 0
         of_catalog = group.objid in _OF_CATALOG
         for row in group.of_type(RowType.COLUMN):
-            fid, coltyp, flags, size = (_unsigned(v) for v in _column_values(row.values))
+            fid, coltyp, flags, size = (unsigned(v) for v in _column_values(row.values))
             if not before < fid <= LAST_ID:
                 self._breach("C41", row, "the id of the column")
                 continue
@@ -240,11 +236,11 @@ class CatalogRules:
     def _index_problems(
         self, row: CatalogRow, flags: int, tuples: bool, conditional: bool
     ) -> list[str]:
-        key_most = row.number("KeyMost") or _SHORT_MOST
+        most = row.number("KeyMost") or _SHORT_MOST
         var_most = int.from_bytes(row["VarSegMac"] or b"", "little")
         checks = (
-            (key_most > self._key_most, f"keys of {key_most} bytes"),
-            (var_most > key_most, f"segments of {var_most} bytes, keys of {key_most}"),
+            (most > self._key_most, f"keys of {most} bytes"),
+            (var_most > most, f"segments of {var_most} bytes, keys of {most}"),
             (bool(flags & _PRIMARY) and not flags & IndexFlag.UNIQUE, "not unique"),
             (
                 bool(flags & _PRIMARY) and (tuples or conditional),
@@ -269,7 +265,7 @@ def _column_problems(place: int, coltyp: int, flags: int, size: int) -> list[str
     """Return what is wrong with a column; most of a table's columns are alike."""
     if not coltyp:
         return []  # deleted
-    if coltyp not in _KNOWN_COLTYPS:
+    if coltyp not in KNOWN_COLTYPS:
         return [f"unknown type {coltyp}"]
     fixed, tagged, is_long = place == _FIXED, place == _TAGGED, coltyp in LONG_TYPES
     short = coltyp in (Coltyp.TEXT, Coltyp.BINARY)

@@ -48,7 +48,7 @@ class Comparison:
         table: TreeSpec,
         rows: Any,
         reports: list[Report],
-        prefetch: Prefetch,
+        prefetch: Prefetch | None,
     ) -> None:
         self._context = context
         self._table = table

@@ -112,9 +112,9 @@ class Faults(NamedTuple):
     rules: dict[int, set[str]]
     checked: set[int]
 
-    def of(self, *objids: int) -> set[str]:
-        """Return the rules that any of these objects breaks."""
-        return set().union(*(self.rules.get(objid, ()) for objid in objids))
+    def of(self, objid: int) -> set[str]:
+        """Return the rules that an object breaks."""
+        return self.rules.get(objid, set())
 
 
 def find_faults(source: RunSource) -> Faults:

@@ -20,7 +20,7 @@ from hotsplit.ese.format.record import RecordPlan
 from hotsplit.ese.read.btree import BTree
 from hotsplit.report import Reporter
 
-_OBJIDS, _LOCALES = "MSysObjids", "MSysLocales"
+OBJECT_LIST, LOCALE_LIST = "MSysObjids", "MSysLocales"
 LOCALE_ROW = 2
 """Type of the rows of MSysLocales that count indexes."""
 _UTF16 = "utf-16-le"
@@ -43,12 +43,12 @@ class OwnLists:
         for row in group.of_type(RowType.LONG_VALUE):
             self._take(row.number("Id"))
         for row in group.of_type(RowType.INDEX):
-            flags = row.number("Flags")
-            if not flags & IndexFlag.PRIMARY:
+            if not row.number("Flags") & IndexFlag.PRIMARY:
                 self._take(row.number("Id"))
-            if flags & IndexFlag.LOCALIZED_TEXT and row["LocaleName"]:
-                self._locales[locale_key(row)] += 1
-        if shape is not None and shape.table.name in (_OBJIDS, _LOCALES):
+            key = locale_key(row)
+            if key is not None:
+                self._locales[key] += 1
+        if shape is not None and shape.table.name in (OBJECT_LIST, LOCALE_LIST):
             self._tables[shape.table.name] = shape
 
     def _take(self, objid: int) -> None:
@@ -57,10 +57,10 @@ class OwnLists:
 
     def compare(self, context: Context) -> None:
         """Report what the lists lack; nothing for a database without them."""
-        if _OBJIDS in self._tables:
-            self._compare_objids(context, self._tables[_OBJIDS])
-        if _LOCALES in self._tables:
-            self._compare_locales(context, self._tables[_LOCALES])
+        if OBJECT_LIST in self._tables:
+            self._compare_objids(context, self._tables[OBJECT_LIST])
+        if LOCALE_LIST in self._tables:
+            self._compare_locales(context, self._tables[LOCALE_LIST])
 
     def _compare_objids(self, context: Context, shape: TableShape) -> None:
         listed, root = IdSet(), shape.table.root
@@ -68,32 +68,40 @@ class OwnLists:
             objid = row.get("objid", 0) & 0xFFFFFFFF
             listed.add(objid)
             if objid not in self._known:
-                context.findings.add("C46", f"{_OBJIDS} has object {objid}, which is gone", root)
+                message = f"{OBJECT_LIST} has object {objid}, which is gone"
+                context.findings.add("C46", message, root)
         for objid in self._objids:
             if objid not in listed:
-                context.findings.add("C46", f"{_OBJIDS} lacks object {objid}", root)
+                context.findings.add("C46", f"{OBJECT_LIST} lacks object {objid}", root)
 
     def _compare_locales(self, context: Context, shape: TableShape) -> None:
         """Counts may be too high, but not too low: else a change of sort tables goes unnoticed."""
         listed = {
-            row["Key"].decode(_UTF16, "replace").rstrip("\0").lower(): row.get("iValue", 0)
+            listed_key(row["Key"]): row.get("iValue", 0)
             for row in _rows(context, shape)
             if row.get("Type") == LOCALE_ROW and "Key" in row
         }
         for key, count in sorted(self._locales.items()):
             counted = listed.get(key.lower(), 0)
             if counted < count:
-                message = f"{_LOCALES} counts {counted} indexes of {key}, there are {count}"
+                message = f"{LOCALE_LIST} counts {counted} indexes of {key}, there are {count}"
                 context.findings.add("C46", message, shape.table.root)
 
 
-def locale_key(row: CatalogRow) -> str:
-    """Return the key under which indexes of a locale are counted (6.9)."""
+def locale_key(row: CatalogRow) -> str | None:
+    """Return the key under which an index is counted by its locale (6.9), None if it is not."""
+    if not row.number("Flags") & IndexFlag.LOCALIZED_TEXT or not row["LocaleName"]:
+        return None
     name = row["LocaleName"].decode(_UTF16, "replace")
     version = int.from_bytes(row["Version"] or b"", "little")
     defined, nls = version & 0xFFFFFFFF, version >> 32
     sort_id = (row["SortID"] or b"").ljust(16, b"\0")[:16]
     return f"LocaleName={name},SortID={uuid.UUID(bytes_le=sort_id)},Ver={nls << 32 | defined:x}"
+
+
+def listed_key(data: bytes) -> str:
+    """Return a key of MSysLocales as keys are compared: without its end, in lower case."""
+    return data.decode(_UTF16, "replace").rstrip("\0").lower()
 
 
 def _rows(context: Context, shape: TableShape) -> Iterator[dict[str, Any]]:

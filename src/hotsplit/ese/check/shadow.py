@@ -8,7 +8,6 @@ from hotsplit.ese.check.catalogrows import CatalogRow, CatalogRows
 from hotsplit.ese.check.context import Context
 from hotsplit.ese.format.catalogschema import RowType
 
-_OBJIDS_NAME = "MSysObjids"
 _DELETED_COLUMN = 0
 
 

@@ -70,6 +70,7 @@ class TableCheck:
         )
         self._chunk = table.chunk_size or chunk_size(context.page_size)
         self._values = RowValues(self._long_values())
+        self._prefetch = self._values.prefetch if self._long_spec.root else None
         self._references: Any = None
         self.damaged = False
 
@@ -80,16 +81,12 @@ class TableCheck:
             return
         self._add_ledgers(claimed.pages)
         rows = self._rows(claimed.autoincrement)
-        walked = self._context.walk(
-            self.spec, rows, reports=self._reports, prefetch=self._values.prefetch
-        )
+        walked = self._context.walk(self.spec, rows, reports=self._reports, prefetch=self._prefetch)
         self.damaged = walked.damaged
         totals = self._context.totals
         totals.tables += 1
         totals.records += walked.nodes - walked.deleted
-        comparison = Comparison(
-            self._context, self.spec, rows, self._reports, self._values.prefetch
-        )
+        comparison = Comparison(self._context, self.spec, rows, self._reports, self._prefetch)
         self._check_long_values(rows, comparison)
         for index in self._indexes:
             entries = _kernel.Entries(index.compare, index.ledger)
@@ -164,7 +161,7 @@ class TableCheck:
         return LongValues(tree, self._chunk)
 
     def _rows(self, mark: int | None) -> Any:
-        primary = next((i for i in self._shape.table.indexes if i.is_primary), None)
+        primary = self._shape.table.primary
         plan = None
         if primary is not None and compare_mode(self._shape, primary) == Compare.BY_KEY:
             plan = self._plan(primary, None)

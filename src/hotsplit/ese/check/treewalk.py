@@ -14,6 +14,7 @@ from hotsplit import _native
 from hotsplit.ese.check.findings import Findings, Report
 from hotsplit.ese.check.pagemap import PageMap, Trouble, Use
 from hotsplit.ese.check.pagereader import PageReader
+from hotsplit.ese.format.catalogschema import key_most
 from hotsplit.ese.format.page import PageFlag
 from hotsplit.ese.read.pages import PageSet
 
@@ -21,16 +22,9 @@ _kernel = _native.load("integrity")
 
 _DEEPEST = 16
 _RUN_BYTES = 256 * 1024
-_KEY_MOST = {2048: 500, 4096: 1000}
-_LARGE_KEY_MOST = 2000
-
 
 Prefetch = Callable[[list[bytes]], None]
-
-
-def key_most(page_size: int) -> int:
-    """Return the bytes of the longest key."""
-    return _KEY_MOST.get(page_size, _LARGE_KEY_MOST)
+"""Is told the ids of long values that are needed next."""
 
 
 class TreeSpec(NamedTuple):

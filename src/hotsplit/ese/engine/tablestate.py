@@ -78,7 +78,7 @@ class TableState:
         """Take the definition as it is now."""
         definition, database = self.definition, self.database
         self.rows = RowFormat(definition.columns, database.context.settings.page_size)
-        primary = next((i for i in definition.indexes if i.is_primary), None)
+        primary = definition.primary
         self.primary = None if primary is None else KeyMaker(primary, self.rows)
         self.secondary = [self._open(i) for i in definition.indexes if not i.is_primary]
         self.long_values = self._open_long_values()

@@ -66,6 +66,8 @@ class IndexFlag(IntFlag):
     OPTIONALLY_UNIQUE = 0x80000
 
 
+_KEY_MOST = {2048: 500, 4096: 1000}
+_LARGE_KEY_MOST = 2000
 _TUPLE_DEFAULTS = (1, 0)  # step and start where the definition is of the short form
 
 _FIXED = (
@@ -176,9 +178,24 @@ class TableDef:
         return bool(self.flags & (TableFlag.SYSTEM | TableFlag.DYNAMIC_SYSTEM))
 
     @property
+    def primary(self) -> IndexDef | None:
+        """The primary index, None for a table that numbers its rows."""
+        return next((index for index in self.indexes if index.is_primary), None)
+
+    @property
     def is_template(self) -> bool:
         """True for a table that only gives columns and indexes to derived tables."""
         return bool(self.flags & TableFlag.TEMPLATE)
+
+
+def unsigned(value: int | None) -> int:
+    """Return an integer column of 32 bits without its sign; 0 for null."""
+    return (value or 0) & 0xFFFFFFFF
+
+
+def key_most(page_size: int) -> int:
+    """Return the bytes of the longest key that an index may have (6.6)."""
+    return _KEY_MOST.get(page_size, _LARGE_KEY_MOST)
 
 
 def parse_segments(data: bytes, flags: int) -> tuple[Segment, ...]:

@@ -49,7 +49,6 @@ class _Shape(NamedTuple):
     fixed: int
     unpack: struct.Struct
     sizes: struct.Struct
-    codes: tuple[str, ...]
     names: tuple[str, ...]
     at: dict[str, int]
     loaders: dict[str, Callable[[bytes], Any]]
@@ -74,7 +73,6 @@ def _shape(row: Row) -> _Shape:
         row.size,
         struct.Struct("<x" + "".join(_CODES[kind] for _, kind in fields)),
         struct.Struct("<x" + sizes),
-        tuple(_CODES[kind] for _, kind in fields),
         names,
         {name: i for i, name in enumerate(names)},
         {name: _LOADERS[kind] for name, kind in fields if kind in _LOADERS},

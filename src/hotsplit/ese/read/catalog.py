@@ -23,6 +23,7 @@ from hotsplit.ese.format.catalogschema import (
     catalog_key,
     catalog_offset,
     parse_segments,
+    unsigned,
 )
 from hotsplit.ese.format.columns import FIRST_VARIABLE, ColumnDef, type_size
 from hotsplit.ese.format.page import Page, PageFlag
@@ -102,8 +103,8 @@ class Catalog:
                 row = self._row(node.data)
                 name = _text(row["Name"])
                 if name:
-                    place = _unsigned(row["ColtypOrPgnoFDP"])
-                    entries[name] = TableEntry(name, objid, place, _unsigned(row["Flags"]))
+                    place = unsigned(row["ColtypOrPgnoFDP"])
+                    entries[name] = TableEntry(name, objid, place, unsigned(row["Flags"]))
             if objid == _LAST_OBJID:
                 return entries
             wanted = objid + 1
@@ -209,10 +210,6 @@ def _key_objid(key: bytes) -> int:
     return int.from_bytes(key[1:5], "big") ^ 0x80000000
 
 
-def _unsigned(value: int | None) -> int:
-    return (value or 0) & 0xFFFFFFFF
-
-
 def _text(value: str | bytes | None) -> str:
     if isinstance(value, bytes):  # names are code page 1252, which the kernel gives as bytes
         return value.decode("cp1252", "replace")
@@ -229,7 +226,7 @@ def _column(values: list[Any], of_catalog: bool) -> ColumnDef | None:
     name = _text(name)
     if of_catalog:
         offset = catalog_offset(name) or offset
-    size = _unsigned(size)
+    size = unsigned(size)
     if fid < FIRST_VARIABLE and not type_size(coltyp) and size > 0x7FFF:
         raise ValueError(f"fixed column {name} of {size} bytes")
     return ColumnDef(
@@ -249,11 +246,11 @@ def _tree_of(row: dict[str, Any]) -> tuple[int, int]:
     objid, root = row["Id"], row["ColtypOrPgnoFDP"]
     if objid is None or root is None:
         raise ValueError("no object id or no root page")
-    return _unsigned(objid), _unsigned(root)
+    return unsigned(objid), unsigned(root)
 
 
 def _index(row: dict[str, Any]) -> IndexDef:
-    flags = _unsigned(row["Flags"])
+    flags = unsigned(row["Flags"])
     locale = (row["LocaleName"] or b"").decode("utf-16-le", "replace")
     var_most = row["VarSegMac"]
     return IndexDef(
@@ -263,8 +260,8 @@ def _index(row: dict[str, Any]) -> IndexDef:
         parse_segments(row["KeyFldIDs"] or b"", flags),
         parse_segments(row["ConditionalColumns"] or b"", flags),
         row["KeyMost"] or 255,
-        locale or _unsigned(row["PagesOrLocale"]),
-        _unsigned(row["LCMapFlags"]),
+        locale or unsigned(row["PagesOrLocale"]),
+        unsigned(row["LCMapFlags"]),
         row["SpaceUsage"] or 0,
         int.from_bytes(var_most, "little") if var_most else None,
         row["TupleLimits"] or b"",

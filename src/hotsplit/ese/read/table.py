@@ -182,7 +182,7 @@ class Table:
 
     def _key_maker(self) -> Callable[[bytes], bytes | None]:
         """Return what makes the primary key of a record, None where that is not possible."""
-        index = next((index for index in self.indexes if index.is_primary), None)
+        index = self.definition.primary
         if index is None:
             return lambda _: None
         columns = self.key_columns(index)
@@ -273,8 +273,7 @@ class Table:
         """
         if index is not None:
             return Cursor(self, self.index(index), columns)
-        primary = next((found for found in self.indexes if found.is_primary), None)
-        return Cursor(self, primary, columns)
+        return Cursor(self, self.definition.primary, columns)
 
     def scan(
         self,
