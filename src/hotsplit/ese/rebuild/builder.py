@@ -41,7 +41,6 @@ from hotsplit.ese.rebuild.target import NewDatabase
 from hotsplit.ese.rebuild.treewriter import RootContent, TreeWriter
 from hotsplit.ese.rebuild.walk import TreeName
 
-OBJECT_LIST = "MSysObjids"
 _FIXED_ROOTS = {tree.objid: tree.root for tree in (CATALOG, SHADOW, NAME_INDEX, ROOT_INDEX)}
 
 

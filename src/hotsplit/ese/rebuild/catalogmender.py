@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Any
 
 from hotsplit.ese.check.catalogrows import as_text
+from hotsplit.ese.check.catalogrules import FIXED_PLACES, KNOWN_COLTYPS, MANDATORY
 from hotsplit.ese.format.catalogschema import (
     CATALOG_COLUMNS,
     IndexFlag,
@@ -22,19 +23,15 @@ from hotsplit.ese.format.catalogschema import (
     TableFlag,
     catalog_key,
     parse_segments,
+    unsigned,
 )
-from hotsplit.ese.format.columns import Coltyp
 from hotsplit.ese.format.page import PageFlag
 from hotsplit.ese.format.record import RecordPlan, encode_record
 from hotsplit.ese.rebuild.inventory import Inventory
-from hotsplit.ese.rebuild.objects import CATALOG, SHADOW
 
 _LARGE_PAGE = 16384
 _LAST_TYPE = 7
-_FIXED = {CATALOG.objid: ("MSysObjects", CATALOG.root),
-          SHADOW.objid: ("MSysObjectsShadow", SHADOW.root)}  # fmt: skip
 _DELETED = 0
-_COLTYPS = frozenset(map(int, Coltyp))
 
 Values = dict[str, Any]
 Note = Callable[[str], None]
@@ -67,9 +64,9 @@ class CatalogMender:
         """Return the rows of tables, sound ones byte for byte as they are."""
         rows = {key: values for key in sorted(records)
                 if (values := self._read(key, records[key])) is not None}  # fmt: skip
-        self._owned = {_number(v["Id"]) for v in rows.values() if v["Type"] != RowType.COLUMN}
+        self._owned = {unsigned(v["Id"]) for v in rows.values() if v["Type"] != RowType.COLUMN}
         result: dict[bytes, bytes] = {}
-        for objid, group in groupby(rows.items(), key=lambda item: _number(item[1]["ObjidTable"])):
+        for objid, group in groupby(rows.items(), key=lambda item: unsigned(item[1]["ObjidTable"])):
             table = _Table(objid, dict(group))
             before = {key: dict(values) for key, values in table.rows.items()}
             self._mend_table(table)
@@ -107,9 +104,9 @@ class CatalogMender:
             self._find_table(table)
         if table.own is None:
             return
-        if table.objid in _FIXED:
-            self._set(table, table.own, "Name", _FIXED[table.objid][0])
-            self._set(table, table.own, "ColtypOrPgnoFDP", _FIXED[table.objid][1])
+        if table.objid in FIXED_PLACES:
+            self._set(table, table.own, "Name", FIXED_PLACES[table.objid][0])
+            self._set(table, table.own, "ColtypOrPgnoFDP", FIXED_PLACES[table.objid][1])
         self._rename(table, [table.own], self._names)
         self._check_columns(table)
         self._check_template(table)
@@ -142,7 +139,7 @@ class CatalogMender:
         """Make the row of a tree of long values that says itself that the table is its parent."""
         assert table.own is not None
         for objid, root in self._inventory.roots.items():
-            mine = root.parent == _number(table.own["ColtypOrPgnoFDP"]) and root.parent
+            mine = root.parent == unsigned(table.own["ColtypOrPgnoFDP"]) and root.parent
             if mine and root.flags & PageFlag.LONG_VALUE and objid not in self._owned:
                 row = _new_row(table.objid, RowType.LONG_VALUE, objid, root.page, "LV")
                 table.rows[_key_of(row)] = row
@@ -163,8 +160,8 @@ class CatalogMender:
     def _check_columns(self, table: _Table) -> None:
         live = []
         for row in table.of(RowType.COLUMN):
-            coltyp = _number(row["ColtypOrPgnoFDP"])
-            if coltyp and coltyp not in _COLTYPS:
+            coltyp = unsigned(row["ColtypOrPgnoFDP"])
+            if coltyp and coltyp not in KNOWN_COLTYPS:
                 name = as_text(row["Name"])
                 self._note(f"table {table.name}: column {name} is of type {coltyp}, and given up")
                 row["ColtypOrPgnoFDP"] = _DELETED
@@ -174,7 +171,7 @@ class CatalogMender:
 
     def _check_template(self, table: _Table) -> None:
         assert table.own is not None
-        flags, name = _number(table.own["Flags"]), as_text(table.own["TemplateTable"])
+        flags, name = unsigned(table.own["Flags"]), as_text(table.own["TemplateTable"])
         if flags & TableFlag.TEMPLATE:
             self._templates[table.name] = table.columns
         elif flags & TableFlag.DERIVED and name not in self._templates:
@@ -189,9 +186,9 @@ class CatalogMender:
         known = table.columns | self._templates.get(as_text(table.own["TemplateTable"]), set())
         self._rename(table, table.of(RowType.INDEX), set())
         for row in table.of(RowType.INDEX):
-            flags, name = _number(row["Flags"]), as_text(row["Name"])
-            root = _number(table.own["ColtypOrPgnoFDP"])
-            if flags & IndexFlag.PRIMARY and _number(row["Id"]) != table.objid:
+            flags, name = unsigned(row["Flags"]), as_text(row["Name"])
+            root = unsigned(table.own["ColtypOrPgnoFDP"])
+            if flags & IndexFlag.PRIMARY and unsigned(row["Id"]) != table.objid:
                 self._note(f"table {table.name}: index {name} is not the primary one")
                 row["Flags"] -= int(IndexFlag.PRIMARY)
                 self._follow_tree(row)
@@ -203,7 +200,7 @@ class CatalogMender:
 
     def _follow_tree(self, row: Values) -> None:
         """Let an index have unique keys only if the root page of its tree says so."""
-        root = self._inventory.roots.get(_number(row["Id"]))
+        root = self._inventory.roots.get(unsigned(row["Id"]))
         if root is not None and root.flags & PageFlag.NON_UNIQUE:
             row["Flags"] &= ~int(IndexFlag.UNIQUE)
 
@@ -221,7 +218,7 @@ class _Table:
     @property
     def own(self) -> Values | None:
         """The table's own row."""
-        return next((r for r in self.of(RowType.TABLE) if _number(r["Id"]) == self.objid), None)
+        return next((r for r in self.of(RowType.TABLE) if unsigned(r["Id"]) == self.objid), None)
 
     @property
     def name(self) -> str:
@@ -231,12 +228,12 @@ class _Table:
     @property
     def columns(self) -> set[int]:
         """Ids of the columns that are not deleted."""
-        return {_number(r["Id"]) for r in self.of(RowType.COLUMN) if r["ColtypOrPgnoFDP"]}
+        return {unsigned(r["Id"]) for r in self.of(RowType.COLUMN) if r["ColtypOrPgnoFDP"]}
 
 
 def _has_key(row: Values, known: set[int]) -> bool:
     """True for an index all of whose columns are there."""
-    flags = _number(row["Flags"])
+    flags = unsigned(row["Flags"])
     try:
         segments = parse_segments(row["KeyFldIDs"] or b"", flags)
         conditions = parse_segments(row["ConditionalColumns"] or b"", flags)
@@ -245,10 +242,6 @@ def _has_key(row: Values, known: set[int]) -> bool:
     found = all(s.column_id in known or s.flags & KeySegment.TEMPLATE
                 for s in (*segments, *conditions))  # fmt: skip
     return bool(segments) and found
-
-
-def _number(value: Any) -> int:
-    return (value or 0) & 0xFFFFFFFF
 
 
 def _new_row(table: int, kind: RowType, number: int, root: int, name: str) -> Values:
@@ -260,7 +253,6 @@ def _new_row(table: int, kind: RowType, number: int, root: int, name: str) -> Va
 
 def _key_of(row: Values) -> bytes:
     """Return the key that a row must have, empty for a row that can have none."""
-    mandatory = ("ObjidTable", "Type", "Id", "ColtypOrPgnoFDP", "Flags", "Name")
-    if any(row[name] is None for name in mandatory) or not 1 <= row["Type"] <= _LAST_TYPE:
+    if any(row[name] is None for name in MANDATORY) or not 1 <= row["Type"] <= _LAST_TYPE:
         return b""
-    return catalog_key(_number(row["ObjidTable"]), row["Type"]) + catalog_key(_number(row["Id"]))
+    return catalog_key(unsigned(row["ObjidTable"]), row["Type"]) + catalog_key(unsigned(row["Id"]))

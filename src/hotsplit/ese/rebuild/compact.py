@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from hotsplit.errors import DataDamaged, PageDamaged
+from hotsplit.ese.check.ownlists import OBJECT_LIST
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.opened import located
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.read.pages import RunSource
-from hotsplit.ese.rebuild.builder import OBJECT_LIST, Batch, DatabaseBuilder, TreeContent
+from hotsplit.ese.rebuild.builder import Batch, DatabaseBuilder, TreeContent
 from hotsplit.ese.rebuild.longvalues import LivingLongValues
 from hotsplit.ese.rebuild.objects import (
     CATALOG,

@@ -10,15 +10,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hotsplit.ese.check.catalogrows import CatalogRows
-from hotsplit.ese.check.ownlists import LOCALE_ROW, locale_key
+from hotsplit.ese.check.ownlists import LOCALE_ROW, listed_key, locale_key
 from hotsplit.ese.check.rowplan import TableShape
-from hotsplit.ese.format.catalogschema import IndexFlag, RowType
+from hotsplit.ese.format.catalogschema import RowType
 from hotsplit.ese.format.page import Node
 from hotsplit.ese.format.record import RecordPlan, encode_record
 from hotsplit.ese.rebuild.builder import Omitted
 from hotsplit.ese.rebuild.recordmender import RecordMender
 
-LOCALE_LIST = "MSysLocales"
 _COLUMNS = {"Type", "iValue", "Key"}
 _END = b"\0\0"
 _LARGE_PAGE = 16384
@@ -30,8 +29,9 @@ def locale_counts(catalog: CatalogRows, omitted: Omitted) -> Counter[str]:
     for group in catalog.tables():
         for row in group.of_type(RowType.INDEX):
             left_out = omitted.row(group.objid, RowType.INDEX, row.number("Id"))
-            if row.number("Flags") & IndexFlag.LOCALIZED_TEXT and row["LocaleName"]:
-                found[locale_key(row)] += not left_out
+            key = locale_key(row)
+            if key is not None:
+                found[key] += not left_out
     return found
 
 
@@ -41,13 +41,13 @@ class LocaleList:
     Raises ValueError if the table is not defined as it should be.
     """
 
-    def __init__(self, shape: TableShape, page_size: int, key_most: int, counts: Counter[str]):
+    def __init__(self, shape: TableShape, page_size: int, counts: Counter[str]) -> None:
         if not {column.name for column in shape.table.columns} >= _COLUMNS:
             raise ValueError("MSysLocales lacks columns")
         self._columns = shape.table.columns
         self._large = page_size >= _LARGE_PAGE
         self._plan = RecordPlan(self._columns)
-        self._mender = RecordMender(shape, page_size, lambda *_: None, key_most, None)
+        self._mender = RecordMender(shape, page_size, lambda *_: None, None)
         self._counts = counts
 
     def nodes(self, old: Iterable[Node]) -> Iterator[Node]:
@@ -57,7 +57,7 @@ class LocaleList:
         sound = (self._mender.mend(node, old=False).node for node in old)
         for node in filter(None, sound):
             row = self._read(node.data)
-            name = names.pop(_text(row.get("Key")).lower(), None)
+            name = names.pop(listed_key(row.get("Key", b"")), None)
             if row.get("Type") == LOCALE_ROW and name is not None:
                 row["iValue"] = self._counts[name]
                 found[node.key] = self._write(row)
@@ -82,7 +82,3 @@ class LocaleList:
 
     def _write(self, row: dict[str, Any]) -> bytes:
         return encode_record(self._columns, row, self._large)
-
-
-def _text(key: bytes | None) -> str:
-    return (key or b"").decode("utf-16-le", "replace").rstrip("\0")

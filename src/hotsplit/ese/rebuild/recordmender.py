@@ -23,6 +23,7 @@ from hotsplit._native.integrity_codes import Code
 from hotsplit._native.record_py import Record
 from hotsplit._native.rowcheck_py import Report, Rows
 from hotsplit.ese.check.rowplan import Compare, TableShape, compare_mode, index_plan, layout_of
+from hotsplit.ese.format.catalogschema import key_most
 from hotsplit.ese.format.columns import FIRST_TAGGED, FIRST_VARIABLE, ColumnDef
 from hotsplit.ese.format.page import Node
 from hotsplit.ese.format.taggedcolumns import build_fields, parse_fields
@@ -57,14 +58,12 @@ class Mended(NamedTuple):
 class RecordMender:
     """Mends the records of one table. highest: the highest autoincrement value seen.
 
-    key_most: bytes of the longest key. Raises ValueError for a definition that makes no sense.
+    Raises ValueError for a definition that makes no sense.
     """
 
-    def __init__(
-        self, shape: TableShape, page_size: int, fetch: Fetch, key_most: int, mark: int | None
-    ) -> None:
+    def __init__(self, shape: TableShape, page_size: int, fetch: Fetch, mark: int | None) -> None:
         self._large = page_size >= _LARGE_PAGE
-        self._key_most = key_most
+        self._key_most = key_most(page_size)
         self._reports: list[Report] = []
         self._references = Collector()
         self._fetch = fetch
@@ -87,20 +86,20 @@ class RecordMender:
             found = self._look(node.key, data, old)
             step = next(filter(None, (self._step(data, old, *one) for one in found)), None)
             if step is None:
-                lost = any(Code(code) in _FATAL for code, _, _ in found)
+                lost = any(Code(code) in _FATAL for code, _ in found)
                 return self._finished(Node(node.key, data), old, changed, lost=lost)
             data, column = step
             changed.add(column)
         return Mended(None, [])
 
-    def _look(self, key: bytes, data: bytes, old: bool) -> list[tuple[int, int, int]]:
+    def _look(self, key: bytes, data: bytes, old: bool) -> list[tuple[int, int]]:
         self._reports.clear()
         self._references.items.clear()
         self._rows.take(key, data, old, (0, 0))
         for code, _, _, a, _ in self._reports:
             if code == Code.AUTOINCREMENT:
                 self.highest = max(self.highest, a)
-        return [(code, a, b) for code, _, _, a, b in self._reports]
+        return [(code, a) for code, _, _, a, _ in self._reports]
 
     def _finished(self, node: Node, old: bool, changed: set[int], *, lost: bool) -> Mended:
         if lost or self._costs_key(changed):
@@ -131,7 +130,7 @@ class RecordMender:
 
     # Steps: each returns the record without one fault and the column that it cost
 
-    def _step(self, data: bytes, old: bool, code: int, a: int, _: int) -> tuple[bytes, int] | None:
+    def _step(self, data: bytes, old: bool, code: int, a: int) -> tuple[bytes, int] | None:
         record = Record(data, self._large, old)
         if code in _VARIABLE:
             return _without_variable(record)
@@ -188,13 +187,13 @@ def _with_full_bitmap(record: Record) -> bytes:
 
 
 def _key_columns(shape: TableShape) -> frozenset[int]:
-    primary = next((index for index in shape.table.indexes if index.is_primary), None)
+    primary = shape.table.primary
     segments = primary.key if primary is not None else ()
     return frozenset(segment.column_id for segment in segments)
 
 
 def _primary_of(shape: TableShape) -> Index | None:
-    index = next((i for i in shape.table.indexes if i.is_primary), None)
+    index = shape.table.primary
     if index is None or compare_mode(shape, index) != Compare.BY_KEY:
         return None
     try:

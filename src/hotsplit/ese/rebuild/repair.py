@@ -13,8 +13,8 @@ from dataclasses import replace
 
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.check.integrity import find_faults
+from hotsplit.ese.check.ownlists import LOCALE_LIST, OBJECT_LIST
 from hotsplit.ese.check.rowplan import TableShape
-from hotsplit.ese.check.treewalk import key_most
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.opened import located
 from hotsplit.ese.format.basics import LogTime
@@ -22,15 +22,16 @@ from hotsplit.ese.format.catalogschema import RowType, catalog_key
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.format.record import encode_record
 from hotsplit.ese.read.pages import RunSource
-from hotsplit.ese.rebuild.builder import OBJECT_LIST, Batch, DatabaseBuilder, TreeContent
+from hotsplit.ese.rebuild.builder import Batch, DatabaseBuilder, TreeContent
 from hotsplit.ese.rebuild.compact import EXTENT_CACHE
 from hotsplit.ese.rebuild.inventory import Inventory
-from hotsplit.ese.rebuild.localelist import LOCALE_LIST, LocaleList, locale_counts
+from hotsplit.ese.rebuild.localelist import LocaleList, locale_counts
 from hotsplit.ese.rebuild.losses import Repaired
 from hotsplit.ese.rebuild.objects import CATALOG, NAME_INDEX, ROOT_INDEX, SHADOW, TableTrees
 from hotsplit.ese.rebuild.repaircatalog import SalvagedCatalog
 from hotsplit.ese.rebuild.repairtable import TableRepair
 from hotsplit.ese.rebuild.rowfacts import EntryMaker
+from hotsplit.ese.rebuild.sorting import first_of_each
 from hotsplit.ese.rebuild.source import OnPage, Watched, is_clean, no_progress
 from hotsplit.ese.rebuild.space import FIRST_FREE_PAGE
 from hotsplit.ese.rebuild.target import NewDatabase
@@ -132,12 +133,11 @@ class _Repair:
     def _write_locale_list(self, table: TableTrees) -> None:
         """Write the list of the locales of indexes with the right counts."""
         shape, catalog = self._catalog.shape(table), self._catalog
-        size = self._database.page_size
         try:
             if shape is None or table.indexes or not catalog.new_format:
                 raise ValueError("not the table that it should be")
             counts = locale_counts(catalog.by_table(), self._builder.omitted)
-            locales = LocaleList(shape, size, key_most(size), counts)
+            locales = LocaleList(shape, self._database.page_size, counts)
         except (HotsplitError, ValueError):
             TableRepair(self._shop, table, shape).run()
             return
@@ -188,11 +188,7 @@ class _Repair:
             for node in self._catalog_nodes()
             for entry in maker.entries(node, old=not self._catalog.new_format)
         )
-        last: bytes | None = None
-        for node in self._shop.sorter().sorted(entries):
-            if node.key != last:
-                yield node
-            last = node.key
+        yield from first_of_each(self._shop.sorter().sorted(entries))
 
     def _find_strangers(self, tables: list[TableTrees]) -> None:
         """Report readable pages of objects that the catalog does not know."""

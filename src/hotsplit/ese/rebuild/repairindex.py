@@ -12,12 +12,12 @@ from hotsplit._native.indexkey_py import Fetch
 from hotsplit.ese.check.rowplan import TableShape
 from hotsplit.ese.format.catalogschema import IndexDef
 from hotsplit.ese.format.page import Node, PageFlag
-from hotsplit.ese.read.btree import BTree
 from hotsplit.ese.rebuild.builder import Batch, TreeContent
 from hotsplit.ese.rebuild.losses import TreeLoss
 from hotsplit.ese.rebuild.recordmender import ALL_TAGGED, ALL_VARIABLE
 from hotsplit.ese.rebuild.rowfacts import EntryMaker, can_make
 from hotsplit.ese.rebuild.salvage import TreeSalvage
+from hotsplit.ese.rebuild.sorting import first_of_each
 from hotsplit.ese.rebuild.walk import TreeName
 from hotsplit.ese.rebuild.workshop import Workshop
 
@@ -165,14 +165,13 @@ class IndexRepair:
             )
 
     def _unique(self, nodes: Iterable[Node]) -> Iterator[Node]:
-        last: bytes | None = None
         count = 0
-        for node in nodes:
-            if node.key == last:
-                count += 1
-                continue
-            last = node.key
-            yield node
+
+        def repeated(_: Node) -> None:
+            nonlocal count
+            count += 1
+
+        yield from first_of_each(nodes, repeated)
         if count:
             self._shop.result.notes.append(
                 f"{self._tree.text}: {count} rows have the key of others"
@@ -184,9 +183,4 @@ class IndexRepair:
         """Yield the entries that lead to rows of the new table."""
         rows = self._shop.new_tree(self._table.root, self._table.rows)
         for kind, nodes in old.batches():
-            yield Batch(kind, (node for node in nodes if _has(rows, node.data)))
-
-
-def _has(rows: BTree, key: bytes) -> bool:
-    found = next(rows.nodes_from(key), None)
-    return found is not None and found.key == key
+            yield Batch(kind, (node for node in nodes if rows.locate(node.data) is not None))

@@ -11,7 +11,6 @@ from itertools import islice
 
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.check.rowplan import TableShape
-from hotsplit.ese.check.treewalk import key_most
 from hotsplit.ese.check.values import RowValues
 from hotsplit.ese.format.longvalue import chunk_size
 from hotsplit.ese.format.page import Node, PageFlag
@@ -25,6 +24,7 @@ from hotsplit.ese.rebuild.objects import TableTrees
 from hotsplit.ese.rebuild.recordmender import ALL_TAGGED, ALL_VARIABLE, RecordMender
 from hotsplit.ese.rebuild.repairindex import IndexRepair, NewTable
 from hotsplit.ese.rebuild.salvage import TreeSalvage
+from hotsplit.ese.rebuild.sorting import first_of_each
 from hotsplit.ese.rebuild.space import (
     DATABASE_ROOT,
     TreePlace,
@@ -47,15 +47,14 @@ class TableRepair:
         self._database = shop.builder.database
         self._rows = shop.salvage(table.rows, 0)
         self._values: TreeSalvage | None = None
+        trees = [table.rows]
         if table.long_values is not None:
             self._values = shop.salvage(table.long_values, PageFlag.LONG_VALUE)
-        faults = shop.faults(table.rows)
-        if table.long_values is not None:
-            faults |= shop.faults(table.long_values)
+            trees.append(table.long_values)
+        faults = set().union(*map(shop.faults, trees))
         self._mender = LongValueMender(self._chunk, shop.room, strict=bool(faults & _OF_CHUNKS))
         whole = self._values is None or self._mender.survey(self._values.batches())
         values_damaged = self._values is not None and self._values.damaged
-        trees = [table.rows, *([table.long_values] if table.long_values is not None else [])]
         sound = all(map(shop.is_checked, trees)) and whole and not faults
         self._damaged = self._rows.damaged or values_damaged or not sound
         # Pages of different times: keys that only Windows can make may be those of earlier rows.
@@ -111,7 +110,7 @@ class TableRepair:
             return None
         size = self._database.page_size
         try:
-            return RecordMender(self._shape, size, self._fetch, key_most(size), mark)
+            return RecordMender(self._shape, size, self._fetch, mark)
         except ValueError:
             return None
 
@@ -130,7 +129,7 @@ class TableRepair:
             yield from batches
             return
         nodes = self._shop.sorter().sorted(node for batch in batches for node in batch.nodes)
-        yield Batch(self._rows.kind, self._unique_rows(nodes, loss))
+        yield Batch(self._rows.kind, first_of_each(nodes, lambda node: loss.add_unsound(node.key)))
 
     def _defines(self, mender: RecordMender) -> bool:
         """True if most of the first records fit the definition, so that it must be the table's."""
@@ -140,16 +139,6 @@ class TableRepair:
             for kind, node in islice(nodes, _SAMPLE)
         ]
         return 2 * sum(fit) > len(fit)
-
-    @staticmethod
-    def _unique_rows(nodes: Iterable[Node], loss: TreeLoss) -> Iterator[Node]:
-        last: bytes | None = None
-        for node in nodes:
-            if node.key == last:
-                loss.add_unsound(node.key)
-            else:
-                yield node
-            last = node.key
 
     def _sound(
         self, mender: RecordMender, kind: int, nodes: Iterable[Node], loss: TreeLoss

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from hotsplit.ese.files.env import Env, File
 from hotsplit.ese.format.page import Node
@@ -12,6 +12,19 @@ from hotsplit.ese.format.page import Node
 _RUN = 200_000  # entries
 _READ = 1 << 18
 _SIZES = struct.Struct("<II")
+
+
+def first_of_each(
+    nodes: Iterable[Node], repeated: Callable[[Node], None] | None = None
+) -> Iterator[Node]:
+    """Yield the first node of each key of sorted nodes; `repeated` is told of the others."""
+    last: bytes | None = None
+    for node in nodes:
+        if node.key != last:
+            yield node
+        elif repeated is not None:
+            repeated(node)
+        last = node.key
 
 
 class EntrySorter:
