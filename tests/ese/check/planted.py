@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,12 @@ class Planter:
         self.size = self._db.page_size
         self.before = Counter(check(bytes(self.data)).reporter.counts)
         self._touched: dict[int, Page] = {}
+
+    def copy(self) -> Planter:
+        """Return another one of the same database, whose pages are edited on their own."""
+        other = copy.copy(self)
+        other.data, other._touched = bytearray(self.data), {}
+        return other
 
     # Editing
 

@@ -41,11 +41,7 @@ def original() -> Planter:
 
 @pytest.fixture
 def db(original: Planter) -> Planter:
-    planter = Planter.__new__(Planter)
-    planter.__dict__.update(original.__dict__)
-    planter.data = bytearray(original.data)
-    planter._touched = {}
-    return planter
+    return original.copy()
 
 
 # Header and file

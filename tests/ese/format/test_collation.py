@@ -28,12 +28,17 @@ def built_in() -> Collation:
     return found
 
 
-def test_measured_keys(built_in: Collation) -> None:
+def _agreeing(collation: Collation) -> int:
+    """Make all measured keys; return how many there are."""
     lines = [line.split() for line in _MEASURED.read_text().splitlines() if line[0] != "#"]
-    assert len(lines) > 300
     for flags, units, key in lines:
         text = bytes.fromhex(units).decode("utf-16-be", "surrogatepass")
-        assert sort_key(text, int(flags, 16), built_in).hex() == key, (flags, text)
+        assert sort_key(text, int(flags, 16), collation).hex() == key, (flags, text)
+    return len(lines)
+
+
+def test_measured_keys(built_in: Collation) -> None:
+    assert _agreeing(built_in) > 300
 
 
 @pytest.mark.parametrize(
@@ -67,9 +72,7 @@ def test_what_is_not_known_has_no_key(built_in: Collation) -> None:
 def test_case_makes_no_difference_where_it_is_ignored(text: str) -> None:
     built_in = BuiltIn(0x60305).collation(1)
     assert built_in is not None
-    same = "".join(
-        c.swapcase() if len(c.swapcase().swapcase()) == 1 and c.isascii() else c for c in text
-    )
+    same = "".join(c.swapcase() if c.isascii() else c for c in text)
     assert _key(same, built_in) == _key(text, built_in)
 
 
@@ -227,16 +230,12 @@ def _use(data: bytes) -> None:
         return
 
 
-def test_the_table_of_windows(built_in: Collation) -> None:
-    """With a real table at hand, what is built in agrees with it."""
+def test_the_table_of_windows() -> None:
+    """A real table, if one is at hand, makes the measured keys."""
     path = os.environ.get("HOTSPLIT_SORT_TABLE")
     if not path:
         pytest.skip("needs a SortDefault.nls, named by HOTSPLIT_SORT_TABLE")
     table = SortTable(Path(path).read_bytes())
     real = table.collation(1)
     assert real is not None
-    for line in _MEASURED.read_text().splitlines():
-        if line[0] != "#":
-            flags, units, key = line.split()
-            text = bytes.fromhex(units).decode("utf-16-be", "surrogatepass")
-            assert sort_key(text, int(flags, 16), real).hex() == key
+    assert _agreeing(real) > 300

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import struct
 from collections import Counter
 from collections.abc import Iterator
@@ -100,9 +99,7 @@ def test_real_databases(corpus: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", _SETS)
 def test_vectors(shared: Path, name: str) -> None:
-    folder = unpack_vector(name)
-    assert json.loads((folder / "expected.json").read_text())
-    with Database.open(OsEnv(), str(folder / "recovered" / "test.edb")) as db:
+    with Database.open(OsEnv(), str(unpack_vector(name) / "recovered" / "test.edb")) as db:
         found = _judge(db)
     assert not found["different"]
     assert found["equal"] > 60

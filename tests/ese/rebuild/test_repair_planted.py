@@ -38,11 +38,7 @@ def rows() -> Rows:
 
 @pytest.fixture
 def db(original: Planter) -> Planter:
-    planter = Planter.__new__(Planter)
-    planter.__dict__.update(original.__dict__)
-    planter.data = bytearray(original.data)
-    planter._touched = {}
-    return planter
+    return original.copy()
 
 
 def mend(db: Planter, folder: Path) -> tuple[Repaired, Path]:

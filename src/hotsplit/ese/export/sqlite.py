@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 from hotsplit.errors import DiskFull, InvalidUse, IoFailed
@@ -135,19 +135,14 @@ def _sql_rows(
         yield row
 
 
-class _sql_errors:  # noqa: N801 - reads as a context
-    """Errors of SQLite as those of the program."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, sqlite3.Error):
-            cls = DiskFull if "full" in str(error) else IoFailed
-            raise cls(f"SQLite: {error}", file=self._path) from error
+@contextmanager
+def _sql_errors(path: str) -> Iterator[None]:
+    """Raise errors of SQLite as those of the program."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        cls = DiskFull if "full" in str(error) else IoFailed
+        raise cls(f"SQLite: {error}", file=path) from error
 
 
 def merge_sqlite(env: Env, parts: list[tuple[str, str]], path: str) -> None:

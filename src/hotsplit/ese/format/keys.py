@@ -24,6 +24,7 @@ _UPPER = bytes(c - 32 if 0x61 <= c <= 0x7A else c for c in range(256))
 _COMPLEMENT = bytes(0xFF - c for c in range(256))
 _NO_LIMIT = 1 << 16
 _DEFAULT_MOST = 255
+_VISTA = 0x50000  # NLS version, of Windows Server 2008, too
 _TEXT_MOST = 256  # bytes of text that a key of the default size is made of
 
 
@@ -161,5 +162,4 @@ def _is_old_enough(text: str, version: int) -> bool:
     return not version or version >= WINDOWS_7 or not any(map(str.isdigit, text))
 
 
-_VISTA = 0x50000  # and Windows Server 2008
 _sort_key = lru_cache(maxsize=4096)(sort_key)

@@ -15,7 +15,6 @@ from hotsplit.ese.format.collation import KeyUnknown
 from hotsplit.ese.format.sorttable import DEFAULT_SORT, SORT_ID_TAIL
 
 _NO_LOCALE = (0, 0x7F, 0x400)  # none, invariant, default of the user
-_NO_SORT_ID = bytes(16)
 _SORTS = {
     0x02: "haw",
     0x03: "fr oc wo",
@@ -95,7 +94,7 @@ _BY_NAME = {name.lower(): sort for sort, names in _SORTS.items() for name in nam
 
 def sort_of(index: IndexDef) -> int:
     """Return the number of the order that an index sorts Unicode text by. Raises KeyUnknown."""
-    if index.sort_id and index.sort_id != _NO_SORT_ID:
+    if any(index.sort_id):
         if index.sort_id[4:] != SORT_ID_TAIL:
             raise KeyUnknown(f"the sort id {index.sort_id.hex()} is not one of Windows")
         return int.from_bytes(index.sort_id[:4], "little")
