@@ -142,7 +142,7 @@ def _reservations(result: CheckResult) -> list[str]:
     if totals.by_bookmark:
         texts.append(
             f"Indexes whose entries were held against the rows by bookmark only: "
-            f"{totals.by_bookmark} (their keys only Windows can make, or they are not filled yet)"
+            f"{totals.by_bookmark} (of Unicode text, or not filled yet: their keys are not made)"
         )
     if totals.not_compared:
         texts.append(

@@ -17,7 +17,7 @@ from hotsplit.report import Reporter
 
 @dataclass
 class Totals:
-    """What was seen. by_bookmark: indexes whose keys only Windows can make, compared by bookmark.
+    """What was seen. by_bookmark: indexes whose keys are not made, compared by bookmark.
 
     not_compared: indexes and long values that were not held against the rows, since a tree of
     theirs is damaged or a row's value cannot be had.

@@ -56,7 +56,7 @@ class Compare(IntEnum):
     BY_KEY = 0
     """The key can be made from the row."""
     BY_BOOKMARK = 1
-    """One entry a row, whose key only Windows can make."""
+    """One entry a row, whose key is of Unicode text, which the kernel does not make."""
     BY_PRESENCE = 2
     """Some entries a row: that the row has any, and that the entry's row exists."""
 

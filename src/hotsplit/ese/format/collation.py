@@ -20,7 +20,7 @@ UNKNOWN = 0xFFFFFFFF
 
 
 class KeyUnknown(ValueError):
-    """The key cannot be made here: it needs sort tables of Windows."""
+    """The key cannot be made: a weight or a rule that it needs is not known here."""
 
 
 class MapFlag(IntFlag):

@@ -91,7 +91,7 @@ class IndexRepair:
             loss.action = "entries of lost rows left out"
             self._write(self._filtered(old))
         else:
-            loss.action = "left out: only Windows can make its keys anew"
+            loss.action = "left out: its keys cannot be made anew"
             shop.builder.omitted.trees.add(tree.objid)
             shop.result.left_out.append(tree.text)
         if not sound:

@@ -57,7 +57,7 @@ class TableRepair:
         values_damaged = self._values is not None and self._values.damaged
         sound = all(map(shop.is_checked, trees)) and whole and not faults
         self._damaged = self._rows.damaged or values_damaged or not sound
-        # Pages of different times: keys that only Windows can make may be those of earlier rows.
+        # Pages of different times: keys that are not made anew may be those of earlier rows.
         self._stale = not shop.result.was_clean and (
             self._damaged or any(shop.faults(tree) for tree in table.indexes)
         )
