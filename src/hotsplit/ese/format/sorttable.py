@@ -19,7 +19,6 @@ import struct
 from array import array
 from collections.abc import Iterator
 from functools import cache
-from importlib import resources
 from typing import Any, Protocol
 
 from hotsplit.ese.format.collation import UNKNOWN, Collation
@@ -146,6 +145,8 @@ class BuiltIn:
 @cache
 def _built_in(ideographs: bool) -> Collation:
     """Read the weights that come with this program; the head of the file says how it is written."""
+    from importlib import resources  # slow to load, and seldom needed
+
     text = resources.files(__package__).joinpath("sortweights.txt").read_text("ascii")
     weights, pages = array("I", [UNKNOWN] * _PAGE), [0] * _PAGE
     expansions: dict[int, tuple[int, int]] = {}
