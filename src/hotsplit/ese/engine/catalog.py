@@ -7,6 +7,7 @@ Source: format specification 5.5 (fixed pages), 6.2 to 6.4, 6.9, 6.10.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
@@ -128,15 +129,9 @@ class CatalogWriter:
     def rows_of(self, session: Session, objid: int, kind: RowType | None = None) -> list[Row]:
         """Return the rows of a table as the session sees them, all or those of one type."""
         prefix = catalog_key(objid, kind or 0)
-        found: list[Row] = []
-        mark, inclusive = (prefix, b""), True
-        while entries := self.objects.entries_after(session, mark, inclusive=inclusive):
-            for key, record in entries:
-                if not key.startswith(prefix):
-                    return found
-                found.append(self._decode(record))
-            mark, inclusive = (entries[-1][0], b""), False
-        return found
+        entries = self.objects.entries(session, prefix)
+        rows = itertools.takewhile(lambda entry: entry[0].startswith(prefix), entries)
+        return [self._decode(record) for _, record in rows]
 
     def row_of(self, session: Session, objid: int, kind: RowType, number: int) -> Row:
         """Return the row of one object of a table. Raises DataDamaged (-1220) if there is none."""
@@ -155,13 +150,10 @@ class CatalogWriter:
     def roots(self, session: Session, objids: Collection[int]) -> dict[int, int]:
         """Return the root pages of trees by object id: of those of `objids` that there are."""
         found: dict[int, int] = {}
-        mark, inclusive = (b"", b""), True
-        while entries := self.objects.entries_after(session, mark, inclusive=inclusive):
-            for key, record in entries:
-                kind, number = key[6:8], int.from_bytes(key[9:13], "big") ^ 1 << 31
-                if kind in _TREE_KINDS and number in objids:
-                    found[number] = self._decode(record)["ColtypOrPgnoFDP"]
-            mark, inclusive = (entries[-1][0], b""), False
+        for key, record in self.objects.entries(session):
+            kind, number = key[6:8], int.from_bytes(key[9:13], "big") ^ 1 << 31
+            if kind in _TREE_KINDS and number in objids:
+                found[number] = self._decode(record)["ColtypOrPgnoFDP"]
         return found
 
     def deleted_columns(self, session: Session, objid: int) -> list[ColumnDef]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from hotsplit.ese.engine.splitlines import kept_for_undo, room, separator, used
+from hotsplit.ese.engine.pageroom import kept_for_undo
+from hotsplit.ese.engine.splitlines import room, separator, used
 from hotsplit.ese.format.page import Node, Page
 from hotsplit.ese.recovery.merge import FULL_LEFT, FULL_RIGHT, PARTIAL_LEFT
 

@@ -13,6 +13,7 @@ import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from hotsplit.ese.engine.joining import Join, join_if_sparse
+from hotsplit.ese.engine.pageroom import has_room
 from hotsplit.ese.engine.splitlines import image_of
 from hotsplit.ese.format.logrecord import NO_DBTIME, UNIQUE, encode
 from hotsplit.ese.format.page import Page
@@ -152,7 +153,7 @@ def _has_room(tree: Tree, above: Above) -> bool:
     """Tell whether the new separator fits wherever it replaces another one."""
     more = len(above.key) + 2
     changes = (step for step, flags in above.changes if flags == _KEY_CHANGE)
-    return all(tree.has_room(step.page, more) for step in changes)
+    return all(has_room(tree, step.page, more) for step in changes)
 
 
 # Records

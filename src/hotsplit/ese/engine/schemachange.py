@@ -129,13 +129,9 @@ def create_index(session: Session, state: TableState, index: Index) -> None:
     from hotsplit.ese.engine.table import Table
 
     table = Table(session, following)
-    mark: tuple[bytes, bytes] = (b"", b"")
-    inclusive = True
-    while entries := state.tree.entries_after(session, mark, inclusive=inclusive):
-        for key, record in entries:
-            for entry in new.keys.keys(following.rows.split(record), table.reader):
-                new.tree.insert(session, entry, key)
-        mark, inclusive = entries[-1], False
+    for key, record in state.tree.entries(session):
+        for entry in new.keys.keys(following.rows.split(record), table.reader):
+            new.tree.insert(session, entry, key)
 
 
 def add_column(session: Session, state: TableState, column: Column) -> ColumnDef:

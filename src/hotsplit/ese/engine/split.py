@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hotsplit.errors import InvalidUse, Jet
+from hotsplit.ese.engine.pageroom import has_room, kept_for_undo
 from hotsplit.ese.engine.splitlines import (
     best_prefix,
     fits,
     image_of,
-    kept_for_undo,
     point,
     separator,
 )
@@ -122,7 +122,7 @@ def _plan(path: list[Step], change: Change, tree: Tree) -> tuple[list[Level], bo
         above = Level(Page(parent.page, parent.pgno), parent.line)
         levels.insert(0, above)
         child = levels[1]
-        if tree.has_room(parent.page, len(child.key) + 12):
+        if has_room(tree, parent.page, len(child.key) + 12):
             return levels, levels[-1].operation != _NO_OPERATION
         above.lines = above.page.nodes()
         above.lines.insert(parent.line, Node(child.key, bytes(4)))

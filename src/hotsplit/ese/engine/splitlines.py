@@ -5,15 +5,9 @@ Source: format specification 2.5, 3.2, 4.2; log specification 4.2 (before images
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from hotsplit.ese.engine.versions import reserved
 from hotsplit.ese.format.beforeimage import COMPRESSED, DEHYDRATED, dehydrate
 from hotsplit.ese.format.compression import compress_xpress
 from hotsplit.ese.format.page import Node, Page, common_prefix
-
-if TYPE_CHECKING:
-    from hotsplit.ese.engine.tree import Tree
 
 _TAG = 4
 _HEAD = 2
@@ -99,14 +93,3 @@ def image_of(page: Page, dbtime: int) -> tuple[int, bytes]:
     if packed is not None:
         return COMPRESSED, packed
     return DEHYDRATED, dehydrate(data)
-
-
-def kept_for_undo(tree: Tree, lines: list[Node]) -> list[int]:
-    """Return the bytes that must stay free for an undo of each line."""
-    if not tree.open_versions:
-        return [0] * len(lines)
-    kept = []
-    for node in lines:
-        chain = tree.versions.get(tree.bookmark(node.key, node.data))
-        kept.append(reserved(chain, len(node.data))[1] if chain else 0)
-    return kept

@@ -22,9 +22,10 @@ from hotsplit.errors import (
     RecordNotFound,
 )
 from hotsplit.ese.engine import records
+from hotsplit.ese.engine.pageroom import has_room, keep
 from hotsplit.ese.engine.records import Place, Writer
 from hotsplit.ese.engine.split import Change, split
-from hotsplit.ese.engine.versions import Bookmark, Version, check_conflict, reserved, seen
+from hotsplit.ese.engine.versions import Bookmark, Version, check_conflict, largest, seen
 from hotsplit.ese.format.diff import make_diff
 from hotsplit.ese.format.logrecord import SPACE_TREE, UNIQUE, VERSIONED
 from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
@@ -40,10 +41,10 @@ _kernel = _native.load("tree")
 _LEAF = int(PageFlag.LEAF)
 _DELETED, _VERSION = int(NodeFlag.DELETED), int(NodeFlag.VERSION)
 _NOT_COMPRESSED = ~int(NodeFlag.COMPRESSED)
-_MOST_TAGS = 0xFF0
 _LARGE_PAGE = 8192
 _DEEPEST = 16  # levels; a tree of 2^31 pages has fewer
 _DIFF_WORTH = 16  # a diff must save at least so many bytes
+_NO_END = "the way from the root has no end"
 
 
 Entry = tuple[bytes, bytes]
@@ -117,7 +118,7 @@ class Tree:
                 page = self.page(pgno)
         except ValueError as error:
             raise self._damaged(str(error), pgno) from error
-        raise self._damaged("the way from the root has no end", pgno)
+        raise self._damaged(_NO_END, pgno)
 
     def path(self, key: bytes, data: bytes = b"") -> list[Step]:
         """Return the way from the root to the leaf of a bookmark; the last line is the node's."""
@@ -136,7 +137,7 @@ class Tree:
                 page = self.page(pgno)
         except ValueError as error:
             raise self._damaged(str(error), pgno) from error
-        raise self._damaged("the way from the root has no end", pgno)
+        raise self._damaged(_NO_END, pgno)
 
     def _damaged(self, why: str, pgno: int) -> PageDamaged:
         return PageDamaged(why, jet=Jet.errNodeCorrupted, position=f"page {pgno}")
@@ -193,6 +194,16 @@ class Tree:
 
     # Views
 
+    def entries(self, session: Session, key: bytes = b"") -> Iterator[Entry]:
+        """Yield the nodes that the session sees, from `key` on, in order (unique trees).
+
+        The tree may change in between.
+        """
+        inclusive = True
+        while entries := self.entries_after(session, (key, b""), inclusive=inclusive):
+            yield from entries
+            key, inclusive = entries[-1][0], False
+
     def entries_after(self, session: Session, mark: Bookmark, *, inclusive: bool) -> list[Entry]:
         """Return nodes that the session sees, some of those that follow a bookmark, in order.
 
@@ -232,11 +243,18 @@ class Tree:
             last = _kernel.count(page)
 
     def _last_leaf(self) -> bytearray:
-        page = self.page(self.root)
-        while not page[36] & _LEAF:
-            child = _kernel.node(page, _kernel.count(page) - 1)[1]
-            page = self.page(int.from_bytes(child, "little"))
-        return page
+        pgno = self.root
+        page = self.page(pgno)
+        try:
+            for _ in range(_DEEPEST):
+                if page[36] & _LEAF:
+                    return page
+                child = _kernel.node(page, _kernel.count(page) - 1)[1]
+                pgno = int.from_bytes(child, "little")
+                page = self.page(pgno)
+        except ValueError as error:
+            raise self._damaged(str(error), pgno) from error
+        raise self._damaged(_NO_END, pgno)
 
     def visible(self, session: Session, page: bytearray, first: int, last: int) -> list[Entry]:
         """Return the nodes of a part of a leaf that the session sees."""
@@ -257,49 +275,13 @@ class Tree:
                 entries.append((key, data))
         return entries
 
-    # Space on a page
-
-    def has_room(self, page: bytearray, need: int) -> bool:
-        """Tell whether `need` more bytes fit, beside what an undo may want back."""
-        free = page[28] | page[29] << 8
-        kept = page[30] | page[31] << 8
-        if page[34] | (page[35] & 0xF) << 8 >= _MOST_TAGS:
-            return False
-        if need <= free - kept:
-            return True
-        if not kept or need > free:
-            return False
-        kept = sum(
-            space for bookmark, space in self.reserves().items() if self.lies_on(page, bookmark)
-        )
-        page[30:32] = min(kept, free).to_bytes(2, "little")
-        return need <= free - kept
-
-    def lies_on(self, page: bytearray, bookmark: Bookmark) -> bool:
-        """Tell whether a leaf holds the node of a bookmark."""
-        exact: bool = _kernel.find(page, bookmark[0], None if self.unique else bookmark[1])[1]
-        return exact
-
-    def reserves(self) -> dict[Bookmark, int]:
-        """Return the bytes kept for undo by bookmark."""
-        kept = {}
-        for bookmark, chain in self.versions.items():
-            if self.open_versions and any(v.largest and not v.transaction.commit for v in chain):
-                found = self.find(*bookmark)
-                if found.exact:
-                    kept[bookmark] = reserved(chain, len(self.node(found).data))[1]
-        return kept
-
-    @staticmethod
-    def _reserve(page: bytearray, change: int) -> None:
-        """Add to the page's count of bytes kept for undo (format 2.5)."""
-        free, kept = page[28] | page[29] << 8, page[30] | page[31] << 8
-        page[30:32] = max(0, min(kept + change, free)).to_bytes(2, "little")
-
     # Changes
 
     def _times(self, page: bytearray) -> tuple[int, int]:
         return self.database.tick(), int.from_bytes(page[8:16], "little")
+
+    def _apply(self, record: bytes, pgno: int) -> None:
+        self.database.context.journal.apply(record, self._dbid, pgno)
 
     def insert(self, session: Session, key: bytes, data: bytes) -> None:
         """Insert a node. Raises KeyDuplicate, WriteConflict, InvalidUse (-1026)."""
@@ -319,10 +301,10 @@ class Tree:
                 return
             pgno, page, line, _ = found
             shared = _kernel.shared(page, key)
-            if self.has_room(page, len(key) - shared + len(data) + (8 if shared else 6)):
+            if has_room(self, page, len(key) - shared + len(data) + (8 if shared else 6)):
                 times = self._times(page)
                 record = records.insert(session, place, pgno, times, line, rceid, key, shared, data)
-                context.journal.apply(record, self.database.dbid, pgno)
+                self._apply(record, pgno)
                 break
             node = Node(key, data, place.flags & VERSIONED)
             if split(self, session, Change(node, None, in_split)):
@@ -345,7 +327,7 @@ class Tree:
             pgno, page, line, _ = found
             times = self._times(page)
             record = records.flag_insert(session, place, pgno, times, line, rceid, key, data)
-            context.journal.apply(record, self.database.dbid, pgno)
+            self._apply(record, pgno)
         else:
             rceid_replace = 0 if self.is_space else context.next_rceid()
 
@@ -374,15 +356,15 @@ class Tree:
 
         again: the node was flagged as deleted.
         """
-        context, need = self.database.context, len(node.data) - len(old.data)
+        need = len(node.data) - len(old.data)
         change = Change(
             node, old, lambda p, time, n: build(p, (time, records.IN_MACRO), n), again=again
         )
         while True:
             found = self.find(node.key, old.data)
-            if self.has_room(found.page, need):
+            if has_room(self, found.page, need):
                 record = build(found.pgno, self._times(found.page), found.line)
-                context.journal.apply(record, self.database.dbid, found.pgno)
+                self._apply(record, found.pgno)
                 return
             if split(self, session, change):
                 return
@@ -391,15 +373,13 @@ class Tree:
         self, session: Session, bookmark: Bookmark, rceid: int, old: bytes, size: int
     ) -> None:
         """Make the version of a replace, and keep the space that its undo needs (format 2.5)."""
-        chain = self.versions.get(bookmark, ())
-        before = max((v.largest for v in chain if not v.transaction.commit), default=0)
+        before = largest(self.versions.get(bookmark, ())) or len(old)
         version = session.remember(self, bookmark, REPLACE, rceid, old)
-        before = before or len(old)
         version.largest = max(before, size)
         version.reserve = len(old) - min(size, before)
         if version.reserve:
             found = self.find(*bookmark)
-            self._reserve(found.page, version.reserve)
+            keep(found.page, version.reserve)
 
     def replace(self, session: Session, key: bytes, data: bytes) -> None:
         """Give the node of a key new data (unique trees). Raises RecordNotFound, WriteConflict."""
@@ -451,7 +431,7 @@ class Tree:
         record = records.flag_delete(
             session, self.versioned, found.pgno, self._times(found.page), found.line, rceid
         )
-        self.database.context.journal.apply(record, self.database.dbid, found.pgno)
+        self._apply(record, found.pgno)
         session.remember(self, bookmark, FLAG_DELETE, rceid)
 
     def add(self, session: Session, key: bytes, value: int, offset: int) -> None:
@@ -464,7 +444,7 @@ class Tree:
             session, self.versioned, found.pgno, self._times(found.page), found.line, rceid,
             key, b"", value, offset,
         )  # fmt: skip
-        self.database.context.journal.apply(record, self.database.dbid, found.pgno)
+        self._apply(record, found.pgno)
         version = session.remember(self, (key, b""), DELTA, rceid)
         version.delta, version.offset = value, offset
 
@@ -474,7 +454,7 @@ class Tree:
         record = records.flag_delete(
             session, self.place, found.pgno, self._times(found.page), found.line, 0
         )
-        self.database.context.journal.apply(record, self.database.dbid, found.pgno)
+        self._apply(record, found.pgno)
 
     def remove(self, session: Session, key: bytes, data: bytes = b"") -> None:
         """Take a node off its page for good; no view may hold it. The page stays, even empty."""
@@ -485,14 +465,14 @@ class Tree:
         record = records.delete(
             session, self.place, found.pgno, self._times(found.page), found.line
         )
-        self.database.context.journal.apply(record, self.database.dbid, found.pgno)
+        self._apply(record, found.pgno)
 
     def set_external(self, session: Session, data: bytes) -> None:
         """Give the root page a new external header."""
         session.prepare()
         page = self.page(self.root)
         record = records.external_header(session, self.place, self.root, self._times(page), data)
-        self.database.context.journal.apply(record, self.database.dbid, self.root)
+        self._apply(record, self.root)
 
     def undo(self, session: Session, version: Version) -> None:
         """Take a change back, as recovery would (log specification 6.6)."""
@@ -507,9 +487,9 @@ class Tree:
             session, self.place, found.pgno, self._times(found.page), found.line, version.rceid,
             version.operation, version.level, key, data,
         )  # fmt: skip
-        self.database.context.journal.apply(record, self.database.dbid, found.pgno)
+        self._apply(record, found.pgno)
         if version.reserve:
-            self._reserve(found.page, -version.reserve)
+            keep(found.page, -version.reserve)
 
     def log_before_image(self, writer: Writer, version: Version, found: Found) -> None:
         """Log what a change of a node needs to be undone, once (log specification 6.5)."""

@@ -9,7 +9,7 @@ Source: log specification 6.5; format specification 2.5 (uncommitted free space)
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hotsplit.errors import WriteConflict
@@ -167,7 +167,6 @@ def seen(
     return data, deleted
 
 
-def reserved(chain: list[Version], size: int) -> tuple[int, int]:
-    """Return (largest size, reserve) of the open changes of a node that has `size` bytes now."""
-    largest = max((v.largest for v in chain if not v.transaction.commit), default=0)
-    return largest, max(0, largest - size)
+def largest(chain: Sequence[Version]) -> int:
+    """Return the most bytes that a node had in its open changes, 0 if none replaced its data."""
+    return max((v.largest for v in chain if not v.transaction.commit), default=0)
