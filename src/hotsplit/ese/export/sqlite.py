@@ -89,12 +89,8 @@ def write_sqlite(env: Env, view: View, path: str) -> Written:
             f"SQLite takes {_MOST_COLUMNS} columns, the table has {len(types)}",
             hint="Name columns with --columns, or choose another format.",
         )
-    unfinished = path + PART
-    if env.exists(unfinished):
-        env.remove(unfinished)
     count = 0
-    with _sql_errors(path), closing(sqlite3.connect(unfinished)) as db:
-        db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
+    with _new_database(env, path) as db:
         columns = ", ".join(f"{quoted(n)} {t}" for n, t in zip(view.names, types, strict=True))
         db.execute(f"CREATE TABLE {quoted(view.title)} ({columns})")
         insert = f"INSERT INTO {quoted(view.title)} VALUES ({', '.join('?' * len(types))})"
@@ -103,12 +99,6 @@ def write_sqlite(env: Env, view: View, path: str) -> Written:
             count += len(chunk)
         _describe(db, view, types)
         db.commit()
-    file = env.open(unfinished, "write")
-    try:
-        file.sync()
-    finally:
-        file.close()
-    finish(env, unfinished, path)
     return Written(count, types)
 
 
@@ -136,22 +126,32 @@ def _sql_rows(
 
 
 @contextmanager
-def _sql_errors(path: str) -> Iterator[None]:
-    """Raise errors of SQLite as those of the program."""
+def _new_database(env: Env, path: str) -> Iterator[sqlite3.Connection]:
+    """Make a database that gets its name when all of it is on stable storage.
+
+    Raises DiskFull, IoFailed for the errors of SQLite.
+    """
+    unfinished = path + PART
+    if env.exists(unfinished):
+        env.remove(unfinished)
     try:
-        yield
+        with closing(sqlite3.connect(unfinished)) as db:
+            db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
+            yield db
     except sqlite3.Error as error:
         cls = DiskFull if "full" in str(error) else IoFailed
         raise cls(f"SQLite: {error}", file=path) from error
+    file = env.open(unfinished, "write")
+    try:
+        file.sync()
+    finally:
+        file.close()
+    finish(env, unfinished, path)
 
 
 def merge_sqlite(env: Env, parts: list[tuple[str, str]], path: str) -> None:
     """Put tables, as (file, table name), into one database, which gets its name at the end."""
-    unfinished = path + PART
-    if env.exists(unfinished):
-        env.remove(unfinished)
-    with _sql_errors(path), closing(sqlite3.connect(unfinished)) as db:
-        db.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")
+    with _new_database(env, path) as db:
         db.execute(_CREATE)
         for part, title in parts:
             db.execute("ATTACH DATABASE ? AS part", (part,))
@@ -161,9 +161,3 @@ def merge_sqlite(env: Env, parts: list[tuple[str, str]], path: str) -> None:
                 db.execute(f"INSERT INTO main.{quoted(name)} SELECT * FROM part.{quoted(name)}")
             db.commit()
             db.execute("DETACH DATABASE part")
-    file = env.open(unfinished, "write")
-    try:
-        file.sync()
-    finally:
-        file.close()
-    finish(env, unfinished, path)
