@@ -19,10 +19,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from bench.common import Row
+from bench.onepass import memory
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.schema import Column, Index
 from hotsplit.ese.engine.settings import Settings
@@ -92,13 +92,13 @@ def _count(kind: Kind, megabytes: int) -> int:
 
 def load(kind: Kind, folder: str) -> dict[str, float]:
     """Load a table; the end of the instance, which writes all pages, is part of it."""
-    before, begun = _memory(), time.process_time()
+    before, begun = memory(), time.process_time()
     with Instance.open(OsEnv(), _settings(kind, folder)) as instance:
         size = _insert(kind, _table(kind, instance, folder), kind.load)
     busy = time.process_time() - begun
-    memory = _memory()
+    peak = memory()
     opened = statistics.median(_opening(kind, folder) for _ in range(5))
-    return {"speed": size / 1e6 / busy, "memory": memory - before, "open": opened * 1000}
+    return {"speed": size / 1e6 / busy, "memory": peak - before, "open": opened * 1000}
 
 
 def _opening(kind: Kind, folder: str) -> float:
@@ -150,12 +150,6 @@ WORK: dict[str, Callable[[Kind, str], dict[str, float]]] = {
     "logs": write_logs,
     "recover": recover_logs,
 }
-
-
-def _memory() -> float:
-    """Return the most MB of memory that this program had."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
 
 
 def _apart(work: str, kind: str, folder: str) -> dict[str, float]:

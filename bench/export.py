@@ -161,6 +161,7 @@ def _at_once(database: Path, folder: Path) -> float:
             process.start()
         for process in exports:
             process.join()
+            assert process.exitcode == 0, "the export failed"
 
     return seconds(work)
 

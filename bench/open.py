@@ -59,7 +59,8 @@ def _wide() -> list[Row]:
             db.table(db.tables()[0])
         return 1000 * (time.process_time() - begun)
 
-    return [Row("open a table of 64,994 columns", *medians(5, find), "CPU ms", "under 200")]
+    (taken,) = medians(5, find)
+    return [Row("open a table of 64,994 columns", taken, "CPU ms", "under 200")]
 
 
 def _open(path: str) -> None:
