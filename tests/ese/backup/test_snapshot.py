@@ -9,10 +9,11 @@ import pytest
 
 from hotsplit.errors import FreezeExpired, InvalidUse, Jet
 from hotsplit.ese.backup.folder import back_up
-from hotsplit.ese.backup.kinds import BackupType, Kind
+from hotsplit.ese.backup.kinds import Kind
 from hotsplit.ese.backup.snapshot import SnapshotBackup
 from hotsplit.ese.format.basics import BackupInfo
 from hotsplit.ese.read.database import Database
+from hotsplit.ese.recovery.backupstamp import BackupType
 from hotsplit.ese.recovery.recover import recover
 from tests.ese.backup.test_streaming import Shop
 from tests.ese.engine.crashes import FOLDER, PATH, by_number

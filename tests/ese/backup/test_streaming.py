@@ -9,6 +9,7 @@ import pytest
 
 from hotsplit.errors import (
     BackupNeedsRestore,
+    FileTruncated,
     InstanceDown,
     InvalidUse,
     Jet,
@@ -368,6 +369,23 @@ def test_a_damaged_log_stops_the_backup(shop: Shop) -> None:
     with pytest.raises(LogDamaged) as damaged:
         back_up(shop.instance, "/incr", Kind.INCREMENTAL)
     assert damaged.value.jet == Jet.errLogReadVerifyFailure
+
+
+def test_a_file_that_somebody_cuts_stops_the_backup(shop: Shop) -> None:
+    shop.work(60)
+    shop.instance.context.cache.flush(shop.databases[PATH].dbid)
+    content = shop.env._content(PATH).live
+    whole = bytes(content)
+    with Backup(shop.instance) as backup:
+        (reader,) = backup.databases
+        chunks = reader.chunks()
+        next(chunks)
+        del content[102 * 4096 :]
+        with pytest.raises(FileTruncated) as cut:
+            list(chunks)
+        content[:] = whole
+    assert (cut.value.file, cut.value.position) == (PATH, "page 101")
+    assert not reader.complete
 
 
 def test_calls_out_of_turn_are_refused(shop: Shop) -> None:

@@ -13,12 +13,12 @@ from types import TracebackType
 from typing import Self
 
 from hotsplit.errors import InstanceDown, InvalidUse, Jet, LogsMissing
-from hotsplit.ese.backup.kinds import BackupType, Kind, record
+from hotsplit.ese.backup.kinds import Kind, record
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.format.basics import BackupInfo
 from hotsplit.ese.format.logrecord import decode
-from hotsplit.ese.recovery.backupstamp import Phase, stamp
+from hotsplit.ese.recovery.backupstamp import BackupType, Phase, stamp
 from hotsplit.ese.recovery.events import EventId
 from hotsplit.ese.recovery.pages import position_of
 

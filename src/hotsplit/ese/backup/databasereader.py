@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hotsplit.errors import HotsplitError, InvalidUse, IoFailed, Jet, PageDamaged
+from hotsplit.errors import FileTruncated, InvalidUse, IoFailed, Jet, PageDamaged
 from hotsplit.ese.engine.database import OpenDatabase
-from hotsplit.ese.engine.livestore import LiveStore
 from hotsplit.ese.format.basics import NO_SIGNATURE, BackupInfo
 from hotsplit.ese.format.checksum import RUN_GOOD, RUN_SUSPECT, State, page_state, scan_pages
 from hotsplit.ese.format.header import DatabaseHeader
@@ -59,8 +58,8 @@ class DatabaseReader:
     def chunks(self) -> Iterator[bytes]:
         """Yield the stream once, in order.
 
-        Raises PageDamaged (-1018) at a page that cannot be corrected, IoFailed, InstanceDown,
-        InvalidUse (-521) for a second time.
+        Raises PageDamaged (-1018) at a page that cannot be corrected, IoFailed, FileTruncated,
+        InstanceDown, InvalidUse (-521) for a second time.
         """
         if self._begun:
             raise InvalidUse("The database was read before", jet=Jet.errInvalidBackupSequence)
@@ -87,28 +86,38 @@ class DatabaseReader:
         return self._corrected(first, *self._read(first, count))
 
     def _read(self, first: int, count: int) -> tuple[bytes, bytearray]:
-        """Return pages and what their checksums say of each. Raises PageDamaged (-1119)."""
+        """Return pages and what their checksums say of each.
+
+        Raises PageDamaged (-1119), FileTruncated (-4001) if somebody else has cut the file: the
+        engine does not shrink it meanwhile.
+        """
         size = self._page_size
         with self._context.cache.writing:  # a page is whole before or after it was written
             self._context.check()
             data = self.database.store.read_raw(first, count)
-            data = data.ljust(count * size, b"\0")  # the file has become shorter
+            if len(data) < count * size:
+                raise self._cut(first + len(data) // size)
             states = scan_pages(data, size, first).states
             self._check_writes(first, data, states)
         return data, states
 
+    def _cut(self, pgno: int) -> FileTruncated:
+        return FileTruncated(
+            f"Page {pgno} lies beyond the end", file=self.database.path, position=f"page {pgno}"
+        )
+
     def _check_writes(self, first: int, data: bytes, states: bytearray) -> None:
         """Compare sound pages with the flush map: a write that was lost leaves a sound page."""
-        store = self.database.store
-        if not isinstance(store, LiveStore) or store.flush_map is None:
+        kept = self.database.flush_map
+        if kept is None:
             return
         for index, state in enumerate(states):
             if state == RUN_GOOD:
                 at = index * self._page_size
                 try:
-                    store.flush_map.check(first + index, data[at : at + _PAGE_HEADER])
+                    kept.check(first + index, data[at : at + _PAGE_HEADER])
                 except PageDamaged as error:
-                    error.file = store.path
+                    error.at(file=self.database.path)
                     raise
 
     def _corrected(self, first: int, data: bytes, states: bytearray) -> bytes:
@@ -122,11 +131,7 @@ class DatabaseReader:
         return bytes(made)
 
     def _correct(self, pgno: int) -> bytes:
-        try:
-            page = self.database.store.read_page(pgno)
-        except HotsplitError as error:
-            error.at(file=self.database.path, position=f"page {pgno}")
-            raise
+        page = self.database.store.read_page(pgno)
         self._reporter.report(
             Finding(
                 "page-corrected", Severity.WARNING, "A wrong bit of the page was put right",

@@ -50,7 +50,8 @@ def back_up(
 
     patch_files: leave an empty .pat file beside each database, by which older restores find it.
     Raises TargetExists, PageDamaged (-1018), LogDamaged (-612), LogsMissing (-569), InvalidUse,
-    DiskFull; nothing is stamped or deleted then, and there is no folder.
+    DiskFull; nothing is stamped or deleted then, and there is no folder. Where only the end of the
+    backup fails, because the instance ended, the folder is there, complete.
     """
     env = instance.context.env
     if env.exists(folder):
@@ -65,7 +66,7 @@ def back_up(
             env.rename(work, folder)
             env.sync_dir(os.path.dirname(os.path.abspath(folder)))  # noqa: PTH100, PTH120
             backup.finish()
-    except Exception:
+    except BaseException:
         env.remove_tree(work)
         raise
     made.info, made.truncated, made.findings = backup.info, backup.truncated, reporter.findings

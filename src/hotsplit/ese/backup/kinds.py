@@ -5,12 +5,12 @@ Source: log specification 8.5 (kinds), 8.6 (records).
 
 from __future__ import annotations
 
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
 from hotsplit.ese.format.basics import BackupInfo
 from hotsplit.ese.format.logrecord import encode
 from hotsplit.ese.format.recordtable import RecordType
-from hotsplit.ese.recovery.backupstamp import Phase, Scope
+from hotsplit.ese.recovery.backupstamp import BackupType, Phase, Scope
 
 
 class Kind(StrEnum):
@@ -38,22 +38,7 @@ class Kind(StrEnum):
     @property
     def scope(self) -> Scope:
         """The number that the header stamp goes by."""
-        return _SCOPES[self]
-
-
-_SCOPES = {
-    Kind.FULL: Scope.FULL,
-    Kind.COPY: Scope.COPY,
-    Kind.INCREMENTAL: Scope.INCREMENTAL,
-    Kind.DIFFERENTIAL: Scope.DIFFERENTIAL,
-}
-
-
-class BackupType(IntEnum):
-    """How the files were copied."""
-
-    STREAMING = 0
-    SNAPSHOT = 1
+        return Scope[self.name]
 
 
 def record(

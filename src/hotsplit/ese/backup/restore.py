@@ -44,17 +44,12 @@ def restore(
     with _logs_of(forward, until) as (more, until):
         options = Options(hard=True, until=until, ignore_missing=True, budget=settings.cache_size)
         done = recover(env, sources, [*sets, *more], settings.folder, options, watch)
-    try:
-        instance = Instance.open(env, settings)
-        try:
-            for path, _, _ in done.databases:
-                instance.attach_database(path)
-        except BaseException:
-            instance.close()
-            raise
-    except BaseException:
-        env.remove_tree(settings.folder)
-        raise
+    with contextlib.ExitStack() as undo:
+        undo.callback(env.remove_tree, settings.folder)
+        instance = undo.enter_context(Instance.open(env, settings))
+        for path, _, _ in done.databases:
+            instance.attach_database(path)
+        undo.pop_all()
     return instance
 
 

@@ -18,8 +18,8 @@ import contextlib
 from collections.abc import Iterator
 
 from hotsplit.ese.backup.base import RunningBackup, out_of_turn
-from hotsplit.ese.backup.kinds import BackupType
 from hotsplit.ese.engine.freeze import DEADLINE, Freeze
+from hotsplit.ese.recovery.backupstamp import BackupType
 
 
 class SnapshotBackup(RunningBackup):

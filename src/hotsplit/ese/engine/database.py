@@ -178,10 +178,6 @@ class OpenDatabase:
         assert state.long_values is not None
         return state.long_values
 
-    def forget_tree(self, root: int) -> None:
-        """The tree of a root page is no more."""
-        self._trees.pop(root, None)
-
     def extend(self, session: Session, count: int) -> Extent:
         """Make the file longer; return the new extent."""
         last = max(extent.last for extent in self.root.space.extents(self.root.space.owned))
@@ -256,7 +252,8 @@ class OpenDatabase:
             self.header.flush_map_signature = NO_SIGNATURE
 
     @property
-    def _flush_map(self) -> FlushMap | None:
+    def flush_map(self) -> FlushMap | None:
+        """The map of page writes, None where none is kept."""
         return self.store.flush_map if isinstance(self.store, LiveStore) else None
 
     def mark_generation(self, generation: int) -> None:
@@ -280,7 +277,7 @@ class OpenDatabase:
         generation = max(generation, header.attach.generation)
         if generation <= header.gen_min_required:
             return False
-        kept, now = self._flush_map, self.context.now()
+        kept, now = self.flush_map, self.context.now()
         if kept is not None:
             self._with_flush_map(lambda: kept.write(header, generation, now))
         header.gen_min_required = header.gen_min_consistent = generation
@@ -290,7 +287,7 @@ class OpenDatabase:
     def mark_clean(self, position: int) -> None:
         """Write all pages, then the header of a database that needs no log."""
         self.context.cache.flush(self.dbid)
-        kept, now = self._flush_map, self.context.now()
+        kept, now = self.flush_map, self.context.now()
         if kept is not None:
             self.store.sync()
             self._with_flush_map(lambda: kept.close(self.header, now))

@@ -32,8 +32,7 @@ class LiveStore(WorkStore):
             if self.flush_map is not None:
                 self.flush_map.check(pgno, data)
         except HotsplitError as error:
-            error.file = error.file or self.path
-            error.position = error.position or f"page {pgno}"
+            error.at(file=self.path, position=f"page {pgno}")
             if error.jet != Jet.errPageNotInitialized:  # of free pages: nothing is wrong
                 self._tell(error, pgno)
             raise

@@ -33,31 +33,33 @@ class Scope(IntEnum):
     DIFFERENTIAL = 6
 
 
-_FIELDS = {
-    Scope.FULL: "full",
-    Scope.INCREMENTAL: "incremental",
-    Scope.COPY: "copy",
-    Scope.DIFFERENTIAL: "differential",
-}
-_STREAMING, _SNAPSHOT = 0, 1
+class BackupType(IntEnum):
+    """How the files were copied."""
+
+    STREAMING = 0
+    SNAPSHOT = 1
+
+
+_SCOPES = {int(scope) for scope in Scope}
 
 
 def stamp(header: DatabaseHeader, record: LogRecord) -> None:
     """Enter the backup of a Backup2 record, phase Update, unless the header knows a newer one."""
-    if record.scope not in _FIELDS:
+    if record.scope not in _SCOPES:
         return
     scope = Scope(record.scope)
-    field = _FIELDS[scope]
+    field = scope.name.lower()
     before: BackupInfo = getattr(header, f"backup_{field}_previous")
     if before.mark > record.mark:
         return
     info = BackupInfo(record.mark, record.time, record.low, record.high)
-    type_ = min(record.backup_type, _SNAPSHOT)  # that of another machine's snapshot counts as one
+    # That of another machine's snapshot counts as one.
+    type_ = min(record.backup_type, BackupType.SNAPSHOT)
     setattr(header, f"backup_{field}_previous", info)
     setattr(header, f"backup_type_{field}_previous", type_)
     if scope == Scope.FULL:
         header.backup_incremental_previous = header.backup_differential_previous = BackupInfo()
-        header.backup_type_incremental_previous = _STREAMING
-        header.backup_type_differential_previous = _STREAMING
-    if scope in (Scope.FULL, Scope.INCREMENTAL) and type_ == _STREAMING:
+        header.backup_type_incremental_previous = BackupType.STREAMING
+        header.backup_type_differential_previous = BackupType.STREAMING
+    if scope in (Scope.FULL, Scope.INCREMENTAL) and type_ == BackupType.STREAMING:
         header.backup_snapshot_current = BackupInfo()
