@@ -30,11 +30,8 @@ def drop_table(session: Session, state: TableState) -> None:
     """Delete a table with all that belongs to it. Raises InvalidUse (-1318, -1304)."""
     database, definition = state.database, state.definition
     _check_user_table(state, Jet.errCannotDeleteSystemTable)
-    trees = [state.tree, *(index.tree for index in state.secondary)]
-    if state.long_values is not None:
-        trees.append(state.long_values.tree)
     try:
-        check_quiet(session, trees)
+        check_quiet(session, state.trees)
     except WriteConflict as error:
         raise InvalidUse(f"Table {state.name} is in use", jet=Jet.errTableInUse) from error
     catalog = database.catalog
@@ -45,7 +42,7 @@ def drop_table(session: Session, state: TableState) -> None:
             catalog.delete_objid(session, row["Id"])
     for index in definition.indexes:
         _uncount_locale(session, state, index)
-    _drop_trees(session, trees)
+    _drop_trees(session, state.trees)
     state.follow(session, None)
 
 

@@ -8,7 +8,7 @@ Source: log specification 4.6 (Scrub), 4.10, 4.11, 4.12 (ShrinkDB); format speci
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ from hotsplit.errors import HotsplitError
 from hotsplit.ese.engine import records
 from hotsplit.ese.engine.joining import FILLED, part, whole
 from hotsplit.ese.engine.merge import carry_out, discard
-from hotsplit.ese.engine.pagemove import vacate
+from hotsplit.ese.engine.pagemove import can_vacate, vacate
 from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from hotsplit.ese.engine.session import Session
     from hotsplit.ese.engine.tree import Tree
     from hotsplit.ese.engine.versions import Bookmark
+
+    _Work = Callable[[Tree, Session, Bookmark, "Done"], Bookmark | None]
 
 _STEP = 32  # pages of a transaction
 _UNUSED_PAGE = 1
@@ -49,38 +51,43 @@ class Done:
 def trees_of(database: OpenDatabase, table: str = "") -> list[Tree]:
     """Return the trees of one table, or of all: those first that lie in the space of others."""
     found: list[Tree] = []
-    for name in [table] if table else database.table_names():
-        known = database.find_table(name)
-        state = None if known is None else known.latest
-        if state is None:
-            continue
-        if state.long_values is not None:
-            found.append(state.long_values.tree)
-        found += [index.tree for index in state.secondary]
-        found.append(state.tree)
+    with database.context.lock:
+        for name in [table] if table else database.table_names():
+            known = database.find_table(name)
+            state = None if known is None else known.latest
+            if state is not None:
+                found += reversed(state.trees)
     return found
+
+
+def _leaf_by_leaf(tree: Tree, session: Session, done: Done, work: _Work) -> None:
+    """Do some work at all leaves of a tree, at some of them in one transaction."""
+    mark: Bookmark | None = (b"", b"")
+    while mark is not None:
+        with session.context.lock, session.transaction(lazy=True):
+            for _ in range(_STEP):
+                if mark is not None:
+                    mark = None if tree.dropped else work(tree, session, mark, done)
+
+
+def _give_back(tree: Tree, session: Session, done: Done) -> None:
+    """Give extents of a tree that are free back to its parent."""
+    with session.context.lock, session.transaction(lazy=True):
+        if not tree.dropped:
+            done.given_back += tree.space.give_back(session)
+
+
+# The trees
 
 
 def defragment(session: Session, database: OpenDatabase, table: str = "") -> Done:
     """Fill the leaves of all trees and give extents that become free back to their parents."""
     done = Done()
-    for tree in _trees(session, database, table):
-        mark: Bookmark | None = (b"", b"")
-        while mark is not None:
-            with session.context.lock, session.transaction(lazy=True):
-                for _ in range(_STEP):
-                    if mark is not None:
-                        mark = None if tree.dropped else _fill(tree, session, mark, done)
-        with session.context.lock, session.transaction(lazy=True):
-            if not tree.dropped:
-                done.given_back += tree.space.give_back(session)
+    for tree in trees_of(database, table):
+        _leaf_by_leaf(tree, session, done, _fill)
+        _give_back(tree, session, done)
     done.size = database.store.page_count
     return done
-
-
-def _trees(session: Session, database: OpenDatabase, table: str) -> list[Tree]:
-    with session.context.lock:
-        return trees_of(database, table)
 
 
 def _fill(tree: Tree, session: Session, mark: Bookmark, done: Done) -> Bookmark | None:
@@ -106,9 +113,9 @@ def _fill(tree: Tree, session: Session, mark: Bookmark, done: Done) -> Bookmark 
 
 def _remove_deleted(tree: Tree, session: Session, mark: Bookmark) -> bool:
     """Remove deleted nodes of a leaf, which after a crash nobody else knows; tell if any went."""
-    step = tree.path(*mark)[-1]
+    found = tree.find(*mark)
     removed = 0
-    for key, data, flags in Page(step.page, step.pgno).nodes():
+    for key, data, flags in Page(found.page, found.pgno).nodes():
         if flags & NodeFlag.DELETED and tree.bookmark(key, data) not in tree.versions:
             # Others may have gone with one before: they are left behind when leaves are joined.
             if tree.find(key, data).exact:
@@ -134,7 +141,7 @@ def shrink(session: Session, database: OpenDatabase) -> Done:
     done = Done()
     with session.context.lock:
         session.context.holds.check_detach(database.dbid)
-    for tree in _trees(session, database, ""):
+    for tree in trees_of(database):
         _vacate(session, tree, 1, done, grow=False)
     while _cut(session, database, done) or _empty_end(session, database, done):
         pass
@@ -160,7 +167,7 @@ def _empty_end(session: Session, database: OpenDatabase, done: Done) -> bool:
     with session.context.lock:
         end = max(database.root.space.extents(database.root.space.owned))
     before = done.given_back
-    for tree in _trees(session, database, ""):
+    for tree in trees_of(database):
         _vacate(session, tree, end.first, done, grow=True)
     return done.given_back > before
 
@@ -173,14 +180,13 @@ def _vacate(session: Session, tree: Tree, first: int, done: Done, *, grow: bool)
             return
         extents = [e for e in tree.space.extents(tree.space.owned) if e.first >= first]
     for extent in reversed(extents):
-        moved = _STEP
+        with lock:
+            moved = _STEP if not tree.dropped and can_vacate(tree, extent, grow=grow) else 0
         while moved == _STEP and not tree.dropped:
             with lock, session.transaction(lazy=True):
-                moved = vacate(tree, session, extent, _STEP, grow=grow)
+                moved = vacate(tree, session, extent, _STEP)
                 done.moved += moved
-    with lock, session.transaction(lazy=True):
-        if not tree.dropped:
-            done.given_back += tree.space.give_back(session)
+    _give_back(tree, session, done)
 
 
 # Deleted data
@@ -189,14 +195,9 @@ def _vacate(session: Session, tree: Tree, first: int, done: Done, *, grow: bool)
 def scrub(session: Session, database: OpenDatabase) -> Done:
     """Overwrite what is deleted: between the nodes of pages, and on pages that are free."""
     done = Done()
-    trees = _trees(session, database, "")
+    trees = trees_of(database)
     for tree in trees:
-        mark: Bookmark | None = (b"", b"")
-        while mark is not None:
-            with session.context.lock, session.transaction(lazy=True):
-                for _ in range(_STEP):
-                    if mark is not None:
-                        mark = None if tree.dropped else _scrub(tree, session, mark, done)
+        _leaf_by_leaf(tree, session, done, _scrub)
     for tree in [*trees, database.root]:
         with session.context.lock, session.transaction(lazy=True):
             if not tree.dropped:
@@ -207,8 +208,8 @@ def scrub(session: Session, database: OpenDatabase) -> Done:
 
 def _scrub(tree: Tree, session: Session, mark: Bookmark, done: Done) -> Bookmark | None:
     """Scrub the leaf of a bookmark; return the first one of the next leaf."""
-    leaf_step = tree.path(*mark)[-1]
-    leaf = Page(leaf_step.page, leaf_step.pgno)
+    found = tree.find(*mark)
+    leaf = Page(found.page, found.pgno)
     nodes = leaf.nodes()
     codes = b"".join(_code(tree, node) for node in nodes)
     if not _is_scrubbed(leaf, nodes) or _DATA in codes:

@@ -24,24 +24,32 @@ _DEEPEST = 16
 _FIXED = PageFlag.ROOT | PageFlag.SPACE_TREE
 
 
-def vacate(tree: Tree, session: Session, extent: Extent, most: int, *, grow: bool) -> int:
-    """Move at most `most` pages of a tree out of one of its extents; return how many moved.
+def can_vacate(tree: Tree, extent: Extent, *, grow: bool) -> bool:
+    """Tell whether all pages of an extent are of its tree and can move out of it.
 
-    Nothing moves where a page of the extent cannot, or something else lies in it. grow: the parent
-    may give pages for that; else the tree itself must have room for all in front of the extent.
+    grow: the parent may give pages for that; else the tree itself must have room for all in front
+    of the extent.
     """
+    free, used = _free_and_used(tree, extent)
+    if not grow and sum(pgno < extent.first for pgno in free) < len(used):
+        return False
+    return all(path_to(tree, pgno) for pgno in used)
+
+
+def _free_and_used(tree: Tree, extent: Extent) -> tuple[set[int], list[int]]:
+    """Return the free pages of a tree, and the pages of an extent that are not free."""
     space = tree.space
     free = {n for e in space.extents(space.available) for n in range(e.first, e.last + 1)}
-    used = [n for n in range(extent.first, extent.last + 1) if n not in free]
-    if not grow and sum(pgno < extent.first for pgno in free) < len(used):
-        return 0
-    if not all(path_to(tree, pgno) for pgno in used):
-        return 0
-    moved = 0
-    for pgno in used[:most]:
-        target = space.allocate_below(session, 1, extent.first)
+    return free, [n for n in range(extent.first, extent.last + 1) if n not in free]
+
+
+def vacate(tree: Tree, session: Session, extent: Extent, most: int) -> int:
+    """Move at most `most` pages of a tree out of one of its extents; return how many moved."""
+    space, moved = tree.space, 0
+    for pgno in _free_and_used(tree, extent)[1][:most]:
         path = path_to(tree, pgno)
-        if not target or path is None:
+        target = space.allocate_below(session, 1, extent.first) if path else 0
+        if path is None or not target:
             break
         move(tree, session, path, target)
         space.free(session, pgno, 1)

@@ -115,6 +115,12 @@ class TableState:
         tree = self.database.tree(index.root, index.objid, kind, unique=index.is_unique)
         return SecondaryIndex(KeyMaker(index, self.rows), tree)
 
+    @property
+    def trees(self) -> list[Tree]:
+        """The trees of the table, its own first: the others lie in its space."""
+        trees = [self.tree, *(index.tree for index in self.secondary)]
+        return trees if self.long_values is None else [*trees, self.long_values.tree]
+
     # Versions of the definition
 
     @property
@@ -148,7 +154,10 @@ class TableState:
         return state
 
     def writable_by(self, session: Session) -> TableState:
-        """Return the table as the session sees it. Raises WriteConflict if that is outdated."""
+        """Return the table as the session sees it, to be changed.
+
+        Raises ObjectNotFound, Unsupported, WriteConflict (-1302) if that is outdated.
+        """
         state = self.seen_by(session)
         if state.unsupported:
             raise Unsupported(f"Table {self.name} cannot be changed: {state.unsupported}")
