@@ -29,8 +29,7 @@ class Cleaner:
     def run_if_due(self) -> None:
         """Clean up once there is enough to do."""
         versions = self._context.versions
-        due = versions.dropped or len(versions.deleted) >= _BACKLOG
-        if due and not self._session.level:
+        if versions.dropped or len(versions.deleted) >= _BACKLOG:
             self.run()
 
     def run(self) -> None:

@@ -30,7 +30,6 @@ from hotsplit.ese.format.flushmap import (
 )
 from hotsplit.ese.format.header import DatabaseHeader
 
-_FLUSH_SHIFT = 15
 _UNKNOWN = 0
 
 

@@ -31,11 +31,6 @@ class LogRange:
     checkpoint: int
     held: int
 
-    @property
-    def free_below(self) -> int:
-        """Logs below this generation may be deleted."""
-        return min(self.checkpoint, self.held or self.checkpoint)
-
 
 class LogKeeper:
     """The bookkeeping of one instance. Every call is made with its lock."""
@@ -65,8 +60,7 @@ class LogKeeper:
 
         Returns the first and the last generation deleted, (0, 0) for none.
         """
-        context, below = self._context, self.limit(below, but=but)
-        gone = [generation for generation in context.files.archives() if generation < below]
-        context.files.delete_below(below)
+        context = self._context
+        gone = context.files.delete_below(self.limit(below, but=but))
         context.env.sync_dir(context.settings.folder)
         return (gone[0], gone[-1]) if gone else (0, 0)

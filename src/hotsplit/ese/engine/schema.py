@@ -29,6 +29,7 @@ _MOST_NAME = 64
 _MOST_FIXED, _LAST_VARIABLE = 127, 255
 _MOST_SEGMENTS = 16
 _INTRINSIC_MOST = 255
+_MOST_PARTS = 0x7FFF
 _FIRST_OFFSET = 4
 _COUNTERS = (Coltyp.LONG, Coltyp.CURRENCY, Coltyp.LONG_LONG)
 
@@ -86,16 +87,15 @@ class Tuples:
 
     least: int = 3
     most: int = 10
-    count: int = 0x7FFF
+    count: int = _MOST_PARTS
     step: int = 1
     start: int = 0
 
     def pack(self) -> bytes:
         """Return the limits as the catalog holds them. Raises InvalidUse (-1435)."""
-        in_range = 2 <= self.least <= self.most <= _INTRINSIC_MOST
-        if not in_range or not 0 < self.count <= 0x7FFF or not 0 < self.step <= 0x7FFF:
-            raise InvalidUse("Impossible limits of tuples", jet=Jet.errIndexTuplesInvalidLimits)
-        if not 0 <= self.start <= 0x7FFF:
+        sizes = 2 <= self.least <= self.most <= _INTRINSIC_MOST
+        numbers = all(0 < number <= _MOST_PARTS for number in (self.count, self.step))
+        if not sizes or not numbers or not 0 <= self.start <= _MOST_PARTS:
             raise InvalidUse("Impossible limits of tuples", jet=Jet.errIndexTuplesInvalidLimits)
         return struct.pack("<5I", self.least, self.most, self.count, self.step, self.start)
 

@@ -57,7 +57,7 @@ class Table:
 
     @property
     def writable(self) -> TableState:
-        """The table as it is now. Raises ObjectNotFound, WriteConflict (-1302)."""
+        """The table as it is now. Raises ObjectNotFound, Unsupported, WriteConflict (-1302)."""
         return self._state.writable_by(self.session)
 
     def _changing(self) -> Savepoint:

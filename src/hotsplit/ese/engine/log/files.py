@@ -211,11 +211,12 @@ class LogFiles:
         file.sync()
         file.close()
 
-    def delete_below(self, generation: int) -> None:
-        """Delete archives below `generation`, lowest first (circular logging)."""
-        for old in self.archives():
-            if old < generation:
-                self._env.remove(self.archive_path(old))
+    def delete_below(self, generation: int) -> list[int]:
+        """Delete archives below `generation`, lowest first; return their generations."""
+        gone = [old for old in self.archives() if old < generation]
+        for old in gone:
+            self._env.remove(self.archive_path(old))
+        return gone
 
 
 def log_disk_full(path: str) -> DiskFull:
