@@ -28,7 +28,7 @@ from hotsplit.ese.format.logrecord import encode
 from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.format.space import Extent
-from hotsplit.ese.read.catalog import Catalog
+from hotsplit.ese.read.catalog import Catalog, TableEntry
 from hotsplit.ese.read.pages import CachedPages
 from hotsplit.ese.recovery.pages import position_number, position_of
 from hotsplit.ese.recovery.store import Store
@@ -121,22 +121,38 @@ class OpenDatabase:
 
     def table_names(self) -> list[str]:
         """Return the names of all tables but the engine's own."""
-        hidden = TableFlag.SYSTEM | TableFlag.DYNAMIC_SYSTEM
-        entries = Catalog(CachedPages(_CachedSource(self)), Reporter()).entries()
-        return [entry.name for entry in entries.values() if not entry.flags & hidden]
+        return [entry.name for entry in self._user_tables(self._as_read())]
+
+    def tables(self) -> list[TableState]:
+        """Return all tables but the engine's own."""
+        catalog = self._as_read()
+        return [self._known(catalog, entry) for entry in self._user_tables(catalog)]
 
     def find_table(self, name: str) -> TableState | None:
         """Return a table by its name, None if there is none."""
         state = self._tables.get(name.casefold())
         if state is not None:
             return state
-        catalog = Catalog(CachedPages(_CachedSource(self)), Reporter())
+        catalog = self._as_read()
         for entry in catalog.entries().values():
             if entry.name.casefold() == name.casefold():
-                state = TableState(self, catalog.table(entry))
-                self._tables[name.casefold()] = state
-                return state
+                return self._known(catalog, entry)
         return None
+
+    def _as_read(self) -> Catalog:
+        return Catalog(CachedPages(_CachedSource(self)), Reporter())
+
+    @staticmethod
+    def _user_tables(catalog: Catalog) -> list[TableEntry]:
+        hidden = TableFlag.SYSTEM | TableFlag.DYNAMIC_SYSTEM
+        return [entry for entry in catalog.entries().values() if not entry.flags & hidden]
+
+    def _known(self, catalog: Catalog, entry: TableEntry) -> TableState:
+        """Return the table of an entry: one object for each name."""
+        name = entry.name.casefold()
+        if name not in self._tables:
+            self._tables[name] = TableState(self, catalog.table(entry))
+        return self._tables[name]
 
     def adopt_table(self, session: Session, state: TableState) -> None:
         """Keep a table that the session just made, or gave its name."""

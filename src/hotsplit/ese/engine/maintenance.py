@@ -52,8 +52,7 @@ def trees_of(database: OpenDatabase, table: str = "") -> list[Tree]:
     """Return the trees of one table, or of all: those first that lie in the space of others."""
     found: list[Tree] = []
     with database.context.lock:
-        for name in [table] if table else database.table_names():
-            known = database.find_table(name)
+        for known in [database.find_table(table)] if table else database.tables():
             state = None if known is None else known.latest
             if state is not None:
                 found += reversed(state.trees)
