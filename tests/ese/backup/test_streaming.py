@@ -33,10 +33,11 @@ from hotsplit.ese.format.basics import BackupInfo
 from hotsplit.ese.format.columns import Value
 from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.read.database import Database
-from hotsplit.ese.recovery.events import EventId, NoWatch
+from hotsplit.ese.recovery.events import EventId
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.recover import recover
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, Rows, by_number
+from tests.ese.engine.events import Events
 from tests.ese.engine.shape import check_database
 from tests.memoryenv import MemoryEnv
 
@@ -431,18 +432,8 @@ def test_the_set_says_what_was_written(shop: Shop) -> None:
     assert made.size == sum(sizes)
 
 
-class Seen(NoWatch):
-    """Keeps the numbers of events."""
-
-    def __init__(self) -> None:
-        self.numbers: list[EventId] = []
-
-    def event(self, number: EventId, text: str, *strings: str) -> None:
-        self.numbers.append(number)
-
-
 def test_events_tell_what_became_of_a_backup(shop: Shop) -> None:
-    shop.instance.watch = seen = Seen()
+    shop.instance.watch = seen = Events()
 
     def told() -> list[EventId]:
         found, seen.numbers = seen.numbers, []

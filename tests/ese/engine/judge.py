@@ -18,9 +18,10 @@ import random
 from collections.abc import Callable
 
 from hotsplit.errors import HotsplitError
-from hotsplit.ese.check.integrity import check_database as check_rules
+from hotsplit.ese.check import integrity
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.files.env import Env
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.recovery.recover import recover
 from hotsplit.report import Reporter, Severity
@@ -114,10 +115,7 @@ class Judge:
 
     def _check_rules(self, image: Image) -> None:
         self.checked += 1
-        reporter = Reporter()
-        check_rules(image.env, PATH, reporter)
-        found = [f for f in reporter.findings if f.severity != Severity.NOTE and f.rule != LEAKED]
-        assert not found, found
+        check_rules(image.env, PATH)
 
     def _recover_copy(self, image: Image) -> None:
         """Recover the files as those of another machine: nothing of theirs may change."""
@@ -147,6 +145,14 @@ class Judge:
         assert len(live) == names
         self._check_rules(image)
         return expect(found, image)
+
+
+def check_rules(env: Env, path: str) -> None:
+    """Hold a clean database against all rules: no finding."""
+    reporter = Reporter()
+    integrity.check_database(env, path, reporter)
+    found = [f for f in reporter.findings if f.severity != Severity.NOTE and f.rule != LEAKED]
+    assert not found, found
 
 
 def rows_on_disk(image: Image, path: str = PATH) -> Rows | None:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.ese.engine.campaign import Budget, campaign, one_run
+from tests.ese.engine.campaign import STEPS, Budget, campaign, one_run
 from tests.ese.engine.crashes import Image, Run
 from tests.ese.engine.judge import Judge
 from tests.memoryenv import MemoryEnv
-
-STEPS = 30
 
 
 @pytest.mark.parametrize("seed", range(1, 7))

@@ -13,9 +13,10 @@ import pytest
 from hotsplit.errors import FreezeExpired, InstanceDown, InvalidUse, IoFailed, Jet
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.recovery.events import EventId, NoWatch
+from hotsplit.ese.recovery.events import EventId
 from hotsplit.ese.recovery.recover import recover
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, by_number
+from tests.ese.engine.events import Events
 from tests.ese.engine.shape import check_database
 from tests.faultenv import FaultEnv
 from tests.memoryenv import Crash, MemoryEnv
@@ -56,16 +57,6 @@ class Writers:
         self._end.set()
         for thread in self._threads:
             thread.join()
-
-
-class Told(NoWatch):
-    """Keeps the numbers of events."""
-
-    def __init__(self) -> None:
-        self.numbers: list[EventId] = []
-
-    def event(self, number: EventId, text: str, *strings: str) -> None:
-        self.numbers.append(number)
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -143,7 +134,7 @@ def test_a_copy_of_one_instant_needs_no_freeze() -> None:
 
 def test_the_watchdog_thaws_at_the_deadline() -> None:
     with working(MemoryEnv(), 1) as (instance, writers):
-        instance.watch = told = Told()
+        instance.watch = told = Events()
         freeze = instance.freeze(deadline=0.3)
         freeze.begin()
         done = writers.all_done()

@@ -15,25 +15,16 @@ from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.columns import Value
-from hotsplit.ese.recovery.events import EventId, NoWatch
+from hotsplit.ese.recovery.events import EventId
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH
+from tests.ese.engine.events import Events
 from tests.ese.engine.shape import check_database
 from tests.faultenv import FaultEnv
 
 
-class Seen(NoWatch):
-    """The events that an instance tells."""
-
-    def __init__(self) -> None:
-        self.numbers: list[int] = []
-
-    def event(self, number: EventId, text: str, *strings: str) -> None:
-        self.numbers.append(int(number))
-
-
 class Rig:
     def __init__(self, *, circular: bool = False) -> None:
-        self.env, self.seen = FaultEnv(), Seen()
+        self.env, self.seen = FaultEnv(), Events()
         self.env.mkdir(FOLDER)
         self.settings = Settings(
             FOLDER, log_size=64 << 10, checkpoint_depth=64 << 10, circular=circular
@@ -181,7 +172,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_a_real_full_disk(small_disk: Path) -> None:
-    path, seen = str(small_disk / "items.edb"), Seen()
+    path, seen = str(small_disk / "items.edb"), Events()
     settings = Settings(str(small_disk), log_size=256 << 10, checkpoint_depth=512 << 10)
     instance = Instance.open(OsEnv(), settings, seen)
     session = instance.session()

@@ -8,9 +8,10 @@ from hotsplit.errors import AccessDenied, HotsplitError, Jet
 from hotsplit.ese.check.databasescan import scan_database
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.recovery.events import EventId, NoWatch
+from hotsplit.ese.recovery.events import EventId
 from hotsplit.report import Reporter
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH
+from tests.ese.engine.events import Events
 from tests.ese.engine.shape import check_database
 from tests.faultenv import FaultEnv
 
@@ -18,16 +19,6 @@ MAP = f"{FOLDER}/items.jfm"
 SETTINGS = Settings(FOLDER, log_size=64 << 10)
 SIZE = SETTINGS.page_size
 ROWS = 1000
-
-
-class Events(NoWatch):
-    """Keeps the numbers of events."""
-
-    def __init__(self) -> None:
-        self.numbers: list[EventId] = []
-
-    def event(self, number: EventId, text: str, *strings: str) -> None:
-        self.numbers.append(number)
 
 
 @pytest.fixture(scope="module")
