@@ -86,3 +86,31 @@ def test_a_disk_that_fills(disk: Path, circular: bool) -> None:
         assert all(row["Body"] == bytes([n % 256]) * 900 for n, row in enumerate(rows))
         table.insert({"Id": count})
     check_database(OsEnv(), path)
+
+
+def test_a_disk_that_fills_in_the_middle_of_a_transaction(disk: Path) -> None:
+    path = str(disk / "items.edb")
+    settings = Settings(str(disk), log_size=256 << 10, checkpoint_depth=512 << 10)
+    instance = Instance.open(OsEnv(), settings)
+    session = instance.session()
+    table = session.create_table(instance.create_database(path), "Items", COLUMNS, INDEXES)
+    number = 0
+    with pytest.raises((DiskFull, InstanceDown)) as error:
+        while number < 20_000:
+            with session.transaction():
+                for _ in range(10):
+                    table.insert({"Id": number, "Body": b"b" * 700})
+                    number += 1
+    down = Jet.errInstanceUnavailableDueToFatalLogDiskFull
+    assert error.value.jet in (Jet.errLogDiskFull, Jet.errDiskFull, down)
+    with pytest.raises((DiskFull, InstanceDown)):
+        table.insert({"Id": -1, "Body": b"b" * 5000})
+    instance.close()
+    mount("-o", f"remount,size={LARGE}", str(disk))
+    with Instance.open(OsEnv(), settings) as again, again.session() as reader:
+        items = reader.open_table(again.attach_database(path), "Items")
+        found = [row["Id"] for row in items.rows()]
+        items.insert({"Id": -1})
+    assert found == list(range(number - number % 10))
+    assert again.restarted is None  # it was shut down cleanly
+    check_database(OsEnv(), path)

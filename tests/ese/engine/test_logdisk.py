@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from hotsplit.errors import DiskFull, InstanceDown, Jet
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
-from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.columns import Value
 from hotsplit.ese.recovery.events import EventId
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH
@@ -157,43 +151,3 @@ def test_a_rollback_that_the_reserves_cannot_hold_is_left_to_recovery() -> None:
     assert down.value.jet == Jet.errInstanceUnavailableDueToFatalLogDiskFull
     rig.instance.close()
     assert rig.rows_after_all() == list(range(300))
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 8 MB."""
-    if os.geteuid():
-        pytest.skip("only root can mount a small file system")
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "none", str(tmp_path)]
-    if subprocess.run(mount, check=False).returncode:
-        pytest.skip("no file system can be mounted here")
-    yield tmp_path
-    subprocess.run(["umount", "-l", str(tmp_path)], check=True)
-
-
-def test_a_real_full_disk(small_disk: Path) -> None:
-    path, seen = str(small_disk / "items.edb"), Events()
-    settings = Settings(str(small_disk), log_size=256 << 10, checkpoint_depth=512 << 10)
-    instance = Instance.open(OsEnv(), settings, seen)
-    session = instance.session()
-    table = session.create_table(instance.create_database(path), "Items", COLUMNS, INDEXES)
-    number = 0
-    with pytest.raises((DiskFull, InstanceDown)) as error:
-        while number < 20_000:
-            with session.transaction():
-                for _ in range(10):
-                    table.insert({"Id": number, "Body": b"b" * 700})
-                    number += 1
-    down = Jet.errInstanceUnavailableDueToFatalLogDiskFull
-    assert error.value.jet in (Jet.errLogDiskFull, Jet.errDiskFull, down)
-    with pytest.raises((DiskFull, InstanceDown)):
-        table.insert({"Id": -1, "Body": b"b" * 5000})
-    instance.close()
-    subprocess.run(["mount", "-o", "remount,size=32m", str(small_disk)], check=True)
-    with Instance.open(OsEnv(), settings) as again, again.session() as reader:
-        items = reader.open_table(again.attach_database(path), "Items")
-        found = [row["Id"] for row in items.rows()]
-        items.insert({"Id": -1})
-    assert found == list(range(number - number % 10))
-    assert again.restarted is None  # it was shut down cleanly
-    check_database(OsEnv(), path)
