@@ -12,6 +12,7 @@ from enum import IntEnum
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.catalogschema import (
     IndexDef,
     IndexFlag,
@@ -32,7 +33,6 @@ from hotsplit.ese.format.columns import (
     type_size,
 )
 
-_LARGE_PAGE = 16384
 _SMALL_HEADER, _LARGE_HEADER = 40, 80
 _NODE_COST = 8  # tag of the external header, tag of the node
 _LENGTH = 2  # of a key, of its shared part
@@ -124,7 +124,7 @@ class TableShape:
 
 def largest_record(page_size: int) -> int:
     """Return the bytes of the largest record that the engine's check allows (7.3)."""
-    if page_size >= _LARGE_PAGE:
+    if is_large(page_size):
         return page_size - _LARGE_HEADER - _NODE_COST - 2 * _LENGTH - _CHECK_KEY
     return page_size - _SMALL_HEADER - _NODE_COST - _LENGTH - _SMALL_KEY
 
@@ -140,7 +140,7 @@ def layout_of(shape: TableShape, page_size: int, increment_mark: int | None) -> 
     ends = [4, *(fixed.get(i, 0) for i in range(1, last + 1))]
     must = [c.id for c in columns if c.flags & _MANDATORY]
     return (
-        page_size >= _LARGE_PAGE,
+        is_large(page_size),
         largest_record(page_size),
         ends,
         [i for i in must if i < FIRST_VARIABLE],

@@ -16,6 +16,7 @@ from hotsplit.errors import DataDamaged, Jet
 from hotsplit.ese.engine.rows import LongReader, RowFormat
 from hotsplit.ese.engine.space import make_large_tree, make_tree
 from hotsplit.ese.engine.tree import Tree
+from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.catalogschema import (
     CATALOG_COLUMNS,
     CATALOG_NAME,
@@ -90,7 +91,7 @@ class CatalogWriter:
 
     def __init__(self, database: OpenDatabase) -> None:
         self._database = database
-        self._large = database.context.settings.page_size > 8192
+        self._large = is_large(database.context.settings.page_size)
         self.objects = database.tree(CATALOG_ROOT, _OBJECTS)
         self.shadow = database.tree(SHADOW_ROOT, _SHADOW)
         self._names = database.tree(_NAME_ROOT, _NAME_INDEX, PageFlag.INDEX)

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.columns import (
     FIRST_VARIABLE,
     TEXT_TYPES,
@@ -34,7 +35,6 @@ from hotsplit.ese.format.taggedcolumns import (
 
 _HEAD = struct.Struct("<BBH")
 _NULL = 0x8000
-_LARGE_PAGE = 16384
 
 
 @dataclass
@@ -92,7 +92,7 @@ class RowFormat:
     def __init__(self, columns: Sequence[ColumnDef], page_size: int) -> None:
         self.columns = sorted(columns, key=lambda c: c.id)
         self.by_name = {column.name: column for column in self.columns}
-        self.large = page_size >= _LARGE_PAGE
+        self.large = is_large(page_size)
         self._fixed = [c for c in self.columns if c.is_fixed]
         self._by_id = {c.id: c for c in self.columns}
 

@@ -5,6 +5,7 @@ Source: format specification 2.5, 3.2, 4.2; log specification 4.2 (before images
 
 from __future__ import annotations
 
+from hotsplit.ese.format.basics import page_header_size
 from hotsplit.ese.format.beforeimage import COMPRESSED, DEHYDRATED, dehydrate
 from hotsplit.ese.format.compression import compress_xpress
 from hotsplit.ese.format.page import Node, Page, common_prefix
@@ -12,12 +13,11 @@ from hotsplit.ese.format.page import Node, Page, common_prefix
 _TAG = 4
 _HEAD = 2
 _NONE = -1
-_SMALL_MAX = 8192
 
 
 def room(size: int) -> int:
     """Return the bytes for lines and tags on a page of `size`, its external header's tag aside."""
-    return size - (40 if size <= _SMALL_MAX else 80) - _TAG
+    return size - page_header_size(size) - _TAG
 
 
 def _cost(node: Node, prefix: bytes = b"") -> int:

@@ -15,6 +15,7 @@ from hotsplit.ese.engine.longvalues import LongValueTree
 from hotsplit.ese.engine.rowmaker import RowMaker
 from hotsplit.ese.engine.rows import RowFormat
 from hotsplit.ese.engine.tree import Tree
+from hotsplit.ese.format.basics import page_header_size
 from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, TableDef
 from hotsplit.ese.format.columns import ColumnDef, ColumnFlag
 from hotsplit.ese.format.page import PageFlag
@@ -70,7 +71,7 @@ class TableState:
         self._autoincrement: int | None = None
         self._mark = 0
         page_size = database.context.settings.page_size
-        header = 40 if page_size <= 8192 else 80
+        header = page_header_size(page_size)
         self.most = page_size - header - _NODE_OVERHEAD - 2 - _KEY_MOST
         self.load()
 

@@ -26,6 +26,7 @@ from hotsplit.ese.engine.pageroom import has_room, keep
 from hotsplit.ese.engine.records import Place, Writer
 from hotsplit.ese.engine.split import Change, split
 from hotsplit.ese.engine.versions import Bookmark, Version, check_conflict, largest, seen
+from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.diff import make_diff
 from hotsplit.ese.format.logrecord import SPACE_TREE, UNIQUE, VERSIONED
 from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
@@ -41,7 +42,6 @@ _kernel = _native.load("tree")
 _LEAF = int(PageFlag.LEAF)
 _DELETED, _VERSION = int(NodeFlag.DELETED), int(NodeFlag.VERSION)
 _NOT_COMPRESSED = ~int(NodeFlag.COMPRESSED)
-_LARGE_PAGE = 8192
 _DEEPEST = 16  # levels; a tree of 2^31 pages has fewer
 _DIFF_WORTH = 16  # a diff must save at least so many bytes
 _NO_END = "the way from the root has no end"
@@ -389,7 +389,7 @@ class Tree:
             return
         rceid = 0 if self.is_space else self.database.context.next_rceid()
         place = self.place if self.is_space else self.versioned
-        large = self.database.context.settings.page_size > _LARGE_PAGE
+        large = is_large(self.database.context.settings.page_size)
         diff = None if self.is_space else make_diff(old.data, data, large=large)
         if diff is not None and len(diff) + _DIFF_WORTH >= len(data):
             diff = None

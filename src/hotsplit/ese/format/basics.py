@@ -160,3 +160,13 @@ class BackupInfo(NamedTuple):
     def pack(self) -> bytes:
         """Return the 24 bytes."""
         return _BACKUP.pack(self.mark.pack(), self.time.pack(), self.low, self.high)
+
+
+def is_large(page_size: int) -> bool:
+    """Tell whether pages of this size have the layout of large pages (format 2.1, 2.4, 7.4)."""
+    return page_size > 8192
+
+
+def page_header_size(page_size: int) -> int:
+    """Return the bytes of the header of a page of this size (format 2.1)."""
+    return 80 if is_large(page_size) else 40

@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 
 from hotsplit.errors import HotsplitError, Jet, LogDamaged
+from hotsplit.ese.format.basics import page_header_size
 from hotsplit.ese.format.compression import decompress
 from hotsplit.ese.format.logrecord import LogRecord
 
@@ -74,7 +75,7 @@ def _with_free(data: bytes, gap: int) -> bytes:
 
 def _kept(data: bytes, page_size: int) -> tuple[int, int]:
     """Return the length without the gap and the length of the tags at its end."""
-    header = 40 if page_size <= 8192 else 80
+    header = page_header_size(page_size)
     if len(data) < header:
         raise _bad(f"The page image has only {len(data)} bytes")
     used, tag_state = _GAP.unpack_from(data, _GAP_AT)

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from hotsplit import _native
 from hotsplit.errors import Jet
+from hotsplit.ese.format.basics import is_large
 
 _kernel = _native.load("checksum")
 
 Buffer = bytes | bytearray | memoryview
 
 _FLAG_BIT = 36 * 8 + 13  # the flag that says which checksum format the page has
-_LARGE = 16384
 _PGNO = slice(64, 68)
 _MOST_PAGES = 1 << 31
 
@@ -111,7 +111,7 @@ def page_state(data: Buffer, pgno: int) -> PageState:
         return _old_state(page, pgno)
     differences = _differences(page, pgno)
     if not any(differences):
-        return _placed(page, pgno) if len(page) >= _LARGE else _GOOD
+        return _placed(page, pgno) if is_large(len(page)) else _GOOD
     mended = _mended(page, pgno)
     if mended is not None:
         return PageState(State.CORRECTABLE, mended[1])
@@ -147,7 +147,7 @@ def _has_ecc(data: Buffer) -> bool:
 
 def _blocks(page_size: int) -> list[tuple[int, int, int]]:
     """Return (offset, size, offset of the checksum) of each checksummed block of a page."""
-    if page_size < _LARGE:
+    if not is_large(page_size):
         return [(0, page_size, 0)]
     size = page_size // 4
     return [(i * size, size, 32 + 8 * i if i else 0) for i in range(4)]
@@ -207,7 +207,7 @@ def _mended(page: bytes, pgno: int) -> tuple[bytes, tuple[int, ...]] | None:
 
 
 def _old_state(page: bytes, pgno: int) -> PageState:
-    if len(page) >= _LARGE or _stored(page, 0) & 0xFFFFFFFF != header_checksum(page):
+    if is_large(len(page)) or _stored(page, 0) & 0xFFFFFFFF != header_checksum(page):
         return _BAD
     claimed = _stored(page, 0) >> 32
     if claimed == pgno:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from hotsplit.errors import DataDamaged, Jet, PageDamaged
+from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.catalogschema import (
     CATALOG_COLUMNS,
     CATALOG_ROOT,
@@ -32,7 +33,7 @@ from hotsplit.ese.read.btree import BTree
 from hotsplit.ese.read.pages import CachedPages
 from hotsplit.report import Finding, Reporter, Severity
 
-_LARGE_PAGE, _LARGEST_PAGE = 16384, 32768
+_LARGEST_PAGE = 32768
 _KEY_SIZE = 13  # 7f objid, 7f type, 7f id
 _CATALOG_OBJID, _SHADOW_OBJID = 2, 3
 _LAST_OBJID = 0x7FFFFFFF
@@ -60,7 +61,7 @@ class Catalog:
         by_name = {column.name: column for column in CATALOG_COLUMNS}
         self._column_plan = RecordPlan([by_name[name] for name in _COLUMN_FIELDS])
         self._places = {column.name: i for i, column in enumerate(CATALOG_COLUMNS)}
-        self._large = pages.page_size >= _LARGE_PAGE
+        self._large = is_large(pages.page_size)
         self._tree = self._open(CATALOG_ROOT, _CATALOG_OBJID)
         self._on_shadow = self._old = False
         self._entries: dict[str, TableEntry] | None = None

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from hotsplit import _native
 from hotsplit.errors import DataDamaged, HotsplitError, Jet, PageDamaged
+from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.columns import Coltyp, ColumnDef, Scalar, Value, decode_value
 from hotsplit.ese.format.longvalue import parse_lid
 from hotsplit.ese.format.page import NodeFlag, Page, PageFlag
@@ -27,7 +28,6 @@ from hotsplit.ese.read.where import Condition, meets
 from hotsplit.report import Finding, Reporter, Severity
 
 _kernel = _native.load("lookup")
-_LARGE_PAGE = 16384
 _ROWS = 4096  # of a batch
 _ALWAYS_PENDING = 0xFFFF  # no code page: the kernel gives the bytes
 _Decoded = tuple[int, bytes | None, list[Any] | None, list[int]]
@@ -106,7 +106,7 @@ class RowReader:
 
     def row(self, found: Remnant, page_size: int, *, quiet: bool = False) -> LabelledRow:
         """Decode one record. quiet: without findings, since it is decoded again."""
-        values, pending = self._plan.decode(found.record, page_size >= _LARGE_PAGE, found.old)
+        values, pending = self._plan.decode(found.record, is_large(page_size), found.old)
         where = f"page {found.page}, node {found.node}"
         self._quiet = quiet or found.label != Label.LIVE  # remains are not expected to be whole
         for place in pending:

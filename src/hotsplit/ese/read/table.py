@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hotsplit.errors import ObjectNotFound
+from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.catalogschema import IndexDef, KeySegment, TableDef
 from hotsplit.ese.format.columns import ColumnDef, Value, encode_value
 from hotsplit.ese.format.keys import record_key
@@ -33,8 +34,6 @@ from hotsplit.report import Reporter
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_LARGE_PAGE = 16384
 
 
 class Row(NamedTuple):
@@ -186,7 +185,7 @@ class Table:
         if index is None:
             return lambda _: None
         columns = self.key_columns(index)
-        plan, large = RecordPlan(columns), self._pages.page_size >= _LARGE_PAGE
+        plan, large = RecordPlan(columns), is_large(self._pages.page_size)
 
         def make(record: bytes) -> bytes | None:
             values, pending = plan.decode(record, large)
@@ -250,7 +249,7 @@ class Table:
         node = next(self.tree().nodes_from(key), None)
         if node is None or node.key != key:
             raise ObjectNotFound(f"table {self.name} has no row with key {key.hex()}")
-        large = self._pages.page_size >= _LARGE_PAGE
+        large = is_large(self._pages.page_size)
         return stream_value(node.data, self.column(column), self.long_values, large)
 
     def count(self) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 from hotsplit.ese.check.catalogrows import as_text
 from hotsplit.ese.check.catalogrules import FIXED_PLACES, KNOWN_COLTYPS, MANDATORY
+from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.catalogschema import (
     CATALOG_COLUMNS,
     IndexFlag,
@@ -29,7 +30,6 @@ from hotsplit.ese.format.page import PageFlag
 from hotsplit.ese.format.record import RecordPlan, encode_record
 from hotsplit.ese.rebuild.inventory import Inventory
 
-_LARGE_PAGE = 16384
 _LAST_TYPE = 7
 _DELETED = 0
 
@@ -52,7 +52,7 @@ class CatalogMender:
         *,
         new_format: bool,
     ) -> None:
-        self._large, self._old = page_size >= _LARGE_PAGE, not new_format
+        self._large, self._old = is_large(page_size), not new_format
         self._plan = RecordPlan(CATALOG_COLUMNS)
         self._inventory = inventory
         self._note, self._left_out = note, left_out

@@ -12,6 +12,7 @@ from typing import Any
 from hotsplit.ese.check.catalogrows import CatalogRows
 from hotsplit.ese.check.ownlists import LOCALE_ROW, listed_key, locale_key
 from hotsplit.ese.check.rowplan import TableShape
+from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.catalogschema import RowType
 from hotsplit.ese.format.page import Node
 from hotsplit.ese.format.record import RecordPlan, encode_record
@@ -20,7 +21,6 @@ from hotsplit.ese.rebuild.recordmender import RecordMender
 
 _COLUMNS = {"Type", "iValue", "Key"}
 _END = b"\0\0"
-_LARGE_PAGE = 16384
 
 
 def locale_counts(catalog: CatalogRows, omitted: Omitted) -> Counter[str]:
@@ -45,7 +45,7 @@ class LocaleList:
         if not {column.name for column in shape.table.columns} >= _COLUMNS:
             raise ValueError("MSysLocales lacks columns")
         self._columns = shape.table.columns
-        self._large = page_size >= _LARGE_PAGE
+        self._large = is_large(page_size)
         self._plan = RecordPlan(self._columns)
         self._mender = RecordMender(shape, page_size, lambda *_: None, None)
         self._counts = counts

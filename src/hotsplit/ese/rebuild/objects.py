@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from hotsplit.errors import DataDamaged, Jet, UnsupportedVersion
+from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.catalogschema import (
     CATALOG_COLUMNS,
     CATALOG_ROOT,
@@ -26,7 +27,6 @@ NAME_INDEX = TreeName(7, 4, "index Name of the catalog")
 ROOT_INDEX = TreeName(10, 5, "index RootObjects of the catalog")
 FIXED_OBJIDS = (CATALOG.objid, SHADOW.objid)
 
-_LARGE_PAGE = 16384
 _WANTED = ("ObjidTable", "Type", "Id", "ColtypOrPgnoFDP", "Flags", "Name")
 _ROOT_OFFSET = next(c.offset for c in CATALOG_COLUMNS if c.name == "ColtypOrPgnoFDP")
 _WITH_TREE = (RowType.TABLE, RowType.INDEX, RowType.LONG_VALUE)
@@ -77,7 +77,7 @@ class RowReader:
     def __init__(self, page_size: int, *, new_format: bool) -> None:
         by_name = {column.name: column for column in CATALOG_COLUMNS}
         self._plan = RecordPlan([by_name[name] for name in _WANTED])
-        self._large, self._old = page_size >= _LARGE_PAGE, not new_format
+        self._large, self._old = is_large(page_size), not new_format
 
     def read(self, key: bytes, record: bytes) -> CatalogRow:
         """Return one row. Raises DataDamaged (-1220)."""

@@ -23,6 +23,7 @@ from hotsplit._native.integrity_codes import Code
 from hotsplit._native.record_py import Record
 from hotsplit._native.rowcheck_py import Report, Rows
 from hotsplit.ese.check.rowplan import Compare, TableShape, compare_mode, index_plan, layout_of
+from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.catalogschema import key_most
 from hotsplit.ese.format.columns import FIRST_TAGGED, FIRST_VARIABLE, ColumnDef
 from hotsplit.ese.format.page import Node
@@ -32,7 +33,6 @@ from hotsplit.ese.rebuild.rowfacts import Collector
 ALL_TAGGED, ALL_VARIABLE = 0xFFFF, 0xFFFE
 """Stand for all columns of a class among those that a record lost."""
 
-_LARGE_PAGE = 16384
 _ATTEMPTS = 64
 _NO_MARK = 0
 _NO_COLUMN = 0x10000
@@ -62,7 +62,7 @@ class RecordMender:
     """
 
     def __init__(self, shape: TableShape, page_size: int, fetch: Fetch, mark: int | None) -> None:
-        self._large = page_size >= _LARGE_PAGE
+        self._large = is_large(page_size)
         self._key_most = key_most(page_size)
         self._reports: list[Report] = []
         self._references = Collector()

@@ -17,7 +17,7 @@ from hotsplit.ese.check.ownlists import LOCALE_LIST, OBJECT_LIST
 from hotsplit.ese.check.rowplan import TableShape
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.opened import located
-from hotsplit.ese.format.basics import LogTime
+from hotsplit.ese.format.basics import LogTime, is_large
 from hotsplit.ese.format.catalogschema import RowType, catalog_key
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.format.record import encode_record
@@ -38,7 +38,6 @@ from hotsplit.ese.rebuild.target import NewDatabase
 from hotsplit.ese.rebuild.workshop import Workshop
 
 _OWN_OBJECTS = 1  # the database's root tree
-_LARGE_PAGE = 16384
 _FIXED = (_OWN_OBJECTS, CATALOG.objid, SHADOW.objid, NAME_INDEX.objid, ROOT_INDEX.objid)
 
 
@@ -146,7 +145,7 @@ class _Repair:
         self._write_plain(table, locales.nodes(old))
 
     def _object_rows(self, shape: TableShape) -> Iterator[Node]:
-        large = self._database.page_size >= _LARGE_PAGE
+        large = is_large(self._database.page_size)
         rows = {}
         for key, data, _ in self._catalog.nodes():
             row = self._catalog.rows.read(key, data)

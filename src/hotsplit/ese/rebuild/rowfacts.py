@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from hotsplit._native.indexkey_py import Fetch, Index, RowEntries, Source
 from hotsplit._native.record_py import Record
 from hotsplit.ese.check.rowplan import Compare, TableShape, compare_mode, index_plan
+from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.catalogschema import IndexDef
 from hotsplit.ese.format.page import Node
-
-_LARGE_PAGE = 16384
 
 
 @dataclass
@@ -58,7 +57,7 @@ class EntryMaker:
         if plan is None:
             raise ValueError("a column of the key is missing")
         self._index = Index.of(plan)
-        self._large = page_size >= _LARGE_PAGE
+        self._large = is_large(page_size)
         self._fetch = fetch
         self.failed = 0
 
