@@ -14,6 +14,7 @@ from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
 from hotsplit.ese.format.columns import Value
+from hotsplit.ese.format.page import Page
 from hotsplit.ese.read import batches
 from hotsplit.ese.read.batch import Batch
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH
@@ -168,3 +169,20 @@ def test_links_in_a_circle_are_damage(instance: Instance) -> None:
         with pytest.raises(PageDamaged, match="leaf"):
             values(table.batches())
         second[20:24] = link
+
+
+def test_a_way_down_that_has_no_end_is_damage(instance: Instance) -> None:
+    with instance.session() as session:
+        table, _, slow = fill(instance, session, 5)
+        slow.rollback()
+        with session.transaction():
+            for number in range(1000, 3000):
+                table.insert({"Id": number, "Body": bytes(200)})
+        tree = table.state.tree
+        root = Page(tree.page(tree.root), tree.root)
+        last = root.node(root.node_count - 1)
+        root.replace_data(root.node_count - 1, tree.root.to_bytes(4, "little"), last.flags)
+        for look in (tree.last_key, lambda: tree.find(b"\xff" * 9), lambda: tree.path(b"\xff" * 9)):
+            with pytest.raises(PageDamaged, match="no end"):
+                look()
+        root.replace_data(root.node_count - 1, last.data, last.flags)
