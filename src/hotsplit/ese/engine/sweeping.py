@@ -18,18 +18,15 @@ if TYPE_CHECKING:
     from hotsplit.ese.engine.session import Session
 
 
-def find_deleted(session: Session, database: OpenDatabase) -> int:
-    """Hand all deleted nodes of changed pages to the cleaner; return how many there are."""
+def find_deleted(session: Session, database: OpenDatabase) -> None:
+    """Hand all deleted nodes of changed pages to the cleaner."""
     found = _deleted_nodes(database)
-    versions, count = session.context.versions, 0
     with session.reading():
         roots = database.catalog.roots(session, found.keys()) if found else {}
     for objid, root in roots.items():
         tree = database.tree_at(root)
         for key, data in found[objid]:
-            versions.deleted.append((tree, tree.bookmark(key, data)))
-            count += 1
-    return count
+            session.context.versions.deleted.append((tree, tree.bookmark(key, data)))
 
 
 def _deleted_nodes(database: OpenDatabase) -> dict[int, list[tuple[bytes, bytes]]]:
