@@ -171,6 +171,29 @@ def test_links_in_a_circle_are_damage(instance: Instance) -> None:
         second[20:24] = link
 
 
+@pytest.mark.parametrize("at", [16, 20])
+def test_a_circle_of_leaves_without_visible_rows_is_damage(instance: Instance, at: int) -> None:
+    mark = b"\xff" * 9
+    with instance.session() as session, instance.session() as older:
+        table, _, slow = fill(instance, session, 0)
+        slow.rollback()
+        older.begin()
+        with session.transaction():
+            for number in range(1000, 3000):
+                table.insert({"Id": number, "Body": bytes(200)})
+        tree = table.state.tree
+        found = tree.find(mark)
+        link = bytes(found.page[at : at + 4])
+        found.page[at : at + 4] = found.pgno.to_bytes(4, "little")
+        with pytest.raises(PageDamaged, match="circle"):
+            if at == 20:
+                tree.entries_after(older, (mark, b""), inclusive=True)
+            else:
+                tree.entries_before(older, (mark, b""))
+        found.page[at : at + 4] = link
+        older.rollback()
+
+
 def test_a_way_down_that_has_no_end_is_damage(instance: Instance) -> None:
     with instance.session() as session:
         table, _, slow = fill(instance, session, 5)

@@ -9,6 +9,7 @@ Source: format specification 3, 4; log specification 4.6, 7.2.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,7 +30,7 @@ from hotsplit.ese.engine.versions import Bookmark, Version, check_conflict, larg
 from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.diff import make_diff
 from hotsplit.ese.format.logrecord import SPACE_TREE, UNIQUE, VERSIONED
-from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
+from hotsplit.ese.format.page import Node, NodeFlag, PageFlag
 from hotsplit.ese.recovery.core import DELTA, FLAG_DELETE, INSERT, REPLACE
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ _NOT_COMPRESSED = ~int(NodeFlag.COMPRESSED)
 _DEEPEST = 16  # levels; a tree of 2^31 pages has fewer
 _DIFF_WORTH = 16  # a diff must save at least so many bytes
 _NO_END = "the way from the root has no end"
+_CIRCLE = "the links between the leaves go round in a circle"
+_PREVIOUS, _NEXT = slice(16, 20), slice(20, 24)  # of a page's header
 
 
 Entry = tuple[bytes, bytes]
@@ -175,15 +178,13 @@ class Tree:
         Views do not matter here: this is for trees without versions.
         """
         found = self.find(key)
-        page, line = Page(found.page, found.pgno), found.line
-        while True:
-            for i in range(line, page.node_count):
-                node = Node(*_kernel.node(page.data, i))
+        first = found.line
+        for page in itertools.chain([found.page], self._linked(found.page, _NEXT)):
+            for i in range(first, _kernel.count(page)):
+                node = Node(*_kernel.node(page, i))
                 if not node.is_deleted:
                     yield node
-            if page.is_root or not page.next:
-                return
-            page, line = Page(self.page(page.next), page.next), 0
+            first = 0
 
     def last_key(self) -> bytes:
         """Return the highest key in the tree, deleted nodes included; empty for an empty tree."""
@@ -212,14 +213,9 @@ class Tree:
         if self.dropped is not None:
             self.check_there(session)
         found = self.find(*mark)
-        page = found.page
         first = found.line + (found.exact and not inclusive)
-        while True:
-            entries = self.visible(session, page, first, _kernel.count(page))
-            following = int.from_bytes(page[20:24], "little")
-            if entries or not following:
-                return entries
-            page, first = self.page(following), 0
+        entries = self.visible(session, found.page, first, _kernel.count(found.page))
+        return entries or self._next_visible(session, found.page, _NEXT)
 
     def entries_before(self, session: Session, mark: Bookmark | None) -> list[Entry]:
         """Return nodes that the session sees, some of those in front of a bookmark, in order.
@@ -234,13 +230,25 @@ class Tree:
         else:
             found = self.find(*mark)
             page, last = found.page, found.line
-        while True:
-            entries = self.visible(session, page, 0, last)
-            before = int.from_bytes(page[16:20], "little")
-            if entries or not before:
+        entries = self.visible(session, page, 0, last)
+        return entries or self._next_visible(session, page, _PREVIOUS)
+
+    def _next_visible(self, session: Session, page: bytearray, link: slice) -> list[Entry]:
+        """Return what the session sees of the first linked leaf with anything."""
+        for leaf in self._linked(page, link):
+            if entries := self.visible(session, leaf, 0, _kernel.count(leaf)):
                 return entries
-            page = self.page(before)
-            last = _kernel.count(page)
+        return []
+
+    def _linked(self, page: bytearray, link: slice) -> Iterator[bytearray]:
+        """Yield the leaves that links lead to. Raises PageDamaged for a circle of them."""
+        for _ in range(self.database.store.page_count):
+            pgno = int.from_bytes(page[link], "little")
+            if not pgno:
+                return
+            page = self.page(pgno)
+            yield page
+        raise self._damaged(_CIRCLE, self.root)
 
     def _last_leaf(self) -> bytearray:
         pgno = self.root
