@@ -25,15 +25,16 @@ from hotsplit.ese.engine.livestore import LiveStore
 from hotsplit.ese.engine.log.files import log_disk_full
 from hotsplit.ese.engine.logrange import LogKeeper
 from hotsplit.ese.engine.pagesafe import PageSafe
-from hotsplit.ese.engine.restart import Restarted, restart
+from hotsplit.ese.engine.restart import Restarted, find_stream, restart
 from hotsplit.ese.engine.session import FIRST_SESSION, INTERNAL_SESSION, Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.files.env import Env, Lock
+from hotsplit.ese.files.flushmapfile import flush_map_path
 from hotsplit.ese.files.logfile import LogFile
-from hotsplit.ese.files.logsequence import LogSequence
 from hotsplit.ese.files.opened import Closing
 from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.logrecord import WITH_VERSION, encode
+from hotsplit.ese.format.names import parse_name
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.events import EventId, NoWatch, Watch
 from hotsplit.ese.recovery.pages import position_number, position_of
@@ -69,7 +70,7 @@ class Instance(Closing):
         self._init_position = 0
         self.restarted: Restarted | None = None
         self._housekeeping = False
-        self._folder_lock: Lock | None = None
+        self._folder_locks: list[Lock] = []
         self._locks: dict[int, Lock] = {}
         self.watch = watch
         self._ending = False
@@ -87,14 +88,21 @@ class Instance(Closing):
         AccessDenied (-1032) if another one has it, and other HotsplitErrors. watch: is told events.
         """
         instance = cls(Context(env, settings), watch or NoWatch())
-        env.mkdir(settings.folder)
-        instance._folder_lock = env.lock(settings.folder)
         try:
+            instance._take_folders()
             instance._open()
         except BaseException:
             instance._release()
             raise
         return instance
+
+    def _take_folders(self) -> None:
+        """Lock the folders of logs and checkpoint. Scratch files of several instances may mix."""
+        env, settings = self.context.env, self.context.settings
+        for folder in dict.fromkeys((settings.folder, settings.system_path)):
+            env.mkdir(folder)
+            self._folder_locks.append(env.lock(folder))
+        env.mkdir(settings.temp_path)
 
     def _open(self) -> None:
         context, settings = self.context, self.context.settings
@@ -114,17 +122,16 @@ class Instance(Closing):
 
     def _release(self) -> None:
         """Let others have the folder and the databases."""
-        for lock in (*self._locks.values(), self._folder_lock):
-            if lock is not None:
-                lock.release()
+        for lock in (*self._locks.values(), *self._folder_locks):
+            lock.release()
 
     def _continue_stream(self) -> None:
         """Go on behind the end of a stream that was closed normally."""
         context = self.context
-        sequence = LogSequence.find(context.env, [context.settings.folder], context.settings.base)
+        sequence = find_stream(context.env, context.settings)
         last = sequence.logs[sequence.highest]
         assert last.header is not None
-        context.files.adopt(last.header)
+        context.files.adopt(last.header, sequence.digits, sequence.extension)
         with LogFile.open(context.env, last.path) as log:
             scan = log.scan()
         if last.is_current:
@@ -214,6 +221,7 @@ class Instance(Closing):
             context.check()
             dbid = self._free_dbid()
             path = os.path.abspath(path)  # noqa: PTH100 - paths are plain strings below the CLI
+            self._check_name(path)
             if context.env.exists(path):
                 raise TargetExists("The database is there already", file=path)
             if not context.env.is_dir(os.path.dirname(path)):  # noqa: PTH120
@@ -273,9 +281,26 @@ class Instance(Closing):
             database.mark_attached(position)
             return database
 
+    def _check_name(self, path: str) -> None:
+        """Raise InvalidUse (-1023) for a path that other files of the instance need."""
+        if parse_name(os.path.basename(path)) is not None:  # noqa: PTH119
+            raise InvalidUse(
+                "Files of a log stream are called so", jet=Jet.errInvalidPath, file=path
+            )
+        own = flush_map_path(path)
+        for other in self.databases.values():
+            if other.path != path and own in (flush_map_path(other.path), other.path):
+                raise InvalidUse(
+                    f"Its flush map would be that of {other.path}",
+                    jet=Jet.errInvalidPath,
+                    file=path,
+                    hint="Give the two names that differ in front of the ending.",
+                )
+
     def _open_store(self, dbid: int, path: str) -> LiveStore:
         """Open a database that nobody else uses."""
         env = self.context.env
+        self._check_name(path)
         if any(database.path == path for database in self.databases.values()):
             raise InvalidUse("The database is attached", jet=Jet.errDatabaseSharingViolation)
         lock = env.lock(path)

@@ -65,7 +65,7 @@ def restart(env: Env, settings: Settings) -> Restarted | None:
     """
     journal = PageJournal(env, settings.folder, settings.base)
     interrupted = take_up(env, journal)
-    sequence = LogSequence.find(env, [settings.folder], settings.base)
+    sequence = find_stream(env, settings)
     cut_unfinished_write(env, sequence)
     if not interrupted and _is_closed(env, sequence):
         return None
@@ -73,10 +73,22 @@ def restart(env: Env, settings: Settings) -> Restarted | None:
     paths = [path for path in paths if not _remove_stillborn(env, path, settings.page_size)]
     folder = [settings.folder]  # where the databases lie if the paths are of another machine
     inputs = find_inputs(env, paths or folder, folder, settings.base)
+    if inputs.sequence is not None:
+        inputs.sequence.checkpoint_path = sequence.checkpoint_path
     plan = make_plan(env, inputs, Options(budget=settings.cache_size))
     if plan.error is not None:
         raise plan.error
     return Restart(env, settings, sequence, inputs, plan).run()
+
+
+def find_stream(env: Env, settings: Settings) -> LogSequence:
+    """Return the instance's logs, with the checkpoint of its system folder. Raises LogsMissing."""
+    sequence = LogSequence.find(env, [settings.folder], settings.base)
+    if settings.system_path != settings.folder:
+        ending = "chk" if sequence.extension == "log" else "jcp"
+        path = f"{settings.system_path}/{settings.base}.{ending}"
+        sequence.checkpoint_path = path if env.exists(path) else None
+    return sequence
 
 
 def _remove_stillborn(env: Env, path: str, page_size: int) -> bool:
@@ -184,7 +196,7 @@ class Restart:
         self._options = options or Options(budget=settings.cache_size)
         self._targets: list[Target] = []
         for candidate in inputs.databases:
-            store = OverlayStore.over(env, candidate.path, settings.folder)
+            store = OverlayStore.over(env, candidate.path, settings.temp_path)
             self._targets.append(Target(store.header.db_signature, store))
         self._sweeps = creates
         create = self._create if creates else None
@@ -195,7 +207,7 @@ class Restart:
         self.done = self._run.done
 
     def _create(self, path: str, header: DatabaseHeader) -> Store:
-        return OverlayStore(self._env, None, header, path, self._settings.folder)
+        return OverlayStore(self._env, None, header, path, self._settings.temp_path)
 
     def run(self) -> Restarted:
         """Redo, undo, write. Raises AccessDenied (-1032) if a database is in use."""

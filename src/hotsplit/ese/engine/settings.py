@@ -29,7 +29,9 @@ _MOST_SECTORS = 65535
 class Settings:
     """Settings of an instance; sizes in bytes.
 
-    folder: of logs and of the checkpoint. base: three characters, the name of the log stream.
+    folder: of the logs. system_folder: of the checkpoint; temp_folder: of scratch files of recovery
+    and sorting; both are the folder of the logs unless given. base: three characters, the name of
+    the log stream.
     log_size: a power of two from 64 KB to 32 MB. checkpoint_depth: log between the checkpoint and
     the end of the log that page cleaning aims at. cache_size: most bytes of pages in memory.
     circular: delete logs that no recovery needs any more. databases: most attached at a time.
@@ -48,6 +50,8 @@ class Settings:
     databases: int = 5
     mend_torn_pages: bool = True
     flush_map: bool = True
+    system_folder: str = ""
+    temp_folder: str = ""
 
     def __post_init__(self) -> None:
         if self.page_size not in _PAGE_SIZES:
@@ -58,6 +62,16 @@ class Settings:
             raise _wrong(f"no base name of a log stream: {self.base!r}")
 
     @property
+    def system_path(self) -> str:
+        """The folder of the checkpoint."""
+        return self.system_folder or self.folder
+
+    @property
+    def temp_path(self) -> str:
+        """The folder of scratch files."""
+        return self.temp_folder or self.folder
+
+    @property
     def log_sectors(self) -> int:
         """Segments of a log file, the header among them."""
         return min(self.log_size // SEGMENT, _MOST_SECTORS)
@@ -65,8 +79,8 @@ class Settings:
     def parameters(self) -> DbmsParameters:
         """Return what headers and Init records say about the instance."""
         found = DbmsParameters.empty()
-        path = self.folder.encode("ascii", "replace")[:259] + b"/"
-        found.system_path_raw = found.log_path_raw = path.ljust(261, b"\0")
+        found.system_path_raw = _path_field(self.system_path)
+        found.log_path_raw = _path_field(self.folder)
         found.flags = int(self.circular)
         found.sessions, found.open_tables, found.version_pages, found.cursors = 64, 300, 4096, 1024
         found.log_buffers, found.log_sectors = 126, self.log_sectors
@@ -82,6 +96,10 @@ def position_number(generation: int, sector: int, byte: int) -> int:
 def pack_position(number: int) -> bytes:
     """Return the 8 bytes of a position: the number is the same little-endian word."""
     return struct.pack("<Q", number)
+
+
+def _path_field(folder: str) -> bytes:
+    return (folder.encode("ascii", "replace")[:259] + b"/").ljust(261, b"\0")
 
 
 def _wrong(message: str) -> InvalidUse:

@@ -23,6 +23,7 @@ from hotsplit.ese.format.logheader import (
 )
 from hotsplit.ese.format.names import NameKind, file_name, parse_name
 
+_LOGS = (NameKind.CURRENT, NameKind.ARCHIVE)
 _RESERVES = 2
 _ZERO_BLOCK = bytes(1 << 20)
 
@@ -60,7 +61,7 @@ class LogFiles:
     def checkpoint_path(self) -> str:
         """The checkpoint file."""
         ending = "chk" if self._extension == "log" else "jcp"
-        return self._path(f"{self._settings.base}.{ending}")
+        return f"{self._settings.system_path}/{self._settings.base}.{ending}"
 
     def archive_path(self, generation: int) -> str:
         """The log of a closed generation."""
@@ -84,8 +85,11 @@ class LogFiles:
         )
 
     def exists(self) -> bool:
-        """Tell whether the folder holds logs of this stream."""
-        return self._env.exists(self.current_path) or bool(self.archives())
+        """Tell whether the folder holds logs of this stream, in whatever style of names."""
+        names = map(parse_name, self._env.listdir(self._settings.folder))
+        return any(
+            n is not None and n.is_of(self._settings.base) and n.kind in _LOGS for n in names
+        )
 
     # Making files
 
