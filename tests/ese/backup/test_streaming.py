@@ -52,8 +52,8 @@ class Shop:
         env.mkdir(FOLDER)
         env.sync_dir("/")
         self.settings = Settings(
-            FOLDER, page_size=page_size, log_size=64 << 10, checkpoint_depth=128 << 10,
-            cache_size=256 << 10,
+            FOLDER, page_size=page_size, log_size=max(64 << 10, 4 * page_size),
+            checkpoint_depth=128 << 10, cache_size=256 << 10,
         )  # fmt: skip
         self.instance = Instance.open(env, self.settings)
         self.session: Session = self.instance.session()

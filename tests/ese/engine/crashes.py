@@ -79,10 +79,11 @@ class Run:
     ) -> None:
         self.rng, self._chance = random.Random(seed), random.Random(seed + 1)
         self.seed, self._often, self._all_ways = seed, often, all_ways
+        page_size = self.rng.choice((4096, 8192, 32768))
         self.settings = Settings(
             FOLDER,
-            page_size=self.rng.choice((4096, 8192, 32768)),
-            log_size=64 << 10,
+            page_size=page_size,
+            log_size=max(64 << 10, 4 * page_size),
             checkpoint_depth=self.rng.choice((64 << 10, 1 << 20)),
             cache_size=self.rng.choice((256 << 10, 64 << 20)),
             circular=self.rng.random() < 0.5,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -23,7 +24,7 @@ from hotsplit.ese.format.header import DatabaseHeader, choose_header
 from hotsplit.ese.read.database import Database
 from tests.ese.engine.shape import check_database
 from tests.ese.engine.test_tables import FOLDER, ID, NAME, PATH, PK, Rig
-from tests.memoryenv import MemoryEnv
+from tests.memoryenv import Crash, MemoryEnv
 
 
 @pytest.fixture
@@ -131,9 +132,11 @@ def test_paths_that_cannot_be(rig: Rig) -> None:
     with pytest.raises(FileMissing) as missing:
         rig.instance.create_database("/nowhere/a.edb")
     assert missing.value.jet == Jet.errInvalidPath
-    for path in (PATH, f"{FOLDER}/E00.log", f"{FOLDER}/E00.chk", FOLDER):
+    for path in (PATH, FOLDER):
         with pytest.raises(TargetExists):
             rig.instance.create_database(path)
+    for path in (f"{FOLDER}/E00.log", f"{FOLDER}/E00.chk"):
+        refused(Jet.errInvalidPath, functools.partial(rig.instance.create_database, path))
     with pytest.raises(FileMissing):
         rig.instance.attach_database(f"{FOLDER}/none.edb")
     with pytest.raises(HotsplitError):
@@ -199,6 +202,41 @@ def test_databases_of_another_page_size(rig: Rig) -> None:
         with pytest.raises(DatabaseMismatch) as error:
             instance.attach_database("/other.edb")
         assert error.value.jet == Jet.errPageSizeMismatch
+
+
+@pytest.mark.parametrize(
+    ("page_size", "log_size", "fits"),
+    [(32768, 64 << 10, False), (32768, 128 << 10, True), (16384, 64 << 10, True)],
+)
+def test_logs_must_hold_two_pages(page_size: int, log_size: int, fits: bool) -> None:
+    env = MemoryEnv()
+    env.mkdir(FOLDER)
+
+    def work() -> None:
+        Instance.open(env, Settings(FOLDER, page_size=page_size, log_size=log_size)).close()
+
+    if fits:
+        work()
+    else:
+        refused(Jet.errInvalidSettings, work)
+    assert bool(env.files(FOLDER)) == fits
+
+
+@pytest.mark.parametrize("crash", [None, Crash.ALL_KEPT])
+def test_a_stream_keeps_its_sizes(rig: Rig, crash: Crash | None) -> None:
+    table = rig.table(ID, indexes=(PK,))
+    table.insert({"Id": 1})
+    env = rig.env if crash is None else rig.env.crashed(crash)
+    rig.instance.close()
+    before = env.files()
+    for settings in Settings(FOLDER, log_size=64 << 10), Settings(FOLDER, log_size=512 << 10):
+        refused(Jet.errLogFileSizeMismatch, functools.partial(Instance.open, env, settings))
+    with pytest.raises(DatabaseMismatch) as error:
+        Instance.open(env, Settings(FOLDER, page_size=4096, log_size=256 << 10))
+    assert error.value.jet == Jet.errPageSizeMismatch
+    assert env.files() == before
+    with Instance.open(env, rig.settings) as instance, instance.session() as session:
+        assert session.open_table(instance.attach_database(PATH), "T").get(1) == {"Id": 1}
 
 
 def test_a_database_is_not_detached_under_a_transaction(rig: Rig) -> None:

@@ -52,7 +52,7 @@ class Engine(RuleBasedStateMachine):
         self.env = Watched()
         self.env.mkdir(FOLDER)
         self.env.sync_dir("/")
-        self.settings = Settings(FOLDER, page_size=size, log_size=64 << 10)
+        self.settings = Settings(FOLDER, page_size=size, log_size=max(64 << 10, 4 * size))
         self.instance = Instance.open(self.env, self.settings)
         database = self.instance.create_database(PATH)
         with self.instance.session() as session:

@@ -1,6 +1,10 @@
-"""Whether an instance may attach a database: clean, of its page size, of a format that it writes.
+"""Whether an instance may attach a database, and go on with a stream of logs.
 
-Source: log specification 6.0 (states), 8.4 (backup copies); format specification 1.6 (revisions).
+A database must be clean, of the instance's page size, of a format that it writes; a stream must
+have its page size and its log size.
+
+Source: log specification 1.2 (log sizes), 6.0 (states), 8.4 (backup copies); format specification
+1.6 (revisions).
 """
 
 from __future__ import annotations
@@ -9,10 +13,12 @@ from hotsplit.errors import (
     BackupNeedsRestore,
     DatabaseMismatch,
     DirtyDatabase,
+    InvalidUse,
     Jet,
     UnsupportedVersion,
 )
-from hotsplit.ese.engine.settings import DATABASE_REVISION
+from hotsplit.ese.engine.settings import DATABASE_REVISION, Settings
+from hotsplit.ese.files.logsequence import LogSequence
 from hotsplit.ese.format.header import DatabaseHeader, DbState
 
 _NEWEST_REVISION = 300
@@ -31,12 +37,33 @@ def check_attachable(header: DatabaseHeader, path: str, page_size: int) -> None:
     if header.state != DbState.CLEAN_SHUTDOWN:
         raise DirtyDatabase("The database was not shut down cleanly", file=path)
     if header.page_size != page_size:
-        raise DatabaseMismatch(
-            f"The database has pages of {header.page_size} bytes, the instance of {page_size}",
-            jet=Jet.errPageSizeMismatch,
-            file=path,
-            hint="Open an instance with the page size of the database.",
+        raise _other_page_size("database", header.page_size, page_size, path)
+
+
+def check_stream(sequence: LogSequence, settings: Settings) -> None:
+    """Raise DatabaseMismatch (-1213), InvalidUse (-541): a stream keeps the sizes it began with."""
+    last = sequence.logs[sequence.highest]
+    header = last.header
+    if header is None:  # what is wrong with it is for recovery to say
+        return
+    if header.page_size != settings.page_size:
+        raise _other_page_size("stream of logs", header.page_size, settings.page_size, last.path)
+    if header.file_size != settings.log_size:
+        raise InvalidUse(
+            f"The logs have {header.file_size} bytes, those of the instance {settings.log_size}",
+            jet=Jet.errLogFileSizeMismatch,
+            file=last.path,
+            hint="Open the instance with the log size that the stream has.",
         )
+
+
+def _other_page_size(what: str, found: int, wanted: int, path: str) -> DatabaseMismatch:
+    return DatabaseMismatch(
+        f"The {what} has pages of {found} bytes, the instance of {wanted}",
+        jet=Jet.errPageSizeMismatch,
+        file=path,
+        hint=f"Open an instance with the page size of the {what}.",
+    )
 
 
 def _check_revision(header: DatabaseHeader, path: str) -> None:

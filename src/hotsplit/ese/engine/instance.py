@@ -107,11 +107,13 @@ class Instance(Closing):
     def _open(self) -> None:
         context, settings = self.context, self.context.settings
         safe = PageSafe(context.env, settings.folder, settings.base)
-        safe.mend()
         if context.files.exists():
-            self.restarted = restart(context.env, settings)
+            sequence = find_stream(context.env, settings)
+            safe.mend()
+            self.restarted = restart(context.env, settings, sequence)
             self._continue_stream()
         else:
+            safe.mend()
             context.log.begin_stream()
             self.checkpointer.reset(_FIRST_POSITION)
         context.files.make_reserves()

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hotsplit.errors import HeaderDamaged, Jet, RecoveryFailed
+from hotsplit.ese.engine.attachable import check_stream
 from hotsplit.ese.engine.checkpointing import write_closed_checkpoint
 from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
@@ -58,14 +59,13 @@ class Restarted:
     undone: int = 0
 
 
-def restart(env: Env, settings: Settings) -> Restarted | None:
+def restart(env: Env, settings: Settings, sequence: LogSequence) -> Restarted | None:
     """Make the stream in the instance's folder closed and its databases clean.
 
     Returns None if they were. Raises HotsplitError; the databases are then as they were.
     """
     journal = PageJournal(env, settings.folder, settings.base)
     interrupted = take_up(env, journal)
-    sequence = find_stream(env, settings)
     cut_unfinished_write(env, sequence)
     if not interrupted and _is_closed(env, sequence):
         return None
@@ -82,8 +82,12 @@ def restart(env: Env, settings: Settings) -> Restarted | None:
 
 
 def find_stream(env: Env, settings: Settings) -> LogSequence:
-    """Return the instance's logs, with the checkpoint of its system folder. Raises LogsMissing."""
+    """Return the instance's logs, with the checkpoint of its system folder.
+
+    Raises LogsMissing, DatabaseMismatch (-1213), InvalidUse (-541).
+    """
     sequence = LogSequence.find(env, [settings.folder], settings.base)
+    check_stream(sequence, settings)
     if settings.system_path != settings.folder:
         ending = "chk" if sequence.extension == "log" else "jcp"
         path = f"{settings.system_path}/{settings.base}.{ending}"

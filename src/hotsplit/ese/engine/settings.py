@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from hotsplit.errors import InvalidUse, Jet
 from hotsplit.ese.format.attachments import DbmsParameters
+from hotsplit.ese.format.logheader import HEADER_SIZE
 from hotsplit.ese.format.names import BASE_LENGTH
 
 LOG_VERSION = (8, 4000, 5, 16)
@@ -32,8 +33,9 @@ class Settings:
     folder: of the logs. system_folder: of the checkpoint; temp_folder: of scratch files of recovery
     and sorting; both are the folder of the logs unless given. base: three characters, the name of
     the log stream.
-    log_size: a power of two from 64 KB to 32 MB. checkpoint_depth: log between the checkpoint and
-    the end of the log that page cleaning aims at. cache_size: most bytes of pages in memory.
+    log_size: a power of two from 64 KB to 32 MB that holds two pages: at least 128 KB where pages
+    have 32 KB. checkpoint_depth: log between the checkpoint and the end of the log that page
+    cleaning aims at. cache_size: most bytes of pages in memory.
     circular: delete logs that no recovery needs any more. databases: most attached at a time.
     mend_torn_pages: write each page twice, so that none is lost if the machine stops in a write;
     needed unless the file system never tears a page. flush_map: keep a map of page writes beside
@@ -58,6 +60,11 @@ class Settings:
             raise _wrong(f"no page size: {self.page_size}")
         if self.log_size not in _LOG_SIZES or self.log_size & (self.log_size - 1):
             raise _wrong(f"no log size: {self.log_size}")
+        if self.log_size < HEADER_SIZE + 2 * self.page_size + SEGMENT - 1:
+            raise InvalidUse(
+                f"Logs of {self.log_size} bytes are too small for pages of {self.page_size} bytes",
+                jet=Jet.errInvalidSettings,
+            )
         if len(self.base) != BASE_LENGTH or not self.base.isascii() or not self.base.isalnum():
             raise _wrong(f"no base name of a log stream: {self.base!r}")
 
