@@ -16,6 +16,7 @@ NAMES = (
     "batch",
     "checksum",
     "compress",
+    "insert",
     "integrity",
     "jsonl",
     "lookup",

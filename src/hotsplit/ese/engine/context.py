@@ -90,6 +90,15 @@ class Context:
         self._rceid = (self._rceid + _RCEID_STEP) & _MASK
         return self._rceid
 
+    @property
+    def following_rceid(self) -> int:
+        """The version number that is next."""
+        return (self._rceid + _RCEID_STEP) & _MASK
+
+    def take_rceids(self, count: int) -> None:
+        """Take the next version numbers."""
+        self._rceid = (self._rceid + _RCEID_STEP * count) & _MASK
+
     def now(self) -> LogTime:
         """Return the time as files hold it."""
         return LogTime.from_datetime(self.env.now())

@@ -46,6 +46,14 @@ class Journal:
         self.cache.touch(dbid, pgno)
         return position
 
+    def apply_run(self, data: bytes, ends: list[int], dbid: int, pgno: int) -> None:
+        """Log and apply records that follow each other and change one page, which is in memory.
+
+        ends: where each of them ends in `data`.
+        """
+        self.cache.touch(dbid, pgno)  # a log may end in the middle: the page counts already
+        self._run(data, self.log.append_run(data, ends))
+
     def macro(
         self, procid: int, dbid: int, dbtime: int, records: list[bytes], pages: list[int]
     ) -> None:

@@ -46,6 +46,6 @@ def kept_for_undo(tree: Tree, lines: list[Node]) -> list[int]:
         return [0] * len(lines)
     kept = []
     for node in lines:
-        chain = tree.versions.get(tree.bookmark(node.key, node.data), ())
+        chain = tree.versions.get(tree.bookmark(node.key, node.data))
         kept.append(max(0, largest(chain) - len(node.data)))
     return kept

@@ -75,7 +75,7 @@ def forget_trees(session: Session, trees: list[Tree]) -> None:
 def check_quiet(session: Session, trees: Sequence[Tree]) -> None:
     """Raise WriteConflict if another transaction has changed one of the trees meanwhile."""
     for tree in trees:
-        for chain in tree.versions.values():
+        for chain in tree.versions.all():
             check_conflict(session.current, chain, REPLACE)
 
 

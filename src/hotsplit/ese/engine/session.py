@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from hotsplit.errors import InvalidUse, Jet, ObjectNotFound, WriteConflict
+from hotsplit.ese.engine.chains import InsertRun
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.dropping import (
     drop_column,
@@ -119,7 +120,7 @@ class Session(Closing):
                 record = _BEGIN0.pack(T.COMMIT0, self.procid, 0, self.context.next_trx())
                 position = self.context.journal.session(record)
             for version in transaction.versions:
-                version.tree.open_versions -= 1
+                version.tree.open_versions -= version.count
             self.context.versions.commit(transaction)
             self._over()
             return position
@@ -162,11 +163,34 @@ class Session(Closing):
             while self._schema_undo and self._schema_undo[-1][0] >= len(versions):
                 self._schema_undo.pop()[1]()
             version = versions.pop()
+            if isinstance(version, InsertRun):
+                versions += version.tree.versions.take_apart(version)
+                continue
             version.tree.undo(self, version)
             version.tree.open_versions -= 1
-            self.context.versions.drop(version)
+            version.tree.versions.drop(version)
             if version.operation == INSERT:
                 self.context.versions.deleted.append((version.tree, version.bookmark))
+
+    @contextlib.contextmanager
+    def statement(self) -> Iterator[int]:
+        """All changes made inside happen or none; the lock is free where nobody takes it.
+
+        Gives the number of versions that the transaction has at its begin. Without a transaction
+        it is one of its own.
+        """
+        if not self.level:
+            with self.transaction():
+                yield 0
+            return
+        count = len(self.current.versions)
+        try:
+            yield count
+        except BaseException:
+            if self.context.failure is None:
+                with self.context.lock:
+                    self.undo_to(count)
+            raise
 
     def savepoint(self, table: TableState) -> Savepoint:
         """Return a context in which all changes of a table happen or none, holding the lock."""
@@ -326,9 +350,22 @@ class Session(Closing):
         self.changes += 1
         version = Version(transaction, tree, bookmark, operation, rceid, self.level, image)
         transaction.versions.append(version)
-        tree.versions.setdefault(bookmark, []).append(version)
+        tree.versions.add(version)
         tree.open_versions += 1
         return version
+
+    def remember_run(self, run: InsertRun, since: int) -> None:
+        """Keep the versions of inserts that were just carried out.
+
+        since: number of versions that the transaction had as the statement began that they are of.
+        """
+        versions = self.current.versions
+        self.changes += run.count
+        run.tree.open_versions += run.count
+        last = versions[-1] if len(versions) > since else None
+        if not (isinstance(last, InsertRun) and last.grow(run)):
+            versions.append(run)
+            run.tree.versions.add_run(run)
 
 
 class Savepoint:

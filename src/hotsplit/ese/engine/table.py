@@ -13,10 +13,12 @@ Source: format specification 7, 8, 10.5, 14.4.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hotsplit.errors import InvalidUse, Jet, RecordNotFound
+from hotsplit.ese.engine.bulk import insert_sorted
 from hotsplit.ese.engine.cursor import Cursor
 from hotsplit.ese.engine.longvalues import SessionReader
 from hotsplit.ese.engine.rowmaker import INTRINSIC_MOST, PlainRow
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Value]
 _LID = 4
+_BATCH = 2000  # rows
 
 
 class Table:
@@ -100,6 +103,36 @@ class Table:
         for index, entry in zip(self.state.secondary, entries, strict=True):
             index.tree.insert(self.session, entry, key)
         return key
+
+    def insert_many(self, rows: Iterable[Mapping[str, Value]]) -> int:
+        """Insert rows, all or none of them; return how many. Raises as `insert`.
+
+        They are taken and inserted some thousand at a time, those in the order of their keys; in
+        between other sessions go on. Without a transaction it is one of its own.
+        """
+        count, rest = 0, iter(rows)
+        with self.session.statement() as since:
+            while batch := list(itertools.islice(rest, _BATCH)):
+                with self._changing():
+                    self._insert_batch(batch, since)
+                count += len(batch)
+        return count
+
+    def _insert_batch(self, rows: list[Mapping[str, Value]], since: int) -> None:
+        maker, plain = self.state.row_maker, list[PlainRow]()
+        for values in rows:
+            row = maker.make(values) if maker is not None else None
+            if row is not None and len(row.record) <= self.state.most:
+                plain.append(row)
+            else:
+                self._insert(values)
+        plain.sort(key=lambda row: row.keys[0])
+        keys, records = [row.keys[0] for row in plain], [row.record for row in plain]
+        insert_sorted(self.state.tree, self.session, keys, records, since)
+        for place, index in enumerate(self.state.secondary, 1):
+            entries = sorted((row.keys[place], row.keys[0]) for row in plain)
+            marks = [mark for _, mark in entries]
+            insert_sorted(index.tree, self.session, [key for key, _ in entries], marks, since)
 
     def _insert(self, values: Mapping[str, Value]) -> bytes:
         pieces = Pieces()

@@ -23,6 +23,7 @@ from hotsplit.errors import (
     RecordNotFound,
 )
 from hotsplit.ese.engine import records
+from hotsplit.ese.engine.chains import Chains
 from hotsplit.ese.engine.pageroom import has_room, keep
 from hotsplit.ese.engine.records import Place, Writer
 from hotsplit.ese.engine.split import Change, split
@@ -89,7 +90,7 @@ class Tree:
         self.place = Place(database.dbid, root, objid, flags)
         self.versioned = Place(database.dbid, root, objid, flags | VERSIONED)
         self._resident, self._dbid = database.context.core.page, database.dbid
-        self.versions: dict[Bookmark, list[Version]] = {}
+        self.versions = Chains()
         self.open_versions = 0
         self.dropped: Transaction | None = None
 
@@ -167,7 +168,7 @@ class Tree:
             return None
         _, content, flags = _kernel.node(found.page, found.line)
         deleted = bool(flags & _DELETED)
-        chain = self.versions.get(self.bookmark(key, data)) if self.versions else None
+        chain = self.versions.get(self.bookmark(key, data)) if self.versions else ()
         if chain:
             content, deleted = seen(session.current, chain, content, deleted)
         return None if deleted else content
@@ -293,6 +294,15 @@ class Tree:
 
     def insert(self, session: Session, key: bytes, data: bytes) -> None:
         """Insert a node. Raises KeyDuplicate, WriteConflict, InvalidUse (-1026)."""
+        rceid = self.place_node(session, key, data)
+        if rceid:
+            session.remember(self, self.bookmark(key, data), INSERT, rceid)
+
+    def place_node(self, session: Session, key: bytes, data: bytes) -> int:
+        """Insert a node; return the number of the version that is to be remembered, 0 for none.
+
+        Raises as `insert`.
+        """
         session.prepare()
         context = self.database.context
         rceid = 0 if self.is_space else context.next_rceid()
@@ -306,7 +316,7 @@ class Tree:
             found = self.find(key, data)
             if found.exact:
                 self._insert_again(session, found, key, data)
-                return
+                return 0
             pgno, page, line, _ = found
             shared = _kernel.shared(page, key)
             if has_room(self, page, len(key) - shared + len(data) + (8 if shared else 6)):
@@ -317,8 +327,7 @@ class Tree:
             node = Node(key, data, place.flags & VERSIONED)
             if split(self, session, Change(node, None, in_split)):
                 break
-        if not self.is_space:
-            session.remember(self, self.bookmark(key, data), INSERT, rceid)
+        return rceid
 
     def _insert_again(self, session: Session, found: Found, key: bytes, data: bytes) -> None:
         """Insert where a node flagged as deleted is still there."""
@@ -381,7 +390,7 @@ class Tree:
         self, session: Session, bookmark: Bookmark, rceid: int, old: bytes, size: int
     ) -> None:
         """Make the version of a replace, and keep the space that its undo needs (format 2.5)."""
-        before = largest(self.versions.get(bookmark, ())) or len(old)
+        before = largest(self.versions.get(bookmark)) or len(old)
         version = session.remember(self, bookmark, REPLACE, rceid, old)
         version.largest = max(before, size)
         version.reserve = len(old) - min(size, before)

@@ -16,6 +16,7 @@ from hotsplit.errors import WriteConflict
 from hotsplit.ese.recovery.core import DELTA, FLAG_DELETE, INSERT, REPLACE
 
 if TYPE_CHECKING:
+    from hotsplit.ese.engine.chains import InsertRun
     from hotsplit.ese.engine.records import Writer
     from hotsplit.ese.engine.tree import Tree
 
@@ -37,10 +38,10 @@ class Transaction:
     def __init__(self, begin: int, writer: Writer) -> None:
         self.begin, self.writer = begin, writer
         self.commit = 0
-        self.versions: list[Version] = []
+        self.versions: list[Version | InsertRun] = []
         self.dropped: list[Tree] = []
 
-    def sees(self, version: Version) -> bool:
+    def sees(self, version: Version | InsertRun) -> bool:
         """Tell whether what `version` did is part of this transaction's view."""
         other = version.transaction
         return other is self or 0 < other.commit <= self.begin
@@ -52,6 +53,8 @@ class Version:
     image: data before a REPLACE. delta, offset: of a DELTA. largest: most bytes of data that the
     node had in its transaction; reserve: what the change adds to the space kept for an undo.
     """
+
+    count = 1
 
     __slots__ = (
         "bookmark", "delta", "image", "largest", "level", "offset", "operation", "rceid",
@@ -104,32 +107,27 @@ class VersionStore:
             ended = self._ended.popleft()
             self.dropped.extend(ended.dropped)
             for version in ended.versions:
-                self.drop(version)
-                if version.operation == FLAG_DELETE:
+                version.tree.versions.drop(version)
+                if isinstance(version, Version) and version.operation == FLAG_DELETE:
                     self.deleted.append((version.tree, version.bookmark))
-
-    def drop(self, version: Version) -> None:
-        """Take a version out of its chain."""
-        versions, bookmark = version.tree.versions, version.bookmark
-        chain = versions.get(bookmark)
-        if chain is None or version not in chain:
-            return
-        if len(chain) == 1:
-            del versions[bookmark]
-        else:
-            chain.remove(version)
 
     @property
     def open_transactions(self) -> list[Transaction]:
         """Transactions that are not over."""
         return list(self._open)
 
+    def count(self) -> int:
+        """Return how many versions are kept."""
+        kept = (*self._open, *self._ended)
+        return sum(version.count for one in kept for version in one.versions)
+
     def without_image(self, dbid: int, objids: set[int]) -> Iterator[Version]:
         """Yield uncommitted versions of these trees whose before image is not in the log yet."""
         for transaction in self._open:
             for version in transaction.versions:
                 if (
-                    version.operation in _BEFORE_IMAGE
+                    isinstance(version, Version)
+                    and version.operation in _BEFORE_IMAGE
                     and not version.undo_logged
                     and version.tree.objid in objids
                     and version.tree.database.dbid == dbid
@@ -137,18 +135,20 @@ class VersionStore:
                     yield version
 
 
-def check_conflict(transaction: Transaction, chain: list[Version] | None, operation: int) -> None:
+def check_conflict(
+    transaction: Transaction, chain: Sequence[Version | InsertRun], operation: int
+) -> None:
     """Raise WriteConflict if another transaction's change is not in this one's view.
 
     Changes by DELTA go together with each other.
     """
-    for version in reversed(chain or ()):
+    for version in reversed(chain):
         if not transaction.sees(version) and not operation == version.operation == DELTA:
             raise WriteConflict("The row was changed by another transaction")
 
 
 def seen(
-    transaction: Transaction, chain: list[Version], data: bytes, deleted: bool
+    transaction: Transaction, chain: Sequence[Version], data: bytes, deleted: bool
 ) -> tuple[bytes, bool]:
     """Return (data, deleted) of a node as a transaction sees it."""
     for version in reversed(chain):

@@ -6,6 +6,7 @@ Source: log specification 3.1 to 3.3, 7.3.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 
 from hotsplit import _native
 from hotsplit.ese.format.basics import LogPosition
@@ -85,6 +86,19 @@ class SegmentBuffer:
         self._open += record
         byte = used + SEGMENT_HEADER if used else 0
         return self.generation << 32 | self._sector << 16 | byte
+
+    def append_run(self, data: bytes, ends: list[int], first: int) -> int:
+        """Place records from number `first` on in the open segment; return how many fit.
+
+        ends: where each record ends in `data`. A byte is left over as with `append_here`.
+        """
+        if self._sector > self._last:
+            return 0
+        start = ends[first - 1] if first else 0
+        behind = bisect_left(ends, start + _ROOM - len(self._open), first)
+        if behind > first:
+            self._open += data[start : ends[behind - 1]]
+        return behind - first
 
     def append(self, record: bytes) -> int:
         """Place a record that `fits`; return its position number."""

@@ -116,6 +116,22 @@ class LogWriter:
         with self._mutex:
             return self._buffer.append(record)
 
+    def append_run(self, data: bytes, ends: list[int]) -> int:
+        """Place records that follow each other; return the position of the first one.
+
+        ends: where each of them ends in `data`. Raises as `append`; the first ones are placed then.
+        """
+        position = count = 0
+        while count < len(ends):
+            with self._mutex:
+                end, placed = self._buffer.end, self._buffer.append_run(data, ends, count)
+            if not placed:
+                start = ends[count - 1] if count else 0
+                end, placed = self.append(data[start : ends[count]]), 1
+            position = position or end
+            count += placed
+        return position
+
     def append_together(self, *records: bytes) -> int:
         """Place records that must lie in the same file; return the position of the last one."""
         self._make_room(sum(map(len, records)) + SEGMENT)

@@ -1,0 +1,106 @@
+"""Many nodes at a time into a tree: leaf by leaf, in order.
+
+All records of a leaf are made at once and applied at once, by the code that recovery runs. What
+takes more than a new node on a page with room (a split, a node flagged as deleted) goes the way of
+single nodes.
+
+Source: log specification 4.6, 7.2; format specification 4.2.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hotsplit import _native
+from hotsplit.ese.engine.chains import InsertRun
+
+if TYPE_CHECKING:
+    from hotsplit.ese.engine.session import Session
+    from hotsplit.ese.engine.tree import Step, Tree
+
+_kernel = _native.load("insert")
+_tree = _native.load("tree")
+
+
+def insert_sorted(
+    tree: Tree, session: Session, keys: list[bytes], datas: list[bytes], since: int
+) -> None:
+    """Insert nodes, which are in the order of the tree. since: see `Session.remember_run`.
+
+    Raises KeyDuplicate, WriteConflict, InvalidUse (-1026); those in front are inserted then.
+    """
+    done, rows = 0, _Rows(tree, session, keys, datas, since)
+    try:
+        while done < len(keys):
+            rceid, count = (
+                tree.database.context.following_rceid,
+                _fill(tree, session, keys, datas, done),
+            )
+            if not count:
+                rceid, count = tree.place_node(session, keys[done], datas[done]), 1
+            rows.inserted(done, count, rceid)
+            done += count
+    finally:
+        rows.remember()
+
+
+class _Rows:
+    """Those that were inserted and whose versions are not kept yet."""
+
+    def __init__(
+        self, tree: Tree, session: Session, keys: list[bytes], datas: list[bytes], since: int
+    ) -> None:
+        self._tree, self._session, self._since = tree, session, since
+        self._keys, self._datas = keys, datas
+        self._first = self._end = self._rceid = 0
+
+    def inserted(self, first: int, count: int, rceid: int) -> None:
+        """Note inserts with adjacent version numbers, 0 for those whose version is kept."""
+        if rceid != self._rceid + 2 * (self._end - self._first) or self._first == self._end:
+            self.remember()
+            self._first, self._rceid = first, rceid
+        self._end = first + count if rceid else first
+
+    def remember(self) -> None:
+        """Keep their versions."""
+        first, end = self._first, self._end
+        if first == end:
+            return
+        keys = self._keys[first:end]
+        marks = keys if self._tree.unique else list(zip(keys, self._datas[first:end], strict=True))
+        session = self._session
+        run = InsertRun(session.current, self._tree, marks, self._rceid, session.level)
+        session.remember_run(run, self._since)
+        self._first = end
+
+
+def _fill(tree: Tree, session: Session, keys: list[bytes], datas: list[bytes], first: int) -> int:
+    """Insert nodes from number `first` on into the leaf that the first belongs to, while they fit.
+
+    Return how many.
+    """
+    session.prepare()
+    database, place = tree.database, tree.versioned
+    context = database.context
+    path = tree.path(keys[first], datas[first])
+    leaf = path[-1]
+    fields = (
+        session.procid, place.dbid, leaf.pgno, database.dbtime + 1, session.trx, session.level,
+        place.flags, context.following_rceid, place.fdp, place.objid,
+    )  # fmt: skip
+    log, ends = _kernel.plan(leaf.page, keys, datas, first, _bound(path), fields)
+    if ends:
+        database.dbtime += len(ends)
+        context.take_rceids(len(ends))
+        context.journal.apply_run(log, ends, place.dbid, leaf.pgno)
+    return len(ends)
+
+
+def _bound(path: list[Step]) -> bytes | None:
+    """Return the lowest bookmark that does not belong to a leaf, None for the last one."""
+    for step in reversed(path[:-1]):
+        if step.line < _tree.count(step.page) - 1:
+            separator: bytes = _tree.node(step.page, step.line)[0]
+            if separator:
+                return separator
+    return None
