@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hotsplit.ese.engine import maintenance
+from hotsplit.ese.engine.counters import Reason
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.schema import Column, Index
 from hotsplit.ese.engine.settings import Settings
@@ -67,6 +68,14 @@ class Image:
     where: str
 
 
+def write_some(instance: Instance, rng: random.Random, most: int) -> None:
+    """Write some changed pages, any of them: nothing says in which order they have to go."""
+    context = instance.context
+    for dbid in instance.databases:
+        dirty = context.core.dirty_pages(dbid)
+        context.cache.write_out(dbid, rng.sample(dirty, min(most, len(dirty))), Reason.NORMAL)
+
+
 class Run:
     """One workload from a seed.
 
@@ -118,7 +127,7 @@ class Run:
                 if self.rng.random() < 0.15:
                     self._delete_many(table, rows)
                 if self.rng.random() < 0.1:
-                    instance.context.cache.clean_below(1 << 62, self.rng.randrange(1, 9))
+                    write_some(instance, self.rng, self.rng.randrange(1, 9))
                 if not good:
                     session.rollback()
                     continue

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
+from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.settings import Settings
 from tests.ese.engine.campaign import STEPS, Budget, campaign, one_run
-from tests.ese.engine.crashes import Image, Run
-from tests.ese.engine.judge import Judge
-from tests.memoryenv import MemoryEnv
+from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, Image, Run, Watched, write_some
+from tests.ese.engine.judge import Judge, check_rules
+from tests.memoryenv import Crash, MemoryEnv
 
 
 @pytest.mark.parametrize("seed", range(1, 7))
@@ -18,7 +22,48 @@ def test_every_crash_leaves_what_was_committed(seed: int) -> None:
     run.work(STEPS)
     assert judge.distinct > 1
     assert judge.reopened
-    assert judge.undone
+
+
+def test_what_was_open_is_taken_back() -> None:
+    env = Watched()
+    env.mkdir(FOLDER)
+    env.sync_dir("/")
+    settings = Settings(FOLDER, log_size=64 << 10)
+    instance = Instance.open(env, settings)
+    session = instance.session()
+    table = session.create_table(instance.create_database(PATH), "Items", COLUMNS, INDEXES)
+    table.insert({"Id": 7, "Name": "committed"})
+    session.begin()
+    table.update(table.bookmark(7), {"Name": "open"})
+    table.insert({"Id": 8})
+    write_some(instance, random.Random(1), 99)
+    with Instance.open(env.image(Crash.ALL_LOST, 1), settings) as again:
+        assert again.restarted is not None
+        assert again.restarted.undone > 2
+        with again.session() as reader:
+            items = reader.open_table(again.attach_database(PATH), "Items")
+            assert [(row["Id"], row["Name"]) for row in items.rows()] == [(7, "committed")]
+
+
+def test_a_crash_at_any_moment_of_a_clean_end_leaves_sound_headers() -> None:
+    env = Watched()
+    env.mkdir(FOLDER)
+    env.sync_dir("/")
+    settings = Settings(FOLDER, log_size=64 << 10)
+    images: list[Watched] = []
+    with Instance.open(env, settings) as instance, instance.session() as session:
+        database = instance.create_database(PATH)
+        table = session.create_table(database, "Items", COLUMNS, INDEXES)
+        table.insert({"Id": 7})
+        session.close()
+        env.moment = lambda kind, path: images.extend(env.image(c, 1) for c in Crash)
+    different = 0
+    for image in images:
+        start = image.get(PATH)[: 2 * settings.page_size]
+        different += start[: settings.page_size] != start[settings.page_size :]
+        Instance.open(image, settings)
+        check_rules(image, PATH)
+    assert different
 
 
 def test_a_torn_page_is_mended() -> None:

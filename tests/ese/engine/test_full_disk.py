@@ -114,3 +114,17 @@ def test_a_disk_that_fills_in_the_middle_of_a_transaction(disk: Path) -> None:
     assert found == list(range(number - number % 10))
     assert again.restarted is None  # it was shut down cleanly
     check_database(OsEnv(), path)
+
+
+def test_a_database_has_the_space_of_all_its_pages(tmp_path: Path) -> None:
+    """A page that is there can always be written: no file is larger than its space."""
+    path = tmp_path / "items.edb"
+    with Instance.open(OsEnv(), Settings(str(tmp_path))) as instance, instance.session() as session:
+        database = instance.create_database(str(path))
+        table = session.create_table(database, "Items", COLUMNS, INDEXES)
+        with session.transaction():
+            for number in range(500):
+                table.insert({"Id": number, "Body": b"b" * 3000})
+        found = path.stat()
+        assert found.st_size > 1 << 20
+        assert found.st_blocks * 512 >= found.st_size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 from collections.abc import Callable
 
 from hypothesis import settings
@@ -26,6 +27,7 @@ from tests.ese.engine.crashes import (
     Rows,
     Watched,
     by_number,
+    write_some,
 )
 from tests.ese.engine.shape import check_database
 from tests.memoryenv import Crash
@@ -227,7 +229,7 @@ class Engine(RuleBasedStateMachine):
 
     @rule(pages=st.integers(0, 9))
     def write_pages(self, pages: int) -> None:
-        self.instance.context.cache.clean_below(1 << 62, pages)
+        write_some(self.instance, random.Random(pages), pages)
 
     @rule(what=st.sampled_from([defragment, shrink, scrub]))
     def maintain(self, what: Callable[[Session, OpenDatabase], object]) -> None:

@@ -114,19 +114,6 @@ def test_no_database_is_called_like_a_file_of_logs(name: str) -> None:
         assert refused.value.jet == Jet.errInvalidPath
 
 
-@pytest.mark.parametrize("names", [("m.edb", "m.dit"), ("m.jfm", "m.edb")])
-def test_two_databases_do_not_share_a_flush_map(names: tuple[str, str]) -> None:
-    env = new_env()
-    first, second = (f"/data/{name}" for name in names)
-    with Instance.open(env, APART) as instance:
-        instance.create_database(first)
-        with pytest.raises(InvalidUse) as refused:
-            instance.create_database(second)
-        assert refused.value.jet == Jet.errInvalidPath
-        assert not env.exists(second)
-        instance.create_database("/data/other.edb")
-
-
 @pytest.mark.parametrize("base", ["edb", "E0F", "j50"])
 def test_base_names(base: str) -> None:
     env = new_env()

@@ -11,8 +11,9 @@ Source: log specification 5.1, 6.5, 7.2.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
+from hotsplit.ese.engine.counters import PageWrites, Reason
 from hotsplit.ese.engine.log.writer import LogWriter
 from hotsplit.ese.engine.pagesafe import BATCH, PageSafe
 from hotsplit.ese.format.page import Page
@@ -21,6 +22,7 @@ from hotsplit.ese.recovery.pages import PageAccess
 from hotsplit.ese.recovery.store import seal_page
 
 _NEVER = 1 << 64
+_NEAR = 7  # pages beside a due one
 
 
 class Cache(PageAccess):
@@ -29,7 +31,7 @@ class Cache(PageAccess):
     position: where the transaction began whose records are being applied.
     before_write: logs the before images of uncommitted changes in trees with these object ids.
     safe: where pages are kept while they are written, None if tears need no care.
-    written: count of page writes.
+    writes, reads: counts of pages written and read.
     writing: held while pages go to a file: who holds it reads no page that is half written.
     """
 
@@ -39,9 +41,16 @@ class Cache(PageAccess):
         self._dirty: dict[int, dict[int, int]] = {}
         self.position = 0
         self.safe: PageSafe | None = None
-        self.written = 0
+        self.writes = PageWrites()
+        self.reads = 0
         self.writing = threading.Lock()
         self.before_write: Callable[[int, set[int]], None] = lambda dbid, objids: None
+
+    def load(self, dbid: int, pgno: int) -> bytearray:
+        """See `PageAccess`."""
+        if self.core.page(dbid, pgno) is None:
+            self.reads += 1
+        return super().load(dbid, pgno)
 
     # What is dirty
 
@@ -76,6 +85,7 @@ class Cache(PageAccess):
             self.safe.forget(self.stores[dbid])
         self.core.forget(dbid, 0, 0xFFFFFFFF)
         self._dirty.pop(dbid, None)
+        self.writes.leave(dbid)
 
     def drop(self, dbid: int, first: int, last: int) -> None:
         """Forget pages first..last, changed or not: they are no more."""
@@ -103,33 +113,42 @@ class Cache(PageAccess):
         if self.core.resident() <= self._budget:
             return
         for dbid, dirty in self._dirty.items():
-            self.write_out(dbid, list(dirty))
+            self.write_out(dbid, list(dirty), Reason.ANOMALOUS)
         for _ in self.core.evict(self._budget * 3 // 4):
             pass  # clean now
+        self.writes.keep(lambda dbid, pgno: self.core.page(dbid, pgno) is not None)
 
-    def clean_below(self, position: int, most: int = BATCH) -> bool:
-        """Write the oldest dirty pages, at most `most`, if older than `position`; tell if any."""
+    def clean_below(self, position: int, reason: Reason, most: int = BATCH) -> bool:
+        """Write the oldest dirty pages, at most `most`, if older than `position`; tell if any.
+
+        Dirty pages beside them in the file go with them: that saves the disk a way later.
+        """
         found = False
         for dbid, dirty in self._dirty.items():
-            pages: list[int] = []
+            due: list[int] = []
             for pgno, first in dirty.items():
-                if len(pages) == most:
+                if len(due) == most:
                     break
                 if first < position:
-                    pages.append(pgno)
-            if pages:
-                self.write_out(dbid, pages)
+                    due.append(pgno)
+            if due:
+                self.write_out(dbid, due, reason, _beside(due, dirty))
                 found = True
         return found
 
     def flush(self, dbid: int) -> None:
         """Write all changed pages of a database."""
-        self.write_out(dbid, list(self._dirty[dbid]))
+        self.write_out(dbid, list(self._dirty[dbid]), Reason.NORMAL)
 
-    def write_out(self, dbid: int, pgnos: Iterable[int]) -> None:
-        """Write pages, in order of their numbers. They stay in memory, clean."""
+    def write_out(
+        self, dbid: int, due: Iterable[int], reason: Reason, opportune: Collection[int] = ()
+    ) -> None:
+        """Write pages, in order of their numbers. They stay in memory, clean.
+
+        due: those that `reason` is for. opportune: those that go with them.
+        """
         pages: list[tuple[int, bytearray]] = []
-        for pgno in sorted(pgnos):
+        for pgno in sorted((*due, *opportune)):
             page = self.core.page(dbid, pgno)
             if page is not None:
                 pages.append((pgno, page))
@@ -141,6 +160,8 @@ class Cache(PageAccess):
         except BaseException as error:
             self._log.stop(error)
             raise
+        for pgno, _ in pages:
+            self.writes.count(Reason.OPPORTUNE if pgno in opportune else reason, dbid, pgno)
 
     def _write(self, dbid: int, pages: list[tuple[int, bytearray]]) -> None:
         dirty, store = self._dirty[dbid], self.stores[dbid]
@@ -154,4 +175,15 @@ class Cache(PageAccess):
                 store.write_page(pgno, page)
                 self.core.clean(dbid, pgno)
                 dirty.pop(pgno, None)
-                self.written += 1
+
+
+def _beside(due: Collection[int], dirty: Collection[int]) -> set[int]:
+    """Return the dirty pages next to those that are due, a few on each side."""
+    found: set[int] = set()
+    for pgno in due:
+        for step in (-1, 1):
+            for near in range(pgno + step, pgno + step * (_NEAR + 1), step):
+                if near not in dirty:
+                    break
+                found.add(near)
+    return found.difference(due)

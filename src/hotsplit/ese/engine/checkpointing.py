@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hotsplit.ese.engine.context import Context
+from hotsplit.ese.engine.counters import Reason
 from hotsplit.ese.engine.settings import SEGMENT
 from hotsplit.ese.files.checkpointfile import write_checkpoint
 from hotsplit.ese.format.attachments import Attachment
@@ -46,6 +47,12 @@ class Checkpointer:
         generations = (end >> 32) - (position >> 32)
         return generations * size + ((end >> 16 & 0xFFFF) - (position >> 16 & 0xFFFF)) * SEGMENT
 
+    def _behind(self, distance: int) -> int:
+        """The position that lies so many bytes of log in front of the end."""
+        end, sectors = self._context.log.end, self._context.settings.log_sectors
+        place = (end >> 32) * sectors + (end >> 16 & 0xFFFF) - distance // SEGMENT
+        return place // sectors << 32 | place % sectors << 16
+
     def lowest(self) -> int:
         """Return the position from which replay would make everything good again."""
         positions = [self._context.log.durable]
@@ -61,17 +68,34 @@ class Checkpointer:
         if self._distance(self._looked_at) < depth // _LOOKS:
             return
         self._looked_at = self._context.log.end
-        oldest = self._context.cache.oldest()
+        cache = self._context.cache
+        oldest = cache.oldest()
         if oldest is not None and self._distance(oldest) > depth:
-            end = self._context.log.end
-            while (oldest := self._context.cache.oldest()) is not None:
-                if self._distance(oldest) <= depth * 3 // 4:
-                    break
-                self._context.cache.clean_below(end)
+            due = self._behind(depth * 3 // 4)
+            while cache.clean_below(due, Reason.NORMAL):
+                pass
         if self._distance(self.position) > depth + depth // 4 + self._context.settings.log_size:
             lowest = self.lowest()
             if lowest >> 32 > self.position >> 32:
                 self.advance()
+
+    def idle(self) -> bool:
+        """Write some old pages because there is time; tell whether others are left.
+
+        When none is left the checkpoint moves up to the end of the log.
+        """
+        cache = self._context.cache
+        cache.clean_below(self._context.log.end, Reason.IDLE)
+        if cache.oldest() is not None:
+            return True
+        if self.lowest() >> 32 > self.position >> 32:
+            self.advance()
+        return False
+
+    @property
+    def depth(self) -> int:
+        """Bytes of log that a recovery would read now."""
+        return self._distance(self.position)
 
     def advance(self) -> None:
         """Move the checkpoint as far as pages and transactions allow (5.1: order of writes)."""

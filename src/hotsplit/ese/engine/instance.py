@@ -19,6 +19,7 @@ from hotsplit.ese.engine.attachable import check_attachable
 from hotsplit.ese.engine.checkpointing import Checkpointer
 from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
+from hotsplit.ese.engine.counters import Counters
 from hotsplit.ese.engine.database import FIRST_PAGES, OpenDatabase, new_header, path_bytes
 from hotsplit.ese.engine.freeze import DEADLINE, Freeze
 from hotsplit.ese.engine.livestore import LiveStore
@@ -29,7 +30,6 @@ from hotsplit.ese.engine.restart import Restarted, find_stream, restart
 from hotsplit.ese.engine.session import FIRST_SESSION, INTERNAL_SESSION, Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.files.env import Env, Lock
-from hotsplit.ese.files.flushmapfile import flush_map_path
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.opened import Closing
 from hotsplit.ese.format.basics import LogPosition
@@ -289,15 +289,6 @@ class Instance(Closing):
             raise InvalidUse(
                 "Files of a log stream are called so", jet=Jet.errInvalidPath, file=path
             )
-        own = flush_map_path(path)
-        for other in self.databases.values():
-            if other.path != path and own in (flush_map_path(other.path), other.path):
-                raise InvalidUse(
-                    f"Its flush map would be that of {other.path}",
-                    jet=Jet.errInvalidPath,
-                    file=path,
-                    hint="Give the two names that differ in front of the ending.",
-                )
 
     def _open_store(self, dbid: int, path: str) -> LiveStore:
         """Open a database that nobody else uses."""
@@ -362,6 +353,41 @@ class Instance(Closing):
 
     def _stores(self) -> list[Store]:
         return [database.store for database in list(self.databases.values())]
+
+    # When there is time
+
+    def idle(self) -> bool:
+        """Do some of the work that is put off: call it while nothing else is to be done.
+
+        Removes what no view holds any more, writes some changed pages, moves the checkpoint. Tells
+        whether more is left to do now. Calls of others wait for one batch of pages at most.
+        """
+        with self.context.lock:
+            self.context.check()
+            if self.context.files.low:
+                return False
+            self._housekeeping = True
+            try:
+                self.cleaner.run()
+                return self.checkpointer.idle()
+            finally:
+                self._housekeeping = False
+
+    def counters(self) -> Counters:
+        """Return what the instance has done since it was opened, and what it holds."""
+        context = self.context
+        with context.lock:
+            cache, log = context.cache, context.log
+            return Counters(
+                page_writes=cache.writes.copy(),
+                page_reads=cache.reads,
+                log_writes=log.flushes,
+                log_bytes=log.written,
+                pages=context.core.resident(),
+                dirty_pages=cache.dirty_count(),
+                log_depth=self.checkpointer.depth,
+                versions=context.versions.count(),
+            )
 
     # A full disk
 

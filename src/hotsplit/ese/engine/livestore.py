@@ -59,6 +59,10 @@ class LiveStore(WorkStore):
         if self.flush_map is not None:
             self.flush_map.note(pgno, data)
 
+    def _grow(self, size: int) -> None:
+        """Grow with the space that pages will need: a full disk then stops no write of a page."""
+        self.file.allocate(size)
+
     def shrink(self, last: int) -> None:
         """Cut off what lies behind page `last`."""
         super().shrink(last)

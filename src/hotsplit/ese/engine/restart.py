@@ -44,7 +44,7 @@ from hotsplit.ese.recovery.pages import position_number
 from hotsplit.ese.recovery.plan import Plan, make_plan
 from hotsplit.ese.recovery.recover import setting_for
 from hotsplit.ese.recovery.run import Run
-from hotsplit.ese.recovery.store import Store, fit_size
+from hotsplit.ese.recovery.store import Store, WorkStore, fit_size
 from hotsplit.ese.recovery.undo import in_order
 
 
@@ -244,8 +244,23 @@ class Restart:
         else:
             result.undone = self._undo(context)
         context.log.close()
+        if self._sweeps:
+            self._mend_headers()
         self._journal.remove()
         return result
+
+    def _mend_headers(self) -> None:
+        """Make the copies of headers equal that a crash at a clean end left different."""
+        for target in self._targets:
+            store = target.store
+            if isinstance(store, OverlayStore) and store.base is not None:
+                choice = store.base.choice
+                if target.outcome != Outcome.NOW and not choice.copies_equal:
+                    work = WorkStore.open_work(self._env, store.path)
+                    try:
+                        work.write_header(choice.header)
+                    finally:
+                        work.close()
 
     def _continue_log(self) -> Context:
         """Open the stream for writing behind its end."""

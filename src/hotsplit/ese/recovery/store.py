@@ -131,7 +131,10 @@ class WorkStore(DatabaseFile):
         if size > now:
             if now % self.page_size:
                 self.file.truncate(now - now % self.page_size)
-            self.file.truncate(size)
+            self._grow(size)
+
+    def _grow(self, size: int) -> None:
+        self.file.truncate(size)
 
     def shrink(self, last: int) -> None:
         """See `Store`."""
