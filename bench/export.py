@@ -36,6 +36,7 @@ ROWS = 60_000
 _ROUNDS = 3
 _SEVERAL = {"Fixed": 120_000, "Wide": 14_000, "Auto64": 1_100_000, "Tagged": 12_000}
 _SRUM = SHARED / "corpus" / "srum" / "goese-SRUDB.dat"
+_WIDEST = SHARED / "corpus" / "engine" / "large.edb"  # 64,994 columns
 _USAGE = "{D10CA2FE-6FCF-4F6D-848E-B2E99266FA89}"  # 19 columns
 
 
@@ -129,7 +130,7 @@ def export(source: Path, folder: Path) -> list[Row]:
         bigger = folder / "bigger.edb"
         grow(database, name, count, bigger)
         bigger.replace(database)
-    peak = _memory(database, folder / "out")
+    peak = _memory(database, folder / "out", "parquet")
     one, two, both = zip(*rounds(5, *_ways(database, folder)), strict=True)
     gain = statistics.median(a / b for a, b in zip(one, two, strict=True))
     room = statistics.median(2 * a / b for a, b in zip(one, both, strict=True))
@@ -173,14 +174,28 @@ print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
 
-def _memory(database: Path, target: Path) -> float:
+def widest(folder: Path) -> list[Row]:
+    """Return the memory of exports of a table with nearly as many columns as there can be."""
+    forms = ("csv", "jsonl", "arrow", "parquet")
+    return [
+        Row(
+            f"memory of an export of 64,994 columns as {form}",
+            _memory(_WIDEST, folder / "out", form),
+            "MB",
+            "at most 200",
+        )
+        for form in forms
+    ]
+
+
+def _memory(database: Path, target: Path, form: str) -> float:
     """Return the most memory, in MB, that any process of an export has.
 
     A small process starts it: what a program is charged with includes what its starter had.
     """
     main = "from hotsplit.cli import main; main()"
     command = [sys.executable, "-c", main, "export", str(database), "-o", str(target)]
-    watch = [sys.executable, "-c", _WATCH, *command, "--format", "parquet"]
+    watch = [sys.executable, "-c", _WATCH, *command, "--format", form]
     found = subprocess.run(watch, capture_output=True, text=True, check=True)
     shutil.rmtree(target)
     return int(found.stdout) / 1000
@@ -212,6 +227,8 @@ def run() -> list[Row]:
         rows += compared(mixed, "Tagged", "tagged, long, compressed", "at least 250,000")
         mixed.unlink()
         rows += flat(source, folder)
+        if _WIDEST.exists():
+            rows += widest(folder)
         if (os.cpu_count() or 1) > 1:
             rows += export(source, folder)
     return rows

@@ -11,7 +11,7 @@ from hotsplit.cli.opening import include_option, opener, replay_options
 from hotsplit.cli.output import Output
 from hotsplit.cli.tables_cmd import dirty_notice
 from hotsplit.ese.export.job import Job, Report
-from hotsplit.ese.export.manifest import Plan
+from hotsplit.ese.export.manifest import Plan, Result
 from hotsplit.ese.export.writers import FORMATS, Format
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.read.labels import State
@@ -32,6 +32,12 @@ NOT_ALL = 4
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Default: by the suffix of -o.")
 @click.option("--columns", metavar="A,B", help="Only these columns, of one table.")
+@click.option(
+    "--columns-per-file",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Tables of more columns become several files (Parquet, Arrow). Parquet: 4096.",
+)
 @include_option
 @replay_options
 @click.option(
@@ -51,6 +57,7 @@ def command(
     output: str,
     form: Format | None,
     columns: str | None,
+    columns_per_file: int | None,
     include: tuple[State, ...],
     replay: bool,
     logs: tuple[str, ...],
@@ -74,7 +81,7 @@ def command(
     out, env = Output(json=json), OsEnv()
     chosen = form or _by_suffix(output)
     named = tuple(name.strip() for name in columns.split(",")) if columns else ()
-    plan = Plan(chosen, tables, named, include, profile, system)
+    plan = Plan(chosen, tables, named, include, profile, system, columns_per_file or 0)
     opens = opener(env, database, replay=replay, logs=logs)
     with opens() as db:
         dirty_notice(db, out)
@@ -105,11 +112,14 @@ def _summary(report: Report) -> dict[str, Any]:
     }
 
 
+def _file(result: Result) -> str:
+    if result.error or result.kept:
+        return "failed" if result.error else "kept"
+    return f"{result.files[0]} to {result.files[-1]}" if result.files else result.file
+
+
 def _print(out: Output, report: Report) -> None:
-    rows = [
-        [r.title, r.rows, "failed" if r.error else "kept" if r.kept else r.file, r.finding_count]
-        for r in report.results
-    ]
+    rows = [[r.title, r.rows, _file(r), r.finding_count] for r in report.results]
     out.table(["Table", "Rows", "File", "Findings"], rows)
     for finding in report.findings[:3] if not out.json else ():
         out.note(f"{finding['message']} ({finding['position']})")

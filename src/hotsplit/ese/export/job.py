@@ -19,7 +19,7 @@ from hotsplit.ese.export.profiles import Profile, choose
 from hotsplit.ese.export.schema import column_entries
 from hotsplit.ese.export.sqlite import merge_sqlite
 from hotsplit.ese.export.view import make_view
-from hotsplit.ese.export.writers import write_table
+from hotsplit.ese.export.writers import COLUMNAR, write_table
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.read.arrow import load_pyarrow
 from hotsplit.ese.read.database import Database
@@ -68,6 +68,8 @@ class Job:
             load_pyarrow()  # tell at once that it is missing
         if plan.columns and len(self._names) != 1:
             raise InvalidUse("Columns can be named for one table only")
+        if plan.columns_per_file and plan.form not in COLUMNAR:
+            raise InvalidUse(f"A table is one file in {plan.form}, whatever its columns")
         self._single = bool(plan.tables) and len(self._names) == 1 and self._is_file(target)
 
     @property
@@ -244,8 +246,8 @@ def export_table(
         table = db.table(name).through(CountedPages(db.source, tick), reporter)
         view = make_view(db, table, profile, columns=plan.columns or None, include=plan.include)
         result.title = view.title
-        written = write_table(env, view, plan.form, path)
-        result.rows = written.rows
+        written = write_table(env, view, plan.form, path, plan.columns_per_file)
+        result.rows, result.files = written.rows, list(written.files)
         result.columns = column_entries(view, written.types)
     except HotsplitError as error:
         result.error = error.at(file=db.path).as_json()

@@ -29,6 +29,7 @@ class Plan:
 
     tables: names, all that are not the engine's own if empty. columns: only these, if one table
     is named. profile: see `profiles.choose`. system: the engine's own tables too.
+    columns_per_file: see `write_table`.
     """
 
     form: Format
@@ -37,11 +38,15 @@ class Plan:
     include: tuple[State, ...] = ()
     profile: str = "auto"
     system: bool = False
+    columns_per_file: int = 0
 
 
 @dataclass
 class Result:
-    """What came of one table. error: as JSON, if it could not be exported to the end."""
+    """What came of one table. error: as JSON, if it could not be exported to the end.
+
+    files: the names of all files if its columns lie in several; `file` would be that of one.
+    """
 
     table: str
     title: str
@@ -53,6 +58,7 @@ class Result:
     seconds: float = 0.0
     error: dict[str, Any] | None = None
     kept: bool = False
+    files: list[str] = field(default_factory=list)
 
 
 def identity(env: Env, db: Database) -> dict[str, Any]:
@@ -81,6 +87,7 @@ class Manifest:
             "columns": list(plan.columns),
             "include": [str(state) for state in plan.include],
             "profile": plan.profile,
+            **({"columns_per_file": plan.columns_per_file} if plan.columns_per_file else {}),
         }
         self._entries: dict[str, str] = {}  # JSON by table
 
@@ -106,7 +113,9 @@ class Manifest:
         return {entry["table"]: Result(**entry) for entry in raw["tables"] if self._is_there(entry)}
 
     def _is_there(self, entry: dict[str, Any]) -> bool:
-        return entry["error"] is None and self._env.exists(f"{self._folder}/{entry['file']}")
+        files = entry.get("files") or [entry["file"]]
+        there = all(self._env.exists(f"{self._folder}/{file}") for file in files)
+        return entry["error"] is None and there
 
     def _read(self) -> dict[str, Any] | None:
         if not self._env.exists(self._path):

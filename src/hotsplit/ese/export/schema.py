@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from hotsplit.ese.export.view import Field, View
+from hotsplit.ese.export.view import ROW_COLUMN, Field, View
 
 
 class Written(NamedTuple):
-    """What came of a table: number of rows, type of each column in the file."""
+    """What came of a table: number of rows, type of each column in the file.
+
+    files: the names of the files if there are several, each with some of the columns.
+    """
 
     rows: int
     types: list[str]
+    files: Sequence[str] = ()
 
 
 def label_types(view: View) -> list[str]:
@@ -37,10 +42,11 @@ def meaning_entries(field: Field) -> dict[str, Any]:
 
 
 def column_entries(view: View, types: list[str]) -> list[dict[str, Any]]:
-    """Return an entry for each column of the result, labels too."""
+    """Return an entry for each column of the result, those beside the table's own too."""
     fields: list[Field | None] = [*view.fields, *[None] * (len(types) - len(view.fields))]
     entries: list[dict[str, Any]] = []
-    for name, kind, field in zip(view.names, types, fields, strict=True):
+    names = view.names + [ROW_COLUMN] * (len(types) - len(view.names))
+    for name, kind, field in zip(names, types, fields, strict=True):
         entry: dict[str, Any] = {"name": name, "type": kind}
         if field is not None:
             entry |= {"column": field.column.name, "ese_type": field.column.type_name}

@@ -24,6 +24,9 @@ from hotsplit.ese.read.where import parse_key
 LABEL_COLUMNS = ("_state", "_page", "_node", "_why", "_confidence")
 """What rows carry beside their columns when remains are included."""
 
+ROW_COLUMN = "_row"
+"""The number of a row, from 0, in each of several files that have some columns of a table each."""
+
 _ROWS_A_CHUNK = 1000
 _MOST_KNOWN = 1_000_000  # entries of a lookup
 
@@ -93,14 +96,24 @@ class Order:
 
 
 class View:
-    """A table as it is exported. title: its name in the result."""
+    """A table as it is exported. title: its name in the result.
+
+    numbered: rows carry their number, for its columns lie in several files.
+    """
 
     def __init__(
-        self, table: Table, title: str, fields: Sequence[Field], include: Collection[State] = ()
+        self,
+        table: Table,
+        title: str,
+        fields: Sequence[Field],
+        include: Collection[State] = (),
+        *,
+        numbered: bool = False,
     ) -> None:
         self.table, self.title = table, title
         self.fields = list(fields)
         self.include = frozenset(include)
+        self.numbered = numbered
 
     @property
     def columns(self) -> list[ColumnDef]:
@@ -110,7 +123,21 @@ class View:
     @property
     def names(self) -> list[str]:
         """The names of the result's columns."""
-        return [field.name for field in self.fields] + list(LABEL_COLUMNS if self.include else ())
+        return [field.name for field in self.fields] + self.extra
+
+    @property
+    def extra(self) -> list[str]:
+        """The names of what rows carry beside their columns."""
+        return [*(LABEL_COLUMNS if self.include else ()), *([ROW_COLUMN] if self.numbered else ())]
+
+    def groups(self, most: int) -> list[View]:
+        """Return views of at most so many columns each, of the same rows."""
+        return [
+            self._of(self.fields[at : at + most]) for at in range(0, len(self.fields) or 1, most)
+        ]
+
+    def _of(self, fields: Sequence[Field]) -> View:
+        return View(self.table, self.title, fields, self.include, numbered=self.numbered)
 
     def rows(
         self,

@@ -19,8 +19,8 @@ pyarrow is needed here only (the extra ``hotsplit[export]``); it is loaded when 
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from hotsplit import _native
@@ -44,6 +44,7 @@ class ElementDecoder(Protocol):
         ...
 
 
+_Taking = Callable[[bytes | None], Any]
 _kernel = _native.load("batch")
 _NUMBERS = {
     Coltyp.UNSIGNED_BYTE: "uint8",
@@ -60,6 +61,7 @@ _NUMBERS = {
 WIDE = 1000
 """Tables of so many columns have no metadata: it would take more memory than their rows."""
 
+_SMALL, _CHUNK = 4096, 1 << 18  # bytes
 _UNITS = {Coltyp.CURRENCY: "1/10000", Coltyp.DATE_TIME: "days since 1899-12-30"}
 
 
@@ -101,6 +103,7 @@ class ArrowForm:
         lists: Collection[str] = (),
     ) -> None:
         self._pa = load_pyarrow()
+        self._buffer = _Packing(self._pa) if len(fields) >= WIDE else partial(_buffer, self._pa)
         self.fields = list(fields)
         self.filetimes, self.lists = set(filetimes), set(lists)
 
@@ -173,7 +176,7 @@ class ArrowForm:
         validity, offsets = buffers.row_validity, buffers.row_offsets
         if offsets is None:
             validity, offsets = buffers.validity, struct.pack(f"<{rows + 1}i", *range(rows + 1))
-        found = [_buffer(pa, validity), _buffer(pa, offsets)]
+        found = [self._buffer(validity), self._buffer(offsets)]
         return pa.Array.from_buffers(self._type(field), rows, found, children=[elements])
 
     def _elements(self, column: ColumnDef, buffers: Buffers) -> pa.Array:
@@ -184,7 +187,8 @@ class ArrowForm:
             form = _kernel.FILETIME if column.name in self.filetimes else _kernel.OLE
             data, validity, _ = _kernel.convert_times(data, validity, form)
         storage = pa.binary(16) if coltyp == Coltyp.GUID else kind
-        array = plain_array(pa, storage, buffers._replace(validity=validity, data=data))
+        stored = buffers._replace(validity=validity, data=data)
+        array = _array_of(pa, storage, stored, self._buffer)
         return pa.ExtensionArray.from_storage(kind, array) if coltyp == Coltyp.GUID else array
 
 
@@ -197,7 +201,11 @@ def arrow_table(batches: Sequence[Batch], columns: Sequence[ColumnDef]) -> pa.Ta
 
 def plain_array(pa: Any, kind: pa.DataType, buffers: Buffers) -> pa.Array:
     """Return the elements of a column as an array of a type that has the same layout."""
-    found = [_buffer(pa, buffers.validity), _buffer(pa, buffers.offsets), _buffer(pa, buffers.data)]
+    return _array_of(pa, kind, buffers, partial(_buffer, pa))
+
+
+def _array_of(pa: Any, kind: pa.DataType, buffers: Buffers, take: _Taking) -> pa.Array:
+    found = [take(buffers.validity), take(buffers.offsets), take(buffers.data)]
     if buffers.offsets is None:
         del found[1]
     return pa.Array.from_buffers(kind, buffers.length, found)
@@ -205,6 +213,23 @@ def plain_array(pa: Any, kind: pa.DataType, buffers: Buffers) -> pa.Array:
 
 def _buffer(pa: Any, data: bytes | None) -> Any:
     return None if data is None else pa.py_buffer(data)
+
+
+class _Packing:
+    """Puts many small buffers into few large ones: what each takes beside its bytes counts."""
+
+    def __init__(self, pa: Any) -> None:
+        self._pa = pa
+        self._chunk, self._used = pa.allocate_buffer(0), 0
+
+    def __call__(self, data: bytes | None) -> Any:
+        if data is None or len(data) > _SMALL:
+            return _buffer(self._pa, data)
+        if self._used + len(data) > self._chunk.size:
+            self._chunk, self._used = self._pa.allocate_buffer(_CHUNK), 0
+        begin, self._used = self._used, self._used + (len(data) + 7) // 8 * 8
+        memoryview(self._chunk).cast("B")[begin : begin + len(data)] = data
+        return self._chunk.slice(begin, len(data))
 
 
 def _noted(field: ArrowField) -> dict[str, str]:

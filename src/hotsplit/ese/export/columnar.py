@@ -1,0 +1,223 @@
+"""Tables as Arrow and Parquet files.
+
+A table of very many columns is read some columns at a time: what reading takes for each column,
+and what libraries that write files take, counts for those only. One Arrow file holds them all;
+Parquet comes in several files then, as its library keeps a description of every column of a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hotsplit.errors import HotsplitError
+from hotsplit.ese.export.files import replaced
+from hotsplit.ese.export.schema import Written, meaning_entries
+from hotsplit.ese.export.view import LABEL_COLUMNS, ROW_COLUMN, Field, View, label_values
+from hotsplit.ese.files.env import Env
+from hotsplit.ese.read.arrow import (
+    WIDE,
+    ArrowField,
+    ArrowForm,
+    filetime_columns,
+    list_columns,
+    load_pyarrow,
+)
+from hotsplit.ese.read.batch import Batch
+from hotsplit.ese.read.batches import row_limit
+from hotsplit.ese.read.labels import origins
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COLUMNS_A_FILE = {"parquet": 4096}
+"""How many columns a file gets at most if nothing else is asked for; in other formats all."""
+
+_ROWS_A_GROUP = 65536
+_COLUMNS_A_PASS = 4096
+_PLACE = 8  # bytes of a row in `Batch.places`
+_LESS = 4  # a batch of several passes has a fourth of the rows: it is there as a whole
+
+
+def write_columns(env: Env, view: View, form: str, path: str, most: int = 0) -> Written:
+    """Write a table to `path`; if it has more than `most` columns, to several files beside it.
+
+    Each of them has the number of the row, too. Raises what reading raises.
+    """
+    if not most or len(view.fields) <= most:
+        return _write_file(env, view, form, path)
+    parts = View(view.table, view.title, view.fields, view.include, numbered=True).groups(most)
+    files = [_numbered(path, number) for number in range(1, len(parts) + 1)]
+    written: list[Written] = []
+    try:
+        for part, file in zip(parts, files, strict=True):
+            written.append(_write_file(env, part, form, file))
+    except BaseException:
+        for file in files:
+            with contextlib.suppress(HotsplitError):
+                env.remove(file)
+        raise
+    extra = len(parts[0].extra)
+    types = [kind for one in written for kind in one.types[:-extra]] + written[0].types[-extra:]
+    names = [os.path.basename(file) for file in files]  # noqa: PTH119 - paths are plain strings
+    return Written(written[0].rows, types, names)
+
+
+def _numbered(path: str, number: int) -> str:
+    stem, _, suffix = path.rpartition(".")
+    return f"{stem}.{number}.{suffix}"
+
+
+class _MoreLists(Exception):
+    """A column turned out to have several values in a row after rows were written."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+
+
+def _write_file(env: Env, view: View, form: str, path: str) -> Written:
+    lists: set[str] = set()
+    while True:
+        try:
+            return _once(env, view, form, path, lists)
+        except _MoreLists as found:  # at most once a column: the table is written again
+            lists |= found.names
+
+
+def _once(env: Env, view: View, form: str, path: str, lists: set[str]) -> Written:
+    pyarrow = load_pyarrow()
+    passes = [_Pass(pyarrow, part, lists, size) for part, size in _passes(view)]
+    fields = [field for one in passes for field in one.fields]
+    fields += [pyarrow.field(name, kind) for name, kind in _extra_kinds(pyarrow, view)]
+    schema = pyarrow.schema(fields, {"ese.table": view.table.name})
+    del fields
+    count = 0
+    with replaced(env, path) as file, _writer(pyarrow, form, file, schema) as out:
+        for arrays, places in _aligned(passes):
+            arrays += _extra_arrays(pyarrow, view, places, count)
+            out.write_batch(pyarrow.RecordBatch.from_arrays(arrays, schema=schema))
+            count += len(places) // _PLACE
+            del arrays  # closing the file of a wide table takes much memory
+        del passes
+    return Written(count, [str(field.type) for field in schema])
+
+
+def _writer(pyarrow: Any, form: str, file: Any, schema: pa.Schema) -> Any:
+    """Return what writes batches, to be closed at the end."""
+    if form == "arrow":
+        return pyarrow.ipc.new_file(file, schema)
+    import pyarrow.parquet as parquet
+
+    narrow = len(schema) < WIDE
+    return parquet.ParquetWriter(file, schema, compression="zstd", write_statistics=narrow)
+
+
+# Reading some columns at a time
+
+
+def _passes(view: View) -> Iterator[tuple[View, int]]:
+    """Yield views of some columns each, with the number of rows of a batch."""
+    size = row_limit(view.columns, _ROWS_A_GROUP)
+    groups = view.groups(_COLUMNS_A_PASS)
+    for group in groups:
+        yield group, size if len(groups) == 1 else max(1, size // _LESS)
+
+
+class _Pass:
+    """Arrow data of some columns of a table, batch by batch. fields: what they are in Arrow."""
+
+    def __init__(self, pyarrow: Any, view: View, lists: set[str], size: int) -> None:
+        names = [column.name for column in view.columns]
+        self._pa = pyarrow
+        self._declared = {column.name for column in view.columns if column.is_multi_valued}
+        self._batches = view.table.batches(names, size=size, include=view.include)
+        first = next(self._batches, None)
+        self._shape = _shape(view, first, lists)
+        self._schema = self._shape.schema
+        short = first is not None and first.rows < size
+        self._ready = [self._record(first)] if first is not None else []
+        del first
+        if short:  # most likely there is no more: what reads is not needed any longer
+            self._ready += map(self._record, itertools.islice(self._batches, 1))
+
+    @property
+    def fields(self) -> list[pa.Field]:
+        """The columns as they are in Arrow."""
+        return list(self._schema)
+
+    def records(self) -> Iterator[tuple[pa.RecordBatch, bytes]]:
+        """Yield batches with their places; see `Batch`. Raises _MoreLists."""
+        while self._ready:
+            yield self._ready.pop(0)
+        yield from map(self._record, self._batches)
+
+    def _record(self, batch: Batch) -> tuple[pa.RecordBatch, bytes]:
+        missing = list_columns(batch) - self._shape.lists - self._declared
+        if missing:
+            raise _MoreLists(missing)
+        arrays = self._shape.arrays(batch)
+        return self._pa.RecordBatch.from_arrays(arrays, schema=self._schema), batch.places
+
+
+def _aligned(
+    passes: Sequence[_Pass],
+) -> Iterator[tuple[list[pa.Array], bytes]]:
+    """Yield the arrays of all passes for the same rows, and their places.
+
+    Passes may end their batches at different rows, since they have different values.
+    """
+    sources = [one.records() for one in passes]
+    waiting: list[Any] = [None] * len(sources)
+    while True:
+        for i, source in enumerate(sources):
+            waiting[i] = waiting[i] or next(source, None)
+        if None in waiting:
+            return
+        rows = min(record.num_rows for record, _ in waiting)
+        arrays, places = [], waiting[0][1][: _PLACE * rows]
+        for i, (record, rest) in enumerate(waiting):
+            whole = record.num_rows == rows
+            arrays += record.columns if whole else record.slice(0, rows).columns
+            waiting[i] = None if whole else (record.slice(rows), rest[_PLACE * rows :])
+        del record
+        yield arrays, places
+        del arrays  # before the next ones are made
+
+
+def _shape(view: View, first: Batch | None, lists: set[str]) -> ArrowForm:
+    wide = len(view.fields) >= WIDE
+    nothing: dict[str, str] = {}
+    fields = [
+        ArrowField(f.name, f.column, f.meaning, nothing if wide else _notes(f)) for f in view.fields
+    ]
+    if first is None:
+        return ArrowForm(fields, (), lists)
+    return ArrowForm(fields, filetime_columns(first), lists | list_columns(first))
+
+
+def _notes(field: Field) -> dict[str, str]:
+    return {f"hotsplit.{key}": str(value) for key, value in meaning_entries(field).items()}
+
+
+# What rows carry beside their columns
+
+
+def _extra_kinds(pyarrow: Any, view: View) -> list[tuple[str, pa.DataType]]:
+    string = pyarrow.string()
+    kinds = [string, pyarrow.uint32(), pyarrow.uint16(), string, string]
+    labels = zip(LABEL_COLUMNS, kinds, strict=True) if view.include else ()
+    return [*labels, *([(ROW_COLUMN, pyarrow.int64())] if view.numbered else [])]
+
+
+def _extra_arrays(pyarrow: Any, view: View, places: bytes, first: int) -> list[Any]:
+    """Return labels and numbers of rows. first: the number of the first of them."""
+    columns: list[Any] = []
+    if view.include:
+        columns += zip(*map(label_values, origins(places)), strict=True)
+    if view.numbered:
+        columns.append(range(first, first + len(places) // _PLACE))
+    pairs = zip(columns, _extra_kinds(pyarrow, view), strict=True)
+    return [pyarrow.array(values, kind) for values, (_, kind) in pairs]

@@ -1,0 +1,137 @@
+"""Tables of many columns: read some columns at a time, and in several files, they are the same."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hotsplit.errors import InvalidUse
+from hotsplit.ese.export import columnar
+from hotsplit.ese.export.job import Job, Report
+from hotsplit.ese.export.manifest import Plan
+from hotsplit.ese.export.writers import Format
+from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.read import arrow
+from hotsplit.ese.read.database import Database
+from hotsplit.ese.read.labels import INCLUDABLE
+from tests.conftest import unpack_vector
+from tests.ese.export.test_job import Failing
+
+pa = pytest.importorskip("pyarrow")
+feather = pytest.importorskip("pyarrow.feather")
+parquet = pytest.importorskip("pyarrow.parquet")
+
+WIDEST = 3
+
+
+@pytest.fixture(scope="module")
+def database(shared: Path) -> Path:
+    return unpack_vector("crash-p32768-w10") / "recovered" / "test.edb"
+
+
+def export(database: Path, target: Path, form: Format, env: Any = None, **plan: Any) -> Report:
+    opener = partial(Database.open, env or OsEnv(), str(database))
+    with opener() as db:
+        return Job(env or OsEnv(), db, str(target), Plan(form, profile="none", **plan)).run()
+
+
+def _read(folder: Path, file: str) -> Any:
+    path = folder / file
+    return feather.read_table(path) if path.suffix == ".arrow" else parquet.read_table(path)
+
+
+def _tables(folder: Path, report: Report) -> dict[str, Any]:
+    """Read the tables of an export; columns in several files are put side by side."""
+    found = {}
+    for result in report.results:
+        table = None
+        for file in result.files or [result.file]:
+            part = _read(folder, file)
+            table = part if table is None else table.join(part, "_row").sort_by("_row")
+        found[result.table] = table
+    return found
+
+
+def _same(one: Any, other: Any) -> None:
+    assert one.num_rows == other.num_rows
+    for name in one.column_names:
+        assert other.column(name).to_pylist() == one.column(name).to_pylist(), name
+        assert other.schema.field(name).type == one.schema.field(name).type
+
+
+@pytest.mark.parametrize("include", [(), INCLUDABLE])
+def test_some_columns_at_a_time(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, include: Any
+) -> None:
+    """Batches of columns with long values end at other rows than those without."""
+    whole = _tables(tmp_path / "a", export(database, tmp_path / "a", "arrow", include=include))
+    monkeypatch.setattr(columnar, "_COLUMNS_A_PASS", 2)
+    monkeypatch.setattr(columnar, "_ROWS_A_GROUP", 40)
+    monkeypatch.setattr("hotsplit.ese.read.batches._VALUE_BYTES", 1 << 12)
+    monkeypatch.setattr(arrow, "WIDE", 1)  # buffers are packed
+    parts = _tables(tmp_path / "b", export(database, tmp_path / "b", "arrow", include=include))
+    assert list(whole) == list(parts)
+    for name, table in whole.items():
+        assert parts[name].column_names == table.column_names
+        _same(table, parts[name])
+
+
+def test_no_row_and_no_column(database: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(columnar, "_COLUMNS_A_PASS", 1)
+    report = export(database, tmp_path / "a", "arrow", tables=("MSysObjids",))
+    table = _read(tmp_path / "a", report.results[0].file)
+    assert table.num_columns == len(report.results[0].columns) > 1
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+@pytest.mark.parametrize("include", [(), INCLUDABLE])
+def test_columns_in_several_files(
+    database: Path, tmp_path: Path, form: Format, include: Any
+) -> None:
+    names = ("Wide", "Counters")
+    whole = export(database, tmp_path / "a", form, tables=names, include=include)
+    split = export(
+        database, tmp_path / "b", form, tables=names, include=include, columns_per_file=WIDEST
+    )
+    beside = 1 + (5 if include else 0)
+    for one, many in zip(whole.results, split.results, strict=True):
+        assert not (tmp_path / "b" / many.file).exists()
+        assert many.rows == one.rows
+        assert len(many.files) == -(-(len(one.columns) - beside + 1) // WIDEST) > 1
+        assert [c["name"] for c in many.columns] == [c["name"] for c in one.columns] + ["_row"]
+        assert [c["type"] for c in many.columns] == [c["type"] for c in one.columns] + ["int64"]
+        found: list[str] = []
+        for file in many.files:
+            part = _read(tmp_path / "b", file)
+            assert part.column("_row").to_pylist() == list(range(one.rows))
+            assert part.num_columns <= WIDEST + beside
+            _same(part.drop_columns(["_row"]), _read(tmp_path / "a", one.file))
+            found += part.column_names[:-beside]
+        assert found == [c["name"] for c in one.columns][: len(found)]
+        assert len(found) == len(one.columns) - beside + 1
+
+
+def test_an_export_in_several_files_goes_on(database: Path, tmp_path: Path) -> None:
+    """All files of a table or none; the same number of columns is needed to go on."""
+    target, plan = tmp_path / "out", {"tables": ("Wide", "Auto64"), "columns_per_file": WIDEST}
+    report = export(database, target, "parquet", Failing("Wide.2", 100), **plan)
+    assert [r.table for r in report.failed] == ["Wide"]
+    assert not list(target.glob("Wide*"))
+    again = export(database, target, "parquet", **plan)
+    assert [(r.table, r.kept) for r in again.results] == [("Wide", False), ("Auto64", True)]
+    (target / again.results[0].files[1]).unlink()
+    last = export(database, target, "parquet", **plan)
+    assert [(r.table, r.kept) for r in last.results] == [("Wide", False), ("Auto64", True)]
+    assert json.loads((target / "export.json").read_text())["complete"] is True
+    with pytest.raises(Exception, match="another export"):
+        export(database, target, "parquet", tables=("Wide",), columns_per_file=WIDEST + 1)
+
+
+def test_what_cannot_be_in_several_files(database: Path, tmp_path: Path) -> None:
+    for form in ("csv", "jsonl", "sqlite"):
+        with pytest.raises(InvalidUse, match="one file"):
+            export(database, tmp_path / "x", form, columns_per_file=3)
