@@ -137,7 +137,13 @@ class Run:
                 if waits:
                     self._states = [rows]
         self.env.moment = lambda kind, path: None
-        self.check(Image(self.env, self._states[-1:], "at the end"))
+        self._states = self._states[-1:]  # the clean end made all of it durable
+        self.check(Image(self.env, self.expected, "at the end"))
+
+    @property
+    def expected(self) -> list[Rows | None]:
+        """The states of which a crash now may leave any."""
+        return list(self._states)
 
     def _change(self, table: Table, rows: Rows) -> None:
         rng = self.rng

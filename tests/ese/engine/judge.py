@@ -5,7 +5,9 @@ of transactions that were rolled back or open; trees, indexes and space in order
 
 Each image is opened, which recovers it; its rows are compared with the model, and the database is
 checked against all rules. Images that are made of the same writes hold the same bytes: one of them
-is looked at. Equal pages after recovery are checked once. Part of all images is looked at
+is looked at. Opening begins with the mending of torn pages; that is done to every image, and of
+those whose files are equal then, one is recovered: what recovery does depends on files alone. Equal
+pages after recovery are checked once. Part of all images is opened whatever is known, and looked at
 thoroughly: also through the engine's own cursors, and by a check that shares nothing with the
 project's; the recovery of some is interrupted in turn.
 """
@@ -15,11 +17,11 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
-from collections.abc import Callable
 
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.check import integrity
 from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.pagesafe import PageSafe
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.read.database import Database
@@ -33,20 +35,29 @@ LEAKED = "S34"
 """The rule that pages are in nobody's hands: a crash may leave that, see the page on the engine."""
 
 
+class Interrupted(BaseException):
+    """A recovery ends here. image: what it left."""
+
+    def __init__(self, image: Image) -> None:
+        super().__init__()
+        self.image = image
+
+
 class Judge:
     """Judges the images of one run.
 
     thorough: part of the images that is looked at thoroughly. again: part of all recoveries that is
-    interrupted. tried: images so far; distinct: different ones; reopened, undone, mended, copied,
-    interrupted: what was done to them.
+    interrupted. tried: images so far; distinct: different ones; looked_at: those that were opened;
+    reopened, undone, mended, copied, interrupted: what was done to them.
     """
 
     def __init__(self, settings: Settings, seed: int, thorough: float, again: float = 0.1) -> None:
         self.settings, self._chance = settings, random.Random(seed)
         self._thorough, self._again = thorough, again
-        self.tried = self.distinct = self.checked = 0
+        self.tried = self.distinct = self.looked_at = self.checked = 0
         self.undone = self.mended = self.reopened = self.copied = self.interrupted = 0
         self._known: dict[frozenset[tuple[str, Origin]], Rows | None] = {}
+        self._recovered: dict[frozenset[tuple[str, int]], Rows | None] = {}
         self._sound: dict[bytes, Rows | None] = {}
 
     def check(self, image: Image) -> None:
@@ -58,29 +69,49 @@ class Judge:
                 expect(self._known[made_of], image)
                 return
             self.distinct += 1
-            if self._chance.random() < self._again:
-                image.env.moment = self._interrupt(image)
-            self._known[made_of] = self._look(image)
+            self._known[made_of] = self._judge(image)
         except Exception as error:
             raise AssertionError(f"{image.where}: {error!r}") from error
 
-    def _interrupt(self, image: Image) -> Callable[[str, str], None]:
-        """Crash once more while the image is being recovered."""
-        counts = [self._chance.randrange(60)]
+    def _judge(self, image: Image) -> Rows | None:
+        """Open an image, unless one that is equal after its pages were mended was opened before."""
+        if self._chance.random() < self._again:
+            self._interrupt(image)
+        if self._chance.random() < self._thorough:
+            return self._look(image, thorough=True)
+        safe = PageSafe(image.env, self.settings.folder, self.settings.base)
+        safe.mend()
+        self.mended += safe.mended
+        files = image.env.files()
+        files.pop(safe.path, None)  # of no more use
+        # 64 bits that nobody can aim at are enough for the thousands of images of one run.
+        content = frozenset((path, hash(data)) for path, data in files.items())
+        if content not in self._recovered:
+            self._recovered[content] = self._look(image, thorough=False)
+        return expect(self._recovered[content], image)
+
+    def _interrupt(self, image: Image) -> None:
+        """Crash once more while a copy of the image is recovered, and judge what that left."""
+        env, left = image.env.image(Crash.ALL_KEPT, 0), self._chance.randrange(60)
 
         def moment(kind: str, path: str) -> None:
-            counts[0] -= 1
-            if counts[0] == 0:
-                self.interrupted += 1
+            nonlocal left
+            left -= 1
+            if left == 0:
                 crash = self._chance.choice(list(Crash))
-                env = image.env.image(crash, self._chance.randrange(1 << 30))
                 where = f"{image.where}, again before {kind} {path}, {crash}"
-                self.check(Image(env, image.expected, where))
+                again = env.image(crash, self._chance.randrange(1 << 30))
+                raise Interrupted(Image(again, image.expected, where))
 
-        return moment
+        env.moment = moment
+        try:
+            Instance.open(env, self.settings)
+        except Interrupted as crash:
+            self.interrupted += 1
+            self.check(crash.image)
 
-    def _look(self, image: Image) -> Rows | None:
-        thorough = self._chance.random() < self._thorough
+    def _look(self, image: Image, *, thorough: bool) -> Rows | None:
+        self.looked_at += 1
         if thorough and Crash.TORN not in image.where:
             self._recover_copy(image)
         instance = Instance.open(image.env, self.settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from contextlib import nullcontext
 
 import pytest
 
@@ -85,6 +86,22 @@ def test_images_of_the_same_writes_are_looked_at_once() -> None:
     run.check = check
     run.work(3)
     assert len(contents) <= judge.distinct < judge.tried
+
+
+def test_images_that_are_equal_when_their_pages_are_mended_are_recovered_once() -> None:
+    run = Run(1, often=0.05, all_ways=True)
+    judge = Judge(run.settings, 1, thorough=0, again=0)
+    run.check = judge.check
+    run.work(STEPS)
+    assert judge.mended
+    assert judge.reopened < judge.looked_at < judge.distinct
+    # What is known of the files is held against what is expected of each image.
+    looked_at = judge.looked_at
+    for expected, wrong in ((run.expected, False), ([{}], True)):
+        image = Image(run.env.image(Crash.ALL_KEPT, 0), expected, "at the end")
+        with pytest.raises(AssertionError, match="at the end") if wrong else nullcontext():
+            judge.check(image)
+    assert judge.looked_at == looked_at
 
 
 def test_a_wrong_state_is_noticed() -> None:
