@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import struct
+from array import array
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +16,9 @@ from hotsplit._native import integrity_py
 from hotsplit._native.integrity_codes import Code
 from hotsplit.ese.check.rowplan import Compare, LastIds, TableShape, index_plan, layout_of
 from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, KeySegment, Segment, TableDef
-from hotsplit.ese.format.columns import Coltyp, ColumnDef, ColumnFlag, Value
+from hotsplit.ese.format.collation import KeyUnknown
+from hotsplit.ese.format.columns import UTF16, Coltyp, ColumnDef, ColumnFlag, Value
+from hotsplit.ese.format.keys import record_key
 from hotsplit.ese.format.page import Node, Page, PageFlag
 from hotsplit.ese.format.record import encode_record
 
@@ -36,6 +39,7 @@ COLUMNS = [
     ColumnDef("data", 129, Coltyp.BINARY, 255),
     ColumnDef("a", 256, Coltyp.LONG, 4, ColumnFlag.MULTI_VALUED),
     ColumnDef("b", 257, Coltyp.LONG, 4, ColumnFlag.MULTI_VALUED),
+    ColumnDef("title", 258, Coltyp.LONG_TEXT, code_page=UTF16),
 ]
 IDS = {column.name: column.id for column in COLUMNS}
 TABLE = TableDef("t", 8, 40, columns=COLUMNS)
@@ -162,6 +166,79 @@ def test_keys_of_text_and_binary(
     assert [k.hex() for k in entries(kernel, [{"k": 1, column: value}], on)] == [key]
 
 
+PLAIN = st.sampled_from("aAbZz09 -'!é\u0301Ωж_\0\uff21\u4e00")
+"""Characters of most kinds that sort keys know, with case, marks, punctuation, width."""
+TITLES = st.one_of(st.text(PLAIN, max_size=30), st.text(max_size=30), st.text("aB-é", min_size=120))
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@settings(max_examples=150, deadline=None)
+@given(
+    title=TITLES,
+    flags=st.sampled_from([0x30401, 0x31403, 0x30403, 0x400, 0x410, 0x405, 0x20401]),
+    version=st.sampled_from([0x50000, 0x60101, 0x6020F, 0x60305]),
+    more=st.sampled_from(
+        [{}, {"key_most": 300}, {"key_most": 60}, {"var_segment_most": 9}, {"var_segment_most": 1}]
+    ),
+)
+def test_keys_of_unicode_text(
+    kernel: Any, title: str, flags: int, version: int, more: dict[str, int]
+) -> None:
+    """The same keys as `record_key` makes by all rules, or none."""
+    on = index(["title"], ALL, lcmap_flags=flags, sort_version=version, **more)
+    column = COLUMNS[-1]
+    stored = title.encode("utf-16-le", "surrogatepass")
+    try:
+        expected = [record_key([column], on, [stored])]
+    except KeyUnknown:
+        expected = []
+    record = encode_record([column], {"title": stored}, large=False)
+    keys, unknown = made(kernel, record, index_plan(SHAPE, on, kernel.Ledger(12, False)))
+    assert (keys, unknown) == (expected, [not expected])
+
+
+def made(kernel: Any, record: bytes, plan: Any) -> tuple[list[bytes], list[int]]:
+    """Return the keys of a record in an index, and for how many rows they are not known."""
+    reports: list[Any] = []
+    ledger = plan[7]
+    rows = kernel.Rows(layout_of(SHAPE, SIZE, None), None, [plan], lambda *_: None, reports)
+    tree = kernel.Tree(SIZE, 8, 0, 1, 2000, rows, reports)
+    tree.leaves(page_of([Node(b"k", record)]), 50, False, None, [None])
+    unknown = list(rows.unknown)
+    ledger.watch(1 << 12, 1 << 16, False)
+    kernel.Tree(SIZE, 8, 0, 1, 2000, rows, reports).leaves(
+        page_of([Node(b"k", record)]), 50, False, None, [None]
+    )
+    assert reports == []
+    return sorted(key for key, _ in ledger.found), unknown
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_unicode_text_of_an_order_that_is_not_known_has_no_keys(kernel: Any) -> None:
+    on = index(["title"], ALL, lcmap_flags=0x30401, sort_version=0x60305, locale="sv-SE")
+    record = encode_record([COLUMNS[-1]], {"title": "a".encode("utf-16-le")}, large=False)
+    plan = index_plan(SHAPE, on, kernel.Ledger(12, False), Compare.BY_KEY)
+    assert made(kernel, record, plan) == ([], [1])
+
+
+@pytest.mark.parametrize("kernel", KERNELS[1:])
+def test_weights_that_lie_outside_of_the_table_are_refused(kernel: Any) -> None:
+    """Of the compiled kernel: the reference asks for its keys."""
+    on = index(["title"], ALL, lcmap_flags=0x30401, sort_version=0x60305)
+    *plan, order = index_plan(SHAPE, on, kernel.Ledger(12, False)) or ()
+    for pages in (order.pages[:-1], array("I", [len(order.weights) - 255] * 256)):
+        with pytest.raises(ValueError, match="weights"):
+            kernel.Rows(layout_of(SHAPE, SIZE, None), None,
+                        [(*plan, order._replace(pages=pages))], lambda *_: None, [])  # fmt: skip
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_entries_are_compared_in_two_ways_at_most(kernel: Any) -> None:
+    ledger = kernel.Ledger(6, False)
+    with pytest.raises(ValueError, match="3 comparisons"):
+        kernel.Entries([(Compare.BY_KEY, ledger)] * 3)
+
+
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_tuples(kernel: Any) -> None:
     """Format specification 10.5: pieces of 3 to 10 characters from each place on."""
@@ -198,7 +275,7 @@ def test_a_ledger_finds_what_only_one_side_has(
     ledger = kernel.Ledger(10, False)
     reports: list[Any] = []
     condition = index(["k"], ALL)
-    plan = (*index_plan(SHAPE, condition, ledger)[:6], Compare.BY_BOOKMARK, ledger)  # type: ignore[index]
+    plan = index_plan(SHAPE, condition, ledger, Compare.BY_BOOKMARK)
     content = kernel.Rows(layout_of(SHAPE, SIZE, None), None, [plan], lambda *_: None, reports)
     record = encode_record(COLUMNS, {"k": 1}, large=False)
     one = page_of([Node(key, record) for key in sorted(rows)])
@@ -207,7 +284,7 @@ def test_a_ledger_finds_what_only_one_side_has(
     def both() -> None:
         for page, pgno, kind, what in (
             (one, 50, 0, content),
-            (two, 51, 0x440, kernel.Entries(Compare.BY_BOOKMARK, ledger)),
+            (two, 51, 0x440, kernel.Entries([(Compare.BY_BOOKMARK, ledger)])),
         ):
             tree = kernel.Tree(SIZE, 8, kind, 1, 2000, what, reports)
             tree.leaves(page, pgno, True, None, [None])
@@ -228,7 +305,8 @@ def test_a_ledger_keeps_no_more_items_than_it_may(kernel: Any) -> None:
     for again in (False, True):
         if again:
             ledger.watch(64, 5, False)
-        tree = kernel.Tree(SIZE, 8, 0x440, 1, 2000, kernel.Entries(Compare.BY_BOOKMARK, ledger), [])
+        content = kernel.Entries([(Compare.BY_BOOKMARK, ledger)])
+        tree = kernel.Tree(SIZE, 8, 0x440, 1, 2000, content, [])
         tree.leaves(page, 51, True, None, [None])
     assert len(ledger.found) == 5 and ledger.missed == 44
 

@@ -1,21 +1,20 @@
 /* Values of a record and the index keys that they make. Readable reference: indexkey_py.py.
- * Source: format specification 7.5 (instances), 10.1 to 10.3 and 10.5 (keys and entries). */
+ * Source: format specification 7.5 (instances), 10.1 to 10.5 (keys and entries). */
 #ifndef HOTSPLIT_INDEXKEY_H
 #define HOTSPLIT_INDEXKEY_H
 
 #include <stdlib.h>
 #include "fingerprint.h"
+#include "keysegment.h"
 #include "page.h"
 #include "record.h"
+#include "sortkey.h"
 
 #define HS_KEY_MOST 2000u
 #define HS_SEGMENTS 16u
+#define HS_OLD_KEY_MOST 255u  /* of keys of this size no more than that is read of a value */
+#define HS_READ_MOST 65536u   /* bytes of a text that a key is made of */
 
-/* What normalises a value. */
-enum {
-    HS_N_BIT, HS_N_UNSIGNED, HS_N_SIGNED, HS_N_FLOAT, HS_N_GUID, HS_N_GUID_NET,
-    HS_N_FIXED_BINARY, HS_N_BINARY, HS_N_TEXT, HS_N_UNICODE
-};
 enum { HS_ALL_NULLS = 2, HS_FIRST_NULL = 4, HS_SOME_NULLS = 8, HS_MULTI = 0x80,
        HS_NULLS_HIGH = 0x800, HS_CROSS = 0x2000, HS_NESTED = 0x8000 };
 /* How entries are compared: whole, by bookmark, or only whether a bookmark occurs. */
@@ -25,17 +24,11 @@ enum { HS_MADE, HS_MADE_ALL_NULL, HS_MADE_FIRST_NULL, HS_MADE_SOME_NULL,
        HS_OUT_OF_KEYS, HS_OUT_OF_TUPLES, HS_NOT_PRESENT, HS_UNKNOWN };
 
 typedef struct {
-    uint32_t id, offset, size;   /* size: of a fixed-size type, else 0 */
-    int derived, normal, descending, multi, must_be_null, callback;
-    const uint8_t *preset;       /* default value, or NULL */
-    uint32_t preset_length;
-} hs_segment;
-
-typedef struct {
     hs_segment segments[HS_SEGMENTS], conditions[HS_SEGMENTS];
     uint32_t count, condition_count, flags, key_most, var_most;
     uint32_t tuple_least, tuple_most, tuple_count, tuple_step, tuple_start; /* most 0: no tuples */
     int compare;
+    hs_order *order;             /* of Unicode text; NULL: it is not known */
     hs_ledger *ledger;           /* NULL: entries are not compared */
     uint64_t unknown;            /* rows whose entries cannot be told */
     uint64_t *hashes;            /* of the entries of one row */
@@ -51,6 +44,7 @@ typedef int (*hs_fetch)(void *to, int separated, const uint8_t *data, uint32_t l
 typedef struct {
     const hs_record *record;
     hs_fetch fetch;
+    hs_ask_key ask;
     void *to;
     /* What was fetched last for this record: a tuple index asks for it again and again. */
     const uint8_t *asked, *given;
@@ -145,79 +139,29 @@ static int hs_value(hs_source *from, const hs_segment *s, uint32_t number, uint3
     return state == HS_VALUE && how ? hs_fetched(from, how & 4, most, out, length) : state;
 }
 
-/* Normalising. Each writes a segment of at most `room` bytes and returns its length. */
-
-static uint32_t hs_put_segment(uint8_t *key, uint32_t room, const uint8_t *body, uint32_t length)
+/* Unicode text; 0 if its weights are not known. */
+static uint32_t hs_norm_unicode(const hs_index *x, hs_source *from, const uint8_t *data,
+                                uint32_t length, uint8_t *key, uint32_t room)
 {
-    uint32_t fits = length + 1 < room ? length : room - 1;
-    key[0] = 0x7F;
-    memcpy(key + 1, body, fits);
-    return fits + 1;
-}
-
-static uint32_t hs_norm_number(const hs_segment *s, const uint8_t *data, uint8_t *key, uint32_t room)
-{
-    static const uint8_t guid[16] = {10, 11, 12, 13, 14, 15, 8, 9, 6, 7, 4, 5, 0, 1, 2, 3};
-    static const uint8_t net[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
-    uint8_t body[16] = {0};
-    uint32_t i, size = s->size;
-    if (s->normal == HS_N_BIT) {
-        body[0] = data[0] ? 0xFF : 0;
-    } else if (s->normal == HS_N_GUID || s->normal == HS_N_GUID_NET) {
-        for (i = 0; i < 16; i++)
-            body[i] = data[s->normal == HS_N_GUID ? guid[i] : net[i]];
-    } else {
-        for (i = 0; i < size; i++)
-            body[i] = data[size - 1 - i];
-        if (s->normal == HS_N_FLOAT && body[0] & 0x80)
-            for (i = 0; i < size; i++)
-                body[i] = (uint8_t)~body[i];
-        else if (s->normal != HS_N_UNSIGNED)
-            body[0] ^= 0x80;
+    const uint8_t *body;
+    uint32_t size;
+    if (!x->order)
+        return 0;
+    if (room > 1) {
+        size = hs_sort_key(x->order, data, length / 2, key + 1, room - 1);
+        if (size) {
+            key[0] = 0x7F;
+            return size + 1;
+        }
     }
+    if (!from || from->ask(from->to, x->order->object, data, length, &body, &size))
+        return 0;
     return hs_put_segment(key, room, body, size);
 }
 
-/* Groups of 8 bytes, each followed by a count: 9 if more follows, else how many are used. */
-static uint32_t hs_norm_binary(const uint8_t *data, uint32_t length, uint8_t *key, uint32_t room)
-{
-    uint32_t full = 1 + 9 * ((length + 7) / 8), end = full < room ? full : room, at = 1, part;
-    key[0] = 0x7F;
-    for (; end - at >= 9; at += 9) {
-        part = length < 8 ? length : 8;
-        memset(key + at, 0, 8);
-        memcpy(key + at, data, part);
-        data += part;
-        length -= part;
-        key[at + 8] = (uint8_t)(length || (part == 8 && end < full) ? 9 : part);
-    }
-    part = length < end - at ? length : end - at;
-    memcpy(key + at, data, part);
-    memset(key + at + part, 0, end - at - part);
-    return end;
-}
-
-static uint8_t hs_upper(uint8_t c)
-{
-    return c >= 'a' && c <= 'z' ? (uint8_t)(c - 32) : c;
-}
-
-/* Upper case up to the first NUL. The last byte that fits is lowered by 32 whatever it is. */
-static uint32_t hs_norm_text(const uint8_t *data, uint32_t length, uint8_t *key, uint32_t room)
-{
-    uint32_t most = room - 1, n = most > length ? length : most ? most - 1 : 0, i;
-    key[0] = 0x7F;
-    if (!most)
-        return 1;
-    for (i = 0; i < n && data[i]; i++)
-        key[1 + i] = hs_upper(data[i]);
-    key[1 + i] = most <= length && i == n && data[n] ? (uint8_t)(data[n] - 32) : 0;
-    return i + 2;
-}
-
-/* Make a non-null segment; returns its length. */
-static uint32_t hs_norm(const hs_index *x, const hs_segment *s, const uint8_t *data,
-                        uint32_t length, uint8_t *key, uint32_t room)
+/* Make a non-null segment; returns its length, 0 if it is not known. */
+static uint32_t hs_norm(const hs_index *x, hs_source *from, const hs_segment *s,
+                        const uint8_t *data, uint32_t length, uint8_t *key, uint32_t room)
 {
     uint32_t most = x->var_most < room ? x->var_most : room;
     if (!length) {
@@ -230,22 +174,31 @@ static uint32_t hs_norm(const hs_index *x, const hs_segment *s, const uint8_t *d
         return hs_norm_binary(data, length, key, most);
     if (s->normal == HS_N_FIXED_BINARY)
         return hs_put_segment(key, most, data, length);
+    if (s->normal == HS_N_UNICODE)
+        return hs_norm_unicode(x, from, data, length, key, most);
     return hs_norm_number(s, data, key, room);
 }
 
-/* Append a segment to a key with `room` left; returns its length. */
-static uint32_t hs_append(const hs_index *x, const hs_segment *s, int state, const uint8_t *data,
-                          uint32_t length, uint8_t *key, uint32_t room)
+/* Append a segment to a key with `room` left; returns its length, 0 if it is not known. Without
+ * `from` it is not known of Unicode text that is not all common characters. */
+static uint32_t hs_append_from(const hs_index *x, hs_source *from, const hs_segment *s, int state,
+                          const uint8_t *data, uint32_t length, uint8_t *key, uint32_t room)
 {
     uint32_t n = 1, i;
     if (state == HS_NULL)
         key[0] = x->flags & HS_NULLS_HIGH ? 0xC0 : 0;
     else
-        n = hs_norm(x, s, data, length, key, room);
+        n = hs_norm(x, from, s, data, length, key, room);
     if (s->descending)
         for (i = 0; i < n; i++)
             key[i] = (uint8_t)~key[i];
     return n;
+}
+
+static inline uint32_t hs_append(const hs_index *x, const hs_segment *s, int state,
+                                 const uint8_t *data, uint32_t length, uint8_t *key, uint32_t room)
+{
+    return hs_append_from(x, NULL, s, state, data, length, key, room);
 }
 
 static int hs_conditions(const hs_index *x, hs_source *from)
@@ -278,20 +231,29 @@ static int hs_cut_tuple(const hs_index *x, const hs_segment *s, uint32_t at, int
     return *length < x->tuple_least * wide ? HS_OUT_OF_TUPLES : HS_MADE;
 }
 
-/* Make the key for these instance numbers. *rolled: the segment that ran out of values.
- * Only as much is made as is compared: nothing but the outcome unless by key. */
-static int hs_make_key(const hs_index *x, hs_source *from, const uint32_t *numbers,
-                       uint32_t tuple_at, uint8_t *key, uint32_t *key_length, uint32_t *rolled)
+/* Say whether the engine would read more of a text: all that it read made no full segment. */
+static int hs_wants_more(const hs_index *x, const hs_segment *s, uint32_t length, uint32_t read,
+                         uint32_t made, uint32_t room)
 {
-    uint32_t i, length = 0, most, made = 0;
+    return s->normal == HS_N_UNICODE && length == read && x->key_most != HS_OLD_KEY_MOST &&
+           made < room && made < x->var_most;
+}
+
+/* Make the key of no more than `read` bytes of a text. *more: that was too little. */
+static int hs_make_key_of(const hs_index *x, hs_source *from, const uint32_t *numbers,
+                          uint32_t tuple_at, uint32_t read, uint8_t *key, uint32_t *key_length,
+                          uint32_t *rolled, int *more)
+{
+    uint32_t i, length = 0, most, made = 0, n, left;
     int all_null = 1, first_null = 0, some_null = 0, out = 1, state, how;
     const uint8_t *data = NULL;
     for (i = 0; i < x->count; i++) {
         const hs_segment *s = &x->segments[i];
         int tuple = x->tuple_most && !i, room = made < x->key_most;
+        int unicode = s->normal == HS_N_UNICODE;
         int needed = tuple || x->compare == HS_BY_KEY; /* else it only matters whether it is null */
         most = tuple ? 2 * (x->tuple_start + x->tuple_count * x->tuple_step + x->tuple_most)
-                     : x->key_most;
+                     : unicode ? read : x->key_most;
         state = needed ? hs_value(from, s, numbers[i], most, &data, &length)
                        : hs_stored(from->record, s, numbers[i], &data, &length, &how);
         if (state == HS_DAMAGED ||
@@ -308,8 +270,16 @@ static int hs_make_key(const hs_index *x, hs_source *from, const uint32_t *numbe
         some_null |= state == HS_NULL;
         first_null |= state == HS_NULL && !i;
         all_null = all_null && (state == HS_NULL || !room);
-        if (room && x->compare == HS_BY_KEY)
-            made += hs_append(x, s, state, data, length, key + made, x->key_most - made);
+        if (!room || x->compare != HS_BY_KEY)
+            continue;
+        if (unicode && length > read)
+            length = read;
+        left = x->key_most - made;
+        n = hs_append_from(x, from, s, state, data, length, key + made, left);
+        if (!n)
+            return HS_UNKNOWN;
+        *more |= state == HS_VALUE && hs_wants_more(x, s, length, read, n, left);
+        made += n;
     }
     *key_length = made;
     if (x->flags & HS_NESTED && out) {
@@ -318,6 +288,22 @@ static int hs_make_key(const hs_index *x, hs_source *from, const uint32_t *numbe
     }
     return all_null ? HS_MADE_ALL_NULL : first_null ? HS_MADE_FIRST_NULL
                     : some_null ? HS_MADE_SOME_NULL : HS_MADE;
+}
+
+/* Make the key for these instance numbers. *rolled: the segment that ran out of values.
+ * Only as much is made as is compared: nothing but the outcome unless by key. */
+static int hs_make_key(const hs_index *x, hs_source *from, const uint32_t *numbers,
+                       uint32_t tuple_at, uint8_t *key, uint32_t *key_length, uint32_t *rolled)
+{
+    uint32_t read;
+    int outcome, more;
+    for (read = x->key_most; read <= HS_READ_MOST; read *= 2) {
+        more = 0;
+        outcome = hs_make_key_of(x, from, numbers, tuple_at, read, key, key_length, rolled, &more);
+        if (!more || outcome > HS_MADE_SOME_NULL)
+            return outcome;
+    }
+    return HS_UNKNOWN;
 }
 
 /* Which instance of each multi-valued segment comes next. */

@@ -1,11 +1,12 @@
 """Values of a record and the index keys they make: part of the ``integrity`` reference.
 
-Source: format specification 7.5 (instances), 10.1 to 10.3 and 10.5 (keys and entries).
+Source: format specification 7.5 (instances), 10.1 to 10.5 (keys and entries).
 """
 
 from __future__ import annotations
 
 import struct
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from typing import Any, NamedTuple
@@ -20,6 +21,8 @@ BY_KEY, BY_BOOKMARK, BY_PRESENCE = 0, 1, 2
 
 _SEGMENTS = 16
 _KEY_MOST = 2000
+_OLD_KEY_MOST = 255  # of keys of this size no more than that is read of a value
+_READ_MOST = 65536  # bytes of a text that a key is made of
 _ENTRIES_MOST = 65536
 _SIZES = ((1,), (1, 2, 4, 8), (2, 4, 8), (4, 8), (16,), (16,))
 _GUID_ORDER = (10, 11, 12, 13, 14, 15, 8, 9, 6, 7, 4, 5, 0, 1, 2, 3)
@@ -59,6 +62,25 @@ class Segment(NamedTuple):
 
 
 Fetch = Callable[[bool, bytes, int], bytes | None]
+
+
+class Order(NamedTuple):
+    """How the Unicode text of an index sorts.
+
+    key: gives the sort key of text, None if it is not known. The rest is for the compiled kernel,
+    which makes the keys of common characters itself: flags of LCMapString; flags of the locale;
+    weights, that of unit u being ``weights[pages[u >> 8] + (u & 0xFF)]``; the last unit and whether
+    digits have these weights; whether sequences of units may have one weight.
+    """
+
+    flags: int
+    locale: int
+    weights: array[int]
+    pages: array[int]
+    last_unit: int
+    digits: bool
+    contracted: bool
+    key: Callable[[bytes], bytes | None]
 
 
 def instance(data: bytes, header: int, number: int) -> tuple[bytes, int] | None:
@@ -188,7 +210,8 @@ def _text(data: bytes, room: int) -> bytes:
 class Index(NamedTuple):
     """One index: segments, conditions, flags, limits of keys, tuples, and how it is compared.
 
-    tuples: least and most characters, number, step, start. ledger: None if not compared.
+    tuples: least and most characters, number, step, start. ledger: None if not compared. order: of
+    Unicode text, None if it is not known.
     """
 
     segments: list[Segment]
@@ -199,6 +222,7 @@ class Index(NamedTuple):
     tuples: tuple[int, int, int, int, int] | None
     compare: int
     ledger: Ledger | None
+    order: Order | None
 
     @classmethod
     def of(cls, values: Sequence[Any]) -> Index:
@@ -225,21 +249,42 @@ class Index(NamedTuple):
             made = _binary(data, most)
         elif s.normal == FIXED_BINARY:
             made = (b"\x7f" + data)[:most]
+        elif s.normal == UNICODE:
+            made = (b"\x7f" + self._sort_key(data))[:most]
         else:
             made = _number(s, data, room)
         return bytes(0xFF ^ b for b in made) if s.descending else made
+
+    def _sort_key(self, data: bytes) -> bytes:
+        made = self.order.key(data) if self.order is not None else None
+        if made is None:
+            raise UnknownError
+        return made
 
     def make_key(self, source: Source, numbers: list[int], tuple_at: int) -> tuple[bytes, int]:
         """Return (key, which nulls are in it: 0 none, ALL_NULLS, FIRST_NULL or SOME_NULLS).
 
         The key is empty unless keys are compared. Raises the three errors above.
         """
+        read = self.key_most
+        while read <= _READ_MOST:
+            key, nulls, more = self._make_key(source, numbers, tuple_at, read)
+            if not more:
+                return key, nulls
+            read *= 2
+        raise UnknownError
+
+    def _make_key(
+        self, source: Source, numbers: list[int], tuple_at: int, read: int
+    ) -> tuple[bytes, int, bool]:
+        """Make the key of no more than `read` bytes of a text; also say if that was too little."""
         key = b""
         nulls: list[bool] = []
         all_null = out = True
+        more = False
         for i, s in enumerate(self.segments):
             room = self.key_most - len(key)
-            value = self._value(source, i, numbers[i])
+            value = self._value(source, i, numbers[i], read)
             if s.id >= 256:
                 out = out and numbers[i] > 1 and value is None
             if value is None and numbers[i] > 1 and not self.flags & NESTED:
@@ -248,15 +293,24 @@ class Index(NamedTuple):
             nulls.append(value is None)
             all_null = all_null and (value is None or not room)
             if room and self.compare == BY_KEY:
-                key += self.segment(s, data, room)
+                data = data[:read] if data and s.normal == UNICODE else data
+                made = self.segment(s, data, room)
+                more = more or self._wants_more(s, data, read, len(made), room)
+                key += made
         if self.flags & NESTED and out:
             raise OutOfKeysError(0)
         kind = FIRST_NULL if nulls[:1] == [True] else SOME_NULLS if any(nulls) else 0
-        return key, ALL_NULLS if all_null else kind
+        return key, ALL_NULLS if all_null else kind, more
 
-    def _value(self, source: Source, i: int, number: int) -> bytes | None:
+    def _wants_more(self, s: Segment, data: bytes | None, read: int, made: int, room: int) -> bool:
+        """Say whether the engine would read more: all that it read made no full segment."""
+        filled = made >= room or made >= self.var_most or self.key_most == _OLD_KEY_MOST
+        return s.normal == UNICODE and data is not None and len(data) == read and not filled
+
+    def _value(self, source: Source, i: int, number: int, read: int) -> bytes | None:
         """Return the value of a segment; of any length where it only matters whether it is null."""
-        s, most = self.segments[i], self.key_most
+        s = self.segments[i]
+        most = read if s.normal == UNICODE else self.key_most
         if self.tuples is not None and not i:
             _, longest, count, step, start = self.tuples
             most = 2 * (start + count * step + longest)

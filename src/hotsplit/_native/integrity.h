@@ -28,9 +28,12 @@ typedef struct {
     uint32_t length;
 } hs_bytes;
 
+#define HS_COMPARISONS 2
+
+/* How the entries of an index are compared, up to the first without a ledger. */
 typedef struct {
-    int compare;
-    hs_ledger *ledger;           /* NULL: entries are not compared */
+    int compare[HS_COMPARISONS];
+    hs_ledger *ledger[HS_COMPARISONS];
 } hs_entries;
 
 typedef void (*hs_listed)(void *to, hs_place place, const uint8_t *key, uint32_t key_length,
@@ -273,12 +276,25 @@ static uint32_t hs_check_internal(hs_tree *t, hs_page *p, const uint8_t *data, u
     return count;
 }
 
+static void hs_take_entry(const hs_entries *e, const uint8_t *key, uint32_t key_length,
+                          const uint8_t *data, uint32_t length, hs_place place)
+{
+    uint32_t i;
+    for (i = 0; i < HS_COMPARISONS && e->ledger[i]; i++) {
+        hs_ledger *l = e->ledger[i];
+        uint64_t hash = hs_entry_hash(e->compare[i], key, key_length, data, length);
+        if (!l->watched)
+            hs_enter(l, HS_ENTRIES, hash, 1);
+        else if (hs_is_watched(l, hash))
+            l->found(l->to, HS_ENTRIES, key, e->compare[i] == HS_BY_KEY ? key_length : 0, data,
+                     length, 1, place);
+    }
+}
+
 static int hs_take_node(hs_tree *t, const hs_page *p, const hs_node *n, const uint8_t *key,
                         uint32_t key_length, hs_place place)
 {
     const uint8_t *data = p->data + n->data;
-    uint64_t hash;
-    hs_ledger *l;
     switch (t->content) {
     case HS_LIST:
         t->listed(t->listed_to, place, key, key_length, data, n->length);
@@ -289,15 +305,7 @@ static int hs_take_node(hs_tree *t, const hs_page *p, const hs_node *n, const ui
     case HS_LV_NODES:
         return hs_lv_node(t->long_values, key, key_length, data, n->length, place);
     case HS_INDEX_ENTRIES:
-        l = t->entries.ledger;
-        if (!l)
-            return 0;
-        hash = hs_entry_hash(t->entries.compare, key, key_length, data, n->length);
-        if (!l->watched)
-            hs_enter(l, HS_ENTRIES, hash, 1);
-        else if (hs_is_watched(l, hash))
-            l->found(l->to, HS_ENTRIES, key, t->entries.compare == HS_BY_KEY ? key_length : 0, data,
-                     n->length, 1, place);
+        hs_take_entry(&t->entries, key, key_length, data, n->length, place);
         return 0;
     }
     return 0;

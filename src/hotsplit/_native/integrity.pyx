@@ -9,7 +9,7 @@ from libc.string cimport memcpy
 cdef extern from "integrity.h":
     enum:
         HS_ROWS, HS_ENTRIES, HS_EXPANDED_MOST, HS_SEGMENTS, HS_KEY_MOST, HS_KEY_ROOM, HS_BY_KEY
-        HS_N_FIXED_BINARY
+        HS_N_FIXED_BINARY, HS_COMPARISONS
         HS_NOTHING, HS_LIST, HS_RECORDS, HS_LV_NODES, HS_INDEX_ENTRIES
     ctypedef struct hs_place:
         uint32_t pgno
@@ -31,38 +31,42 @@ cdef extern from "integrity.h":
         int derived, normal, descending, multi, must_be_null, callback
         const uint8_t *preset
         uint32_t preset_length
+    ctypedef struct hs_order:
+        const uint32_t *weights, *pages
+        uint32_t flags, locale, last_unit
+        int digits, contracted
+        void *object
     ctypedef struct hs_index:
-        hs_segment segments[16]
-        hs_segment conditions[16]
+        hs_segment segments[16], conditions[16]
         uint32_t count, condition_count, flags, key_most, var_most
         uint32_t tuple_least, tuple_most, tuple_count, tuple_step, tuple_start
         int compare
+        hs_order *order
         hs_ledger *ledger
         uint64_t unknown
         uint64_t *hashes
         int failed
     ctypedef int (*hs_fetch)(void *, int, const uint8_t *, uint32_t, uint32_t, const uint8_t **,
                              uint32_t *) noexcept
+    ctypedef int (*hs_ask_key)(void *, void *, const uint8_t *, uint32_t, const uint8_t **,
+                               uint32_t *) noexcept
     ctypedef struct hs_source:
         hs_fetch fetch
+        hs_ask_key ask
         void *to
     ctypedef void (*hs_report)(void *, int, hs_place, uint64_t, uint64_t) noexcept
     ctypedef struct hs_rows:
-        int large
+        int large, copy_side
         uint32_t most, fixed_last, var_last
         uint32_t fixed_end[128]
-        uint8_t fixed_not_null[16]
-        uint8_t var_not_null[16]
+        uint8_t fixed_not_null[16], var_not_null[16]
         const uint16_t *tagged[2]
         uint32_t tagged_count[2]
         uint32_t increment_at, increment_size, increment_id
         uint64_t increment_most
-        hs_index *primary
-        hs_index *indexes
+        hs_index *primary, *indexes
         uint32_t index_count
-        hs_ledger *references
-        hs_ledger *copy
-        int copy_side
+        hs_ledger *references, *copy
         uint8_t *expanded
         hs_source source
         hs_report report
@@ -76,8 +80,8 @@ cdef extern from "integrity.h":
         const uint8_t *data
         uint32_t length
     ctypedef struct hs_entries:
-        int compare
-        hs_ledger *ledger
+        int compare[2]
+        hs_ledger *ledger[2]
     ctypedef void (*hs_listed)(void *, hs_place, const uint8_t *, uint32_t, const uint8_t *,
                                uint32_t) noexcept
     ctypedef struct hs_tree:
@@ -201,6 +205,28 @@ cdef int _bytes_of(void *to, int separated, const uint8_t *data, uint32_t length
     return (<Rows>to)._fetch(separated, data, length, most, out, out_length)
 
 
+cdef int _key_of(void *to, void *order, const uint8_t *data, uint32_t length,
+                 const uint8_t **out, uint32_t *out_length) noexcept:
+    return (<Rows>to)._ask(<Order>order, data, length, out, out_length)
+
+
+cdef class Order:
+    """How the Unicode text of an index sorts; see Order in indexkey_py."""
+    cdef hs_order c
+    cdef const uint32_t[::1] _weights, _pages
+    cdef object _key
+
+    def __cinit__(self, values):
+        flags, locale, weights, pages, last_unit, digits, contracted, key = values
+        self._weights, self._pages, self._key = weights, pages, key
+        if len(pages) != 256 or max(pages) + 256 > len(weights):
+            raise ValueError("no weights of characters")
+        self.c.weights, self.c.pages = &self._weights[0], &self._pages[0]
+        self.c.flags, self.c.locale, self.c.last_unit = flags, locale, last_unit
+        self.c.digits, self.c.contracted = digits, contracted
+        self.c.object = <void *>self
+
+
 cdef class Rows:
     cdef hs_rows c
     cdef object _call
@@ -213,7 +239,7 @@ cdef class Rows:
         self._findings, self._call = findings, call
         self.c.report = _report
         self.c.to = <void *>findings
-        self.c.source.fetch = _bytes_of
+        self.c.source.fetch, self.c.source.ask = _bytes_of, _key_of
         self.c.source.to = <void *>self
         self.c.expanded = <uint8_t *>malloc(HS_EXPANDED_MOST)
         self.c.indexes = <hs_index *>calloc(len(indexes) + 1, sizeof(hs_index))
@@ -277,7 +303,7 @@ cdef class Rows:
 
     cdef _set_index(self, hs_index *x, index):
         cdef int i
-        segments, conditions, flags, key_most, var_most, tuples, compare, ledger = index
+        segments, conditions, flags, key_most, var_most, tuples, compare, ledger, order = index
         if len(segments) > HS_SEGMENTS or len(conditions) > HS_SEGMENTS:
             raise ValueError("too many key segments")
         if not 1 <= key_most <= HS_KEY_MOST or var_most < 1:
@@ -292,6 +318,10 @@ cdef class Rows:
             x.tuple_least, x.tuple_most, x.tuple_count, x.tuple_step, x.tuple_start = tuples
         self._kept.append(ledger)
         x.ledger = &(<Ledger>ledger).c if ledger is not None else NULL
+        if order is not None:
+            known = Order(order)
+            self._kept.append(known)
+            x.order = &(<Order>known).c
 
     cdef int _fetch(self, int separated, const uint8_t *data, uint32_t length, uint32_t most,
                     const uint8_t **out, uint32_t *out_length) noexcept:
@@ -300,6 +330,18 @@ cdef class Rows:
         except BaseException as error: # raised again when the pages are done
             self.error = error
             return -1
+        return self._hold(value, out, out_length)
+
+    cdef int _ask(self, Order order, const uint8_t *data, uint32_t length, const uint8_t **out,
+                  uint32_t *out_length) noexcept:
+        try:
+            key = order._key(_copy(data, length))
+        except BaseException as error: # raised again when the pages are done
+            self.error = error
+            return -1
+        return self._hold(key, out, out_length)
+
+    cdef int _hold(self, value, const uint8_t **out, uint32_t *out_length) noexcept:
         if value is None:
             return -1
         if len(self._held) > HS_SEGMENTS:
@@ -346,11 +388,17 @@ cdef class LongValues:
 
 
 cdef class Entries:
-    cdef int compare
-    cdef Ledger ledger
+    cdef hs_entries c
+    cdef list _kept
 
-    def __cinit__(self, int compare, Ledger ledger):
-        self.compare, self.ledger = compare, ledger
+    def __cinit__(self, comparisons):
+        cdef int i
+        if len(comparisons) > HS_COMPARISONS:
+            raise ValueError(f"{len(comparisons)} comparisons")
+        self._kept = [ledger for _, ledger in comparisons]
+        for i in range(<int>len(comparisons)):
+            self.c.compare[i] = comparisons[i][0]
+            self.c.ledger[i] = &(<Ledger?>self._kept[i]).c
 
 
 cdef hs_bytes _bound(object key) except *:
@@ -396,10 +444,7 @@ cdef class Tree:
         elif isinstance(content, LongValues):
             self.c.content, self.c.long_values = HS_LV_NODES, &(<LongValues>content).c
         else:
-            self.c.content = HS_INDEX_ENTRIES
-            self.c.entries.compare = (<Entries?>content).compare
-            if (<Entries>content).ledger is not None:
-                self.c.entries.ledger = &(<Entries>content).ledger.c
+            self.c.content, self.c.entries = HS_INDEX_ENTRIES, (<Entries?>content).c
 
     def internal(self, const uint8_t[::1] page not None, uint32_t pgno, bint is_root, low, high):
         cdef hs_page p

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from hotsplit._native.fingerprint_py import ENTRIES, Ledger, Place, hash_number
@@ -24,6 +24,7 @@ __all__ = ["Entries", "Ledger", "LongValues", "Rows", "Tree"]
 
 _SIZES = (2048, 4096, 8192, 16384, 32768)
 _KEY_ROOM = 16384
+_COMPARISONS = 2
 _ROOT, _LEAF, _EMPTY, _REPAIR, _SPACE, _INDEX, _LONG = 1, 2, 8, 16, 0x20, 0x40, 0x80
 _NON_UNIQUE, _NEW_RECORD, _PREINIT, _KINDS = 0x400, 0x800, 0x20000, 0x7E0
 _VERSION, _DELETED, _COMPRESSED = 1, 2, 4
@@ -221,21 +222,21 @@ class LongValues:
 
 
 class Entries:
-    """The entries of a secondary index. compare: how they are held against the rows."""
+    """The entries of a secondary index. comparisons: the ways of holding them against the rows."""
 
-    def __init__(self, compare: int, ledger: Ledger | None) -> None:
-        self._compare, self._ledger = compare, ledger
+    def __init__(self, comparisons: Sequence[tuple[int, Ledger]]) -> None:
+        if len(comparisons) > _COMPARISONS:
+            raise ValueError(f"{len(comparisons)} comparisons")
+        self._comparisons = comparisons
 
     def take(self, key: bytes, data: bytes, place: Place) -> None:
         """Enter one live entry."""
-        ledger = self._ledger
-        if ledger is None:
-            return
-        hash_ = entry_hash(self._compare, key, data)
-        if not ledger.is_watching:
-            ledger.enter(ENTRIES, hash_, 1)
-        elif ledger.is_watched(hash_):
-            ledger.take(ENTRIES, key if self._compare == BY_KEY else b"", data, 1, place)
+        for compare, ledger in self._comparisons:
+            hash_ = entry_hash(compare, key, data)
+            if not ledger.is_watching:
+                ledger.enter(ENTRIES, hash_, 1)
+            elif ledger.is_watched(hash_):
+                ledger.take(ENTRIES, key if compare == BY_KEY else b"", data, 1, place)
 
 
 Content = list[tuple[int, int, bytes, bytes]] | Rows | LongValues | Entries | None

@@ -142,7 +142,7 @@ def _reservations(result: CheckResult) -> list[str]:
     if totals.by_bookmark:
         texts.append(
             f"Indexes whose entries were held against the rows by bookmark only: "
-            f"{totals.by_bookmark} (of Unicode text, or not filled yet: their keys are not made)"
+            f"{totals.by_bookmark} (Unicode text whose weights are not known, or not filled yet)"
         )
     if totals.not_compared:
         texts.append(

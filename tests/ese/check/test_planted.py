@@ -825,6 +825,41 @@ def unicode_index_entry_missing(db: Planter) -> None:
     db.page(db.leaves(db.table("Var").index("i_uni_bin").root)[0]).delete(2)
 
 
+@breaks("X59a", "X59b")
+def unicode_index_entry_of_another_key(db: Planter) -> None:
+    """It leads to its row, but not from where the row's text sorts."""
+    page = db.page(db.leaves(db.table("Var").index("i_uni_bin").root)[0])
+    node = page.node(2)
+    page.replace_node(2, Node(node.key[:-1] + bytes([node.key[-1] ^ 1]), node.data))
+
+
+@breaks("R51")
+def key_column_of_unicode_text_changed(db: Planter) -> None:
+    old, new = ("coop November charli" + end for end in "ef")
+    for page, i, node in db.nodes(db.table("Var").definition.root):
+        if old.encode("utf-16-le") in node.data:
+            text = node.data.replace(old.encode("utf-16-le"), new.encode("utf-16-le"))
+            page.replace_data(i, text, node.flags)
+            return
+    raise LookupError(old)
+
+
+def other_flags(record: bytes) -> bytes:
+    """Make an index leave out symbols and spaces, by its row in the catalog."""
+    assert record.count(struct.pack("<I", 0x30401)) == 1
+    return record.replace(struct.pack("<I", 0x30401), struct.pack("<I", 0x30405))
+
+
+@breaks("X61")
+def index_sorted_by_other_weights(db: Planter) -> None:
+    db.change_catalog("Var", 3, "i_uni_bin", other_flags)
+
+
+@breaks("X61")
+def table_sorted_by_other_weights(db: Planter) -> None:
+    db.change_catalog("Var", 3, "pk", other_flags)
+
+
 @breaks("X59a")
 def record_deleted_under_an_index(db: Planter) -> None:
     root = db.table("NoPK").definition.root

@@ -124,6 +124,18 @@ def test_of_records_the_engine_takes_127_characters() -> None:
     assert build_key([column], index, [text]) == b"\x7f" + weights + bytes.fromhex("0e02")
 
 
+def test_of_longer_keys_the_engine_reads_on_until_a_segment_is_full() -> None:
+    """It reads as many bytes of text as a key has, and twice as many only where that is too few."""
+    column = ColumnDef("L", 256, Coltyp.LONG_TEXT, code_page=UTF16)
+    index = replace(_index(0x6020F), key=(Segment(256),), key_most=300)
+    full = ("-" * 10 + "a" * 200).encode("utf-16-le")  # of 150 characters: 10 hyphens, 140 letters
+    place = (0xFFFF).to_bytes(2, "big") + bytes.fromhex("8212")
+    special = (b"\1" * 4 + place * 10)[: 300 - 281]
+    assert record_key([column], index, [full]) == b"\x7f" + b"\x0e\2" * 140 + special
+    empty = ("\0" * 100 + "a" * 200).encode("utf-16-le")  # of 150: 50 letters
+    assert record_key([column], index, [empty]) == (b"\x7f" + b"\x0e\2" * 150)[:300]
+
+
 # Tables
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,12 @@ from hotsplit.ese.rebuild.repair import repair
 from hotsplit.report import Reporter, Severity
 from tests.ese.check.planted import Planter
 from tests.ese.check.test_planted import DEFECTS
-from tests.ese.rebuild.samples import recovered, rows_on
+from tests.ese.rebuild.samples import contents, recovered, rows_on
 
 Rows = dict[str, dict[bytes, bytes]]
 
-STAY = {"R49b", "L58"}
-"""Warnings that a repair does not see to: values of unknown columns, wide ids."""
+STAY = {"R49b", "L58", "X61"}
+"""Warnings that a repair does not see to: values of unknown columns, wide ids, other weights."""
 OF_A_PAGE = 3
 """Rows on the fullest page that a defect here makes unusable."""
 
@@ -112,6 +113,63 @@ def test_a_sound_index_names_the_rows_that_are_lost(db: Planter, tmp_path: Path)
     result, _ = mend(db, tmp_path)
     loss = next(one for one in result.trees if one.object == "table LV")
     assert loss.lost_keys == gone
+
+
+UNICODE = (("Var", "i_uni_bin"), ("Tagged", "i_mtext"), ("Tagged", "i_cmp"))
+
+
+def zero(db: Planter, pgno: int) -> None:
+    db.seal()
+    db._touched.clear()
+    db.data[(pgno + 1) * db.size : (pgno + 2) * db.size] = bytes(db.size)
+
+
+def test_indexes_of_unicode_text_are_made_anew(db: Planter, tmp_path: Path) -> None:
+    for table, index in UNICODE:
+        zero(db, db.leaves(db.table(table).index(index).root)[0])
+    result, into = mend(db, tmp_path)
+    assert not result.left_out
+    assert {loss.action for loss in result.trees} == {"made anew from the rows"}
+    before, after = contents(recovered("crash-p4096-ckpt")), contents(into)
+    for table, index in UNICODE:
+        name = f"index {index} of table {table}"
+        assert after[name] == before[name]
+
+
+def test_an_index_of_an_order_that_is_not_known_is_left_out(db: Planter, tmp_path: Path) -> None:
+    """By its flags in the catalog: those of a digit's value are not known here."""
+    old, new = (struct.pack("<I", flags) for flags in (0x30401, 0x30409))
+    db.change_catalog("Var", 3, "i_uni_bin", lambda record: record.replace(old, new))
+    zero(db, db.leaves(db.table("Var").index("i_uni_bin").root)[0])
+    result, _ = mend(db, tmp_path)
+    assert result.left_out == ["index i_uni_bin of table Var"]
+
+
+def test_an_index_of_which_some_keys_are_not_known_is_left_out(db: Planter, tmp_path: Path) -> None:
+    """A row has a character that has no weight here."""
+    old, new = ("Romeo tango kilo Foxtrot golf e-mail", "Romeo tango kilo Foxtrot golf e-mai\uabcd")
+    for page, i, node in db.nodes(db.table("Var").definition.root):
+        text = node.data.replace(old.encode("utf-16-le"), new.encode("utf-16-le"))
+        if text != node.data:
+            page.replace_data(i, text, node.flags)
+    zero(db, db.leaves(db.table("Var").index("i_uni_bin").root)[0])
+    result, _ = mend(db, tmp_path)
+    assert result.left_out == ["index i_uni_bin of table Var"]
+
+
+def test_an_index_sorted_by_other_weights_is_not_made_anew(db: Planter, tmp_path: Path) -> None:
+    """Its table has lost a row: the entry goes, the others stay as they are."""
+    DEFECTS["table_sorted_by_other_weights"][1](db)
+    DEFECTS["index_sorted_by_other_weights"][1](db)
+    DEFECTS["last_fixed_column_unknown"][1](db)
+    page, i, node = next(db.nodes(db.table("Var").definition.root))
+    page.replace_data(i, bytes([100]) + node.data[1:], node.flags)
+    result, into = mend(db, tmp_path)
+    assert not result.left_out
+    before, after = contents(recovered("crash-p4096-ckpt")), contents(into)
+    name = "index i_uni_bin of table Var"
+    assert after[name] == [entry for entry in before[name] if entry.data != node.key]
+    assert len(after["table Var"]) == len(before["table Var"]) - 1
 
 
 def test_a_mended_record_keeps_its_other_columns(db: Planter, tmp_path: Path) -> None:

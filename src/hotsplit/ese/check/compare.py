@@ -63,7 +63,7 @@ class Comparison:
 
     def add_index(self, spec: TreeSpec, compare: Compare, ledger: Any, partial: bool) -> None:
         """Take an index whose entries are not what the records make."""
-        content = _kernel.Entries(compare, ledger)
+        content = _kernel.Entries([(compare, ledger)])
         differing = ledger.differing(partial)
         self._sides.append(_Side(spec, content, ledger, compare, partial, differing))
 

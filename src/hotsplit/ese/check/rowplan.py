@@ -32,6 +32,7 @@ from hotsplit.ese.format.columns import (
     ColumnFlag,
     type_size,
 )
+from hotsplit.ese.format.textorder import text_order
 
 _SMALL_HEADER, _LARGE_HEADER = 40, 80
 _NODE_COST = 8  # tag of the external header, tag of the node
@@ -56,7 +57,7 @@ class Compare(IntEnum):
     BY_KEY = 0
     """The key can be made from the row."""
     BY_BOOKMARK = 1
-    """One entry a row, whose key is of Unicode text, which the kernel does not make."""
+    """One entry a row, whose key is of Unicode text in an order that is not known here."""
     BY_PRESENCE = 2
     """Some entries a row: that the row has any, and that the entry's row exists."""
 
@@ -181,23 +182,40 @@ def _increment(columns: Sequence[ColumnDef], mark: int | None) -> tuple[int, int
 
 def compare_mode(shape: TableShape, index: IndexDef) -> Compare:
     """Return how the entries of an index can be held against the rows."""
-    found = [shape.column(segment) for segment in index.key]
-    several = bool(index.tuple_limits) or bool(index.flags & IndexFlag.MULTI_VALUED)
     if index.flags & IndexFlag.DEFERRED_POPULATE:
         return Compare.BY_PRESENCE
-    if any(c is not None and _normal(c[0], index) == Normal.UNICODE for c in found):
-        return Compare.BY_PRESENCE if several else Compare.BY_BOOKMARK
+    if is_unicode(shape, index) and text_order(index) is None:
+        return compare_loosely(index)
     return Compare.BY_KEY
 
 
-def index_plan(shape: TableShape, index: IndexDef, ledger: Any) -> tuple[Any, ...] | None:
-    """Return an index as the kernel wants it; None if a column of its key is not to be found."""
+def compare_loosely(index: IndexDef) -> Compare:
+    """Return how entries can be held against rows whose keys are not known."""
+    several = bool(index.tuple_limits) or bool(index.flags & IndexFlag.MULTI_VALUED)
+    return Compare.BY_PRESENCE if several else Compare.BY_BOOKMARK
+
+
+def is_unicode(shape: TableShape, index: IndexDef) -> bool:
+    """True for an index whose keys are made of Unicode text."""
+    found = [shape.column(segment) for segment in index.key]
+    return any(c is not None and normal_of(c[0], index) == Normal.UNICODE for c in found)
+
+
+def index_plan(
+    shape: TableShape, index: IndexDef, ledger: Any, compare: Compare | None = None
+) -> tuple[Any, ...] | None:
+    """Return an index as the kernel wants it; None if a column of its key is not to be found.
+
+    compare: how its entries are held against rows, None for `compare_mode`.
+    """
     segments = [_segment(shape, index, segment) for segment in index.key]
     conditions = [_segment(shape, index, segment) for segment in index.conditions]
     if None in segments or None in conditions or not segments:
         return None
     key_most = min(max(1, index.key_most), _KEY_MOST)
     var_most = index.var_segment_most or key_most
+    compare = compare_mode(shape, index) if compare is None else compare
+    by_text = compare == Compare.BY_KEY and is_unicode(shape, index)
     return (
         segments,
         conditions,
@@ -205,8 +223,9 @@ def index_plan(shape: TableShape, index: IndexDef, ledger: Any) -> tuple[Any, ..
         key_most,
         key_most + 1 if var_most >= key_most else var_most,
         tuple_limits(index.tuple_limits),
-        compare_mode(shape, index),
+        compare,
         ledger,
+        text_order(index) if by_text else None,
     )
 
 
@@ -221,7 +240,7 @@ def _segment(shape: TableShape, index: IndexDef, segment: Segment) -> tuple[Any,
         column.offset,
         column.stored_size,
         derived and column.is_tagged,
-        _normal(column, index),
+        normal_of(column, index),
         segment.is_descending,
         column.is_multi_valued,
         bool(segment.flags & KeySegment.MUST_BE_NULL),
@@ -230,7 +249,8 @@ def _segment(shape: TableShape, index: IndexDef, segment: Segment) -> tuple[Any,
     )
 
 
-def _normal(column: ColumnDef, index: IndexDef) -> Normal:
+def normal_of(column: ColumnDef, index: IndexDef) -> Normal:
+    """Return how values of a column are made part of a key."""
     if column.coltyp in TEXT_TYPES:
         return Normal.UNICODE if column.code_page == UTF16 else Normal.TEXT
     if column.coltyp == Coltyp.GUID:

@@ -171,6 +171,8 @@ _TABLE: tuple[tuple[str, str, Severity, Jet | None, str], ...] = (
      "An index entry is one that a row makes."),
     ("X59b", "Row without entry", _E, Jet.errSecondaryIndexCorrupted,
      "The entries that a row makes are in the index."),
+    ("X61", "Other weights", _W, None,
+     "Unicode text sorts by the weights of the version that the catalog names."),
 )  # fmt: skip
 
 RULES: dict[str, Rule] = {row[0]: Rule(*row) for row in _TABLE}

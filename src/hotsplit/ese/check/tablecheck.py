@@ -7,14 +7,24 @@ Source: format specification 13.1 R, L, X.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Any
 
 from hotsplit import _native
 from hotsplit.ese.check.compare import Comparison
 from hotsplit.ese.check.context import Context
 from hotsplit.ese.check.findings import Report
-from hotsplit.ese.check.rowplan import Compare, TableShape, compare_mode, index_plan, layout_of
+from hotsplit.ese.check.keysample import fits_keys
+from hotsplit.ese.check.rowplan import (
+    Compare,
+    TableShape,
+    compare_loosely,
+    compare_mode,
+    index_plan,
+    is_unicode,
+    layout_of,
+)
 from hotsplit.ese.check.space import DATABASE_PARENT, Claimed, Parent
 from hotsplit.ese.check.treewalk import TreeSpec
 from hotsplit.ese.check.values import RowValues
@@ -29,7 +39,8 @@ _kernel = _native.load("integrity")
 
 _BITS = 12  # of buckets: 4096 sums an index
 _PRESENCE_BYTES = 32 << 20  # both bitmaps of all indexes of a table
-_LEAST_BITS, _BITS_A_ROW, _LEAST_ROW = 12, 8, 16
+_BITS_A_ROW, _LEAST_ROW = 8, 16
+_FEW = 16  # entries that say nothing of all
 _WIDE_REVISION = (70, 160)
 _ROWS, _COPY = 0, 1
 
@@ -40,15 +51,28 @@ def index_kind(index: IndexDef) -> int:
 
 
 @dataclass
+class _Way:
+    """A way of holding an index against the rows. unknown: rows of which it is not known how."""
+
+    compare: Compare
+    ledger: Any
+    plan: tuple[Any, ...]
+    unknown: int = 0
+
+
+@dataclass
 class _Index:
-    """One secondary index on its way through the check."""
+    """One secondary index on its way through the check. ways: the better one first, if any."""
 
     definition: IndexDef
     spec: TreeSpec
-    compare: Compare
-    ledger: Any = None
-    plan: tuple[Any, ...] | None = None
+    ways: list[_Way] = field(default_factory=list)
     damaged: bool = False
+
+    @property
+    def is_partial(self) -> bool:
+        """True for an index that is still being filled: rows may lack entries."""
+        return bool(self.definition.flags & IndexFlag.DEFERRED_POPULATE)
 
 
 class TableCheck:
@@ -89,7 +113,7 @@ class TableCheck:
         comparison = Comparison(self._context, self.spec, rows, self._reports, self._prefetch)
         self._check_long_values(rows, comparison)
         for index in self._indexes:
-            entries = _kernel.Entries(index.compare, index.ledger)
+            entries = _kernel.Entries([(way.compare, way.ledger) for way in index.ways])
             walked = self._context.walk(index.spec, entries)
             index.damaged = walked.damaged
             totals.index_entries += walked.nodes - walked.deleted
@@ -128,29 +152,54 @@ class TableCheck:
             if not index.is_primary:
                 name = f"index {index.name} of table {table.name}"
                 spec = TreeSpec(name, index.root, index.objid, index_kind(index))
-                found.append(_Index(index, spec, compare_mode(self._shape, index)))
+                found.append(_Index(index, spec))
         return found
 
     def _add_ledgers(self, pages: int) -> None:
-        """Give each index a ledger; `pages`: how many the table has, to tell how many rows."""
-        present = sum(index.compare == Compare.BY_PRESENCE for index in self._indexes)
+        """Give each index its ledgers; `pages`: how many the table has, to tell how many rows."""
+        modes = [self._modes(index.definition) for index in self._indexes]
+        present = sum(Compare.BY_PRESENCE in ways for ways in modes)
         rows = max(1, pages * self._context.page_size // _LEAST_ROW)
-        bits = max(_LEAST_BITS, (_BITS_A_ROW * rows).bit_length())
-        for index in self._indexes:
-            if index.compare == Compare.BY_PRESENCE:
-                most = (_PRESENCE_BYTES * 8 // (2 * present)).bit_length() - 1
-                index.ledger = _kernel.Ledger(min(bits, max(_LEAST_BITS, most)), True)
-            else:
-                index.ledger = _kernel.Ledger(_BITS, False)
-            index.plan = self._plan(index.definition, index.ledger)
-            if index.plan is None:
-                index.ledger = None
+        bits = max(_BITS, (_BITS_A_ROW * rows).bit_length())
+        if present:
+            most = (_PRESENCE_BYTES * 8 // (2 * present)).bit_length() - 1
+            bits = min(bits, max(_BITS, most))
+        for index, ways in zip(self._indexes, modes, strict=True):
+            for compare in ways:
+                distinct = compare == Compare.BY_PRESENCE
+                ledger = _kernel.Ledger(bits if distinct else _BITS, distinct)
+                plan = self._plan(index.definition, ledger, compare)
+                if plan is not None:
+                    index.ways.append(_Way(compare, ledger, plan))
 
-    def _plan(self, index: IndexDef, ledger: Any) -> tuple[Any, ...] | None:
+    def _modes(self, index: IndexDef) -> list[Compare]:
+        """Return how an index can be compared: of Unicode text also without its keys."""
+        best = compare_mode(self._shape, index)
+        if best == Compare.BY_KEY and is_unicode(self._shape, index):
+            return [best, compare_loosely(index)]
+        return [best]
+
+    def _plan(
+        self, index: IndexDef, ledger: Any, compare: Compare | None = None
+    ) -> tuple[Any, ...] | None:
         try:
-            return index_plan(self._shape, index, ledger)
+            return index_plan(self._shape, index, ledger, compare)
         except ValueError:
             return None  # the catalog's own check reports it
+
+    def _primary_plan(self) -> tuple[Any, ...] | None:
+        """Return the primary index if its keys can be made."""
+        primary = self._shape.table.primary
+        if primary is None or compare_mode(self._shape, primary) != Compare.BY_KEY:
+            return None
+        plan = self._plan(primary, None)
+        if plan is None or not is_unicode(self._shape, primary):
+            return plan
+        pages, fetch = self._context.cached, self._values.fetch
+        if fits_keys(plan, pages, self.spec, fetch):
+            return plan
+        self._report_weights(self.spec)
+        return None
 
     def _long_values(self) -> LongValues | None:
         spec = self._long_spec
@@ -161,12 +210,9 @@ class TableCheck:
         return LongValues(tree, self._chunk)
 
     def _rows(self, mark: int | None) -> Any:
-        primary = self._shape.table.primary
-        plan = None
-        if primary is not None and compare_mode(self._shape, primary) == Compare.BY_KEY:
-            plan = self._plan(primary, None)
+        plan = self._primary_plan()
         layout = layout_of(self._shape, self._context.page_size, mark)
-        plans = [index.plan for index in self._indexes if index.plan is not None]
+        plans = [way.plan for index in self._indexes for way in index.ways]
         rows = _kernel.Rows(layout, plan, plans, self._values.fetch, self._reports)
         if self._copy is not None:
             rows.set_copy(self._copy, _COPY if self.spec.root == SHADOW_ROOT else _ROWS)
@@ -199,20 +245,41 @@ class TableCheck:
     # Indexes
 
     def _compare_indexes(self, rows: Any, comparison: Comparison) -> None:
-        planned = [index for index in self._indexes if index.plan is not None]
-        totals = self._context.totals
-        totals.not_compared += len(self._indexes) - len(planned)
-        for index, unknown in zip(planned, rows.unknown, strict=True):
-            if self.damaged or index.damaged or unknown:
-                totals.not_compared += 1
+        all_ways = (way for index in self._indexes for way in index.ways)
+        for one, unknown in zip(all_ways, rows.unknown, strict=True):
+            one.unknown = unknown
+        for index in self._indexes:
+            way = None if self.damaged or index.damaged else self._way_of(index)
+            if way is None:
+                self._context.totals.not_compared += 1
                 continue
             self._context.checked.add(index.spec.objid)
-            totals.by_bookmark += index.compare != Compare.BY_KEY
-            partial = self._is_partial(index)
-            if index.ledger.differing(partial):
-                comparison.add_index(index.spec, index.compare, index.ledger, partial)
+            self._context.totals.by_bookmark += way.compare != Compare.BY_KEY
+            if way.ledger.differing(index.is_partial):
+                comparison.add_index(index.spec, way.compare, way.ledger, index.is_partial)
 
-    @staticmethod
-    def _is_partial(index: _Index) -> bool:
-        """True for an index that is still being filled: rows may lack entries."""
-        return bool(index.definition.flags & IndexFlag.DEFERRED_POPULATE)
+    def _way_of(self, index: _Index) -> _Way | None:
+        """Return the best way to compare an index with the rows, None if there is none."""
+        ways = [way for way in index.ways if not way.unknown]
+        if len(ways) > 1 and _is_sorted_otherwise(*(way.ledger for way in ways)):
+            self._report_weights(index.spec)
+            ways = ways[1:]
+        return ways[0] if ways else None
+
+    def _report_weights(self, spec: TreeSpec) -> None:
+        message = f"{spec.name}: sorted by other weights of characters than the catalog says"
+        self._context.findings.add("X61", message, spec.root, objid=spec.objid)
+
+
+def _is_sorted_otherwise(by_key: Any, loosely: Any) -> bool:
+    """True if most keys are wrong, though their entries lead to the right rows.
+
+    Buckets fill up by chance, so how many differ tells how many entries do; each is in two.
+    """
+    differing, buckets = by_key.differing(False), 1 << by_key.bits
+    if not differing or 2 * loosely.differing(False) >= differing:
+        return False
+    if differing == buckets:
+        return True
+    wrong = -buckets * math.log1p(-differing / buckets) / 2
+    return bool(wrong >= max(_FEW, max(by_key.counts) / 2))

@@ -6,6 +6,7 @@ Source: format specification 10.1 to 10.3 (segments), 10.4 (Unicode text).
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from functools import lru_cache
 
 from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag
@@ -33,26 +34,49 @@ def build_key(columns: list[ColumnDef], index: IndexDef, values: list[bytes | No
 
     Fewer values than segments make the start of a key. Raises KeyUnknown.
     """
-    key = b""
-    most = index.key_most or _DEFAULT_MOST
-    for column, part, value in zip(columns, index.key, values, strict=False):
-        room = most - len(key)
-        if room <= 0:
-            break
-        found = segment(column, value, index, room)[:room]
-        key += descending(found) if part.is_descending else found
-    return key
+    return b"".join(part for part, _ in _parts(columns, index, values))
 
 
 def record_key(columns: list[ColumnDef], index: IndexDef, values: list[bytes | None]) -> bytes:
     """Return the key of the values of a record.
 
-    For keys of the default size the engine takes no more bytes of a value than a key has, so of
-    Unicode text 127 characters; of what is searched for it takes 128. Raises KeyUnknown.
+    The engine takes no more bytes of a value than a key has, so of Unicode text 127 characters for
+    keys of the default size; of what is searched for it takes 128. For longer keys it takes twice
+    as much as long as the text might fill more of its segment. Raises KeyUnknown.
     """
-    if (index.key_most or _DEFAULT_MOST) == _DEFAULT_MOST:
-        values = [value and value[:_DEFAULT_MOST] for value in values]
-    return build_key(columns, index, values)
+    read = most = index.key_most or _DEFAULT_MOST
+    while True:
+        cut = [value and value[:read] for value in values]
+        parts = list(_parts(columns, index, cut))
+        used = zip(columns, cut, parts, strict=False)
+        wanting = any(
+            _is_unicode(column) and value is not None and len(value) == read and len(part) < room
+            for column, value, (part, room) in used
+        )
+        if most == _DEFAULT_MOST or not wanting:
+            return b"".join(part for part, _ in parts)
+        read *= 2
+
+
+def _parts(
+    columns: list[ColumnDef], index: IndexDef, values: list[bytes | None]
+) -> Iterator[tuple[bytes, int]]:
+    """Yield the segments of a key and how long each could be."""
+    left = index.key_most or _DEFAULT_MOST
+    for column, part, value in zip(columns, index.key, values, strict=False):
+        if left <= 0:
+            break
+        found = segment(column, value, index, left)[:left]
+        yield descending(found) if part.is_descending else found, _limit(index, left)
+        left -= len(found)
+
+
+def _limit(index: IndexDef, room: int) -> int:
+    return min(room, index.var_segment_most or _NO_LIMIT)
+
+
+def _is_unicode(column: ColumnDef) -> bool:
+    return column.coltyp in TEXT_TYPES and column.code_page == UTF16
 
 
 def descending(part: bytes) -> bytes:
@@ -66,10 +90,10 @@ def segment(column: ColumnDef, data: bytes | None, index: IndexDef, room: int) -
         return _NULL_HIGH if index.flags & IndexFlag.SORT_NULLS_HIGH else _NULL
     if not data and not column.stored_size:
         return _EMPTY
-    limit = min(room, index.var_segment_most or _NO_LIMIT)
+    limit = _limit(index, room)
     if column.coltyp in TEXT_TYPES:
         cut = data[:_TEXT_MOST] if (index.key_most or _DEFAULT_MOST) <= _DEFAULT_MOST else data
-        if column.code_page != UTF16:
+        if not _is_unicode(column):
             return _ansi(cut, limit)
         return (_DATA + unicode_key(_utf16(cut), index))[:limit]
     if column.coltyp in (Coltyp.BINARY, Coltyp.LONG_BINARY):

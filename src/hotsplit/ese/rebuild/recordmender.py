@@ -58,16 +58,25 @@ class Mended(NamedTuple):
 class RecordMender:
     """Mends the records of one table. highest: the highest autoincrement value seen.
 
+    makes_keys: a key that is not that of the record's columns is made anew, if that is possible.
     Raises ValueError for a definition that makes no sense.
     """
 
-    def __init__(self, shape: TableShape, page_size: int, fetch: Fetch, mark: int | None) -> None:
+    def __init__(
+        self,
+        shape: TableShape,
+        page_size: int,
+        fetch: Fetch,
+        mark: int | None,
+        *,
+        makes_keys: bool = True,
+    ) -> None:
         self._large = is_large(page_size)
         self._key_most = key_most(page_size)
         self._reports: list[Report] = []
         self._references = Collector()
         self._fetch = fetch
-        self._primary = _primary_of(shape)
+        self._primary = _primary_of(shape) if makes_keys else None
         self._key_columns = frozenset[int]() if self._primary is not None else _key_columns(shape)
         limit = None if mark is None else _NO_MARK
         layout = layout_of(shape, page_size, limit)

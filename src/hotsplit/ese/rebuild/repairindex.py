@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from hotsplit._native.indexkey_py import Fetch
-from hotsplit.ese.check.rowplan import TableShape
+from hotsplit.ese.check.rowplan import Compare, TableShape, compare_loosely, is_unicode
 from hotsplit.ese.format.catalogschema import IndexDef
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.rebuild.builder import Batch, TreeContent
@@ -17,9 +18,11 @@ from hotsplit.ese.rebuild.losses import TreeLoss
 from hotsplit.ese.rebuild.recordmender import ALL_TAGGED, ALL_VARIABLE
 from hotsplit.ese.rebuild.rowfacts import EntryMaker, can_make
 from hotsplit.ese.rebuild.salvage import TreeSalvage
-from hotsplit.ese.rebuild.sorting import first_of_each
+from hotsplit.ese.rebuild.sorting import begun, first_of_each
 from hotsplit.ese.rebuild.walk import TreeName
 from hotsplit.ese.rebuild.workshop import Workshop
+
+_SAMPLE = 40  # entries
 
 
 @dataclass
@@ -84,9 +87,10 @@ class IndexRepair:
         loss = TreeLoss.of(old)
         if sound and table.loss.lost != 0 and not table.loss.lost_keys:
             self._name_lost_rows()
-        if self._can_make(at_once=not sound):
+        made = self._made(at_once=not sound)
+        if made is not None:
             loss.action = "made anew from the rows"
-            self._rebuild()
+            self._rebuild(made)
         elif sound and not table.has_other_keys(self._index) and (checked or self._is_complete()):
             loss.action = "entries of lost rows left out"
             self._write(self._filtered(old))
@@ -116,53 +120,78 @@ class IndexRepair:
 
     # From the rows
 
-    def _maker(self) -> EntryMaker | None:
-        """Return what makes the entries of a row, or only tells that it has some."""
+    def _maker(self, compare: Compare | None = None) -> EntryMaker | None:
+        """Return what makes the entries of a row, None if the index is not defined any more.
+
+        compare: how it only tells that a row has entries, None to make them.
+        """
         if self._table.shape is None or self._index is None:
             return None
         size = self._shop.builder.database.page_size
         try:
-            return EntryMaker(self._table.shape, self._index, size, self._table.fetch)
+            return EntryMaker(self._table.shape, self._index, size, self._table.fetch, compare)
         except ValueError:
             return None
 
-    def _made(self, maker: EntryMaker) -> Iterator[Node]:
+    def _entries(self, maker: EntryMaker) -> Iterator[Node]:
         for new, nodes in self._rows():
             for node in nodes:
                 yield from maker.entries(node, old=not new)
 
-    def _can_make(self, *, at_once: bool) -> bool:
-        """True if the index can be made from the rows.
+    def _made(self, *, at_once: bool) -> Iterator[Node] | None:
+        """Return the entries that the rows make, in order; None if they cannot be made.
 
-        at_once: some entries are better than none; else they are tried first.
+        at_once: some entries are better than none, but for those of Unicode text: if the keys of
+        some rows are not known here nobody would find these by an index that others are in.
         """
-        maker, shape = self._maker(), self._table.shape
-        if maker is None or shape is None or self._index is None:
-            return False
-        if at_once or not can_make(shape, self._index):
-            return can_make(shape, self._index)
-        return not any(maker.failed for _ in self._made(maker)) and not maker.failed
-
-    def _is_complete(self) -> bool:
-        """True if there are entries of all rows that must have some."""
-        maker = self._maker()
-        if maker is None:
-            return True
-        there = (node.data for _, nodes in self._old.batches() for node in nodes)
-        due = (entry.data for entry in self._made(maker))
-        return next(self._shop.without(due, there), None) is None
-
-    def _rebuild(self) -> None:
-        maker = self._maker()
-        assert maker is not None
-        nodes = self._shop.sorter().sorted(self._made(maker))
-        if self._index is not None and self._index.is_unique:
-            nodes = self._unique(nodes)
-        self._write([Batch(self._old.kind, nodes)])
+        maker, shape, index = self._maker(), self._table.shape, self._index
+        if maker is None or shape is None or index is None or not can_make(shape, index):
+            return None
+        if is_unicode(shape, index) and not self._sorts_as_known():
+            return None
+        nodes = begun(self._shop.sorter().sorted(self._entries(maker)))
+        if maker.failed and (not at_once or is_unicode(shape, index)):
+            return None
         if maker.failed:
             self._shop.result.notes.append(
                 f"{self._tree.text}: the entries of {maker.failed} rows could not be made"
             )
+        return nodes
+
+    def _sorts_as_known(self) -> bool:
+        """True unless most of some entries that are there have other keys than rows make here.
+
+        They are then sorted by other weights of characters than the catalog says.
+        """
+        maker = self._maker()
+        assert maker is not None
+        rows = self._shop.new_tree(self._table.root, self._table.rows)
+        same, judged = 0, 0
+        for entry in islice((node for _, nodes in self._old.batches() for node in nodes), _SAMPLE):
+            found = rows.locate(entry.data)
+            if found is None:
+                continue
+            page, _, row = found
+            made = maker.entries(
+                Node(entry.data, row.data), old=not page.flags & PageFlag.NEW_RECORD
+            )
+            same += entry.key in {node.key for node in made}
+            judged += 1
+        return 2 * same >= judged
+
+    def _is_complete(self) -> bool:
+        """True if there are entries of all rows that must have some."""
+        maker = None if self._index is None else self._maker(compare_loosely(self._index))
+        if maker is None:
+            return True
+        there = (node.data for _, nodes in self._old.batches() for node in nodes)
+        due = (entry.data for entry in self._entries(maker))
+        return next(self._shop.without(due, there), None) is None
+
+    def _rebuild(self, nodes: Iterator[Node]) -> None:
+        if self._index is not None and self._index.is_unique:
+            nodes = self._unique(nodes)
+        self._write([Batch(self._old.kind, nodes)])
 
     def _unique(self, nodes: Iterable[Node]) -> Iterator[Node]:
         count = 0

@@ -110,7 +110,13 @@ class TableRepair:
             return None
         size = self._database.page_size
         try:
-            return RecordMender(self._shape, size, self._fetch, mark)
+            return RecordMender(
+                self._shape,
+                size,
+                self._fetch,
+                mark,
+                makes_keys=not self._shop.has_other_weights(self._table.rows),
+            )
         except ValueError:
             return None
 
@@ -125,11 +131,17 @@ class TableRepair:
             Batch(kind, self._sound(mender, kind, nodes, loss))
             for kind, nodes in self._rows.batches()
         )
-        if "R51" not in self._shop.faults(self._table.rows):
+        if not self._may_move():
             yield from batches
             return
         nodes = self._shop.sorter().sorted(node for batch in batches for node in batch.nodes)
         yield Batch(self._rows.kind, first_of_each(nodes, lambda node: loss.add_unsound(node.key)))
+
+    def _may_move(self) -> bool:
+        """True if records may get other keys: some are damaged, or were not looked at."""
+        rows = self._table.rows
+        broken = any(rule[0] == "R" for rule in self._shop.faults(rows))
+        return broken or self._rows.damaged or not self._shop.is_checked(rows)
 
     def _defines(self, mender: RecordMender) -> bool:
         """True if most of the first records fit the definition, so that it must be the table's."""

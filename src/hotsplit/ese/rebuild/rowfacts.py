@@ -48,12 +48,20 @@ def can_make(shape: TableShape, index: IndexDef) -> bool:
 class EntryMaker:
     """Makes the entries of one index. failed: for how many records they cannot be told.
 
-    Raises ValueError for a definition that makes no sense.
+    compare: a way that needs no keys if only bookmarks are asked for. Raises ValueError for a
+    definition that makes no sense.
     """
 
-    def __init__(self, shape: TableShape, index: IndexDef, page_size: int, fetch: Fetch) -> None:
+    def __init__(
+        self,
+        shape: TableShape,
+        index: IndexDef,
+        page_size: int,
+        fetch: Fetch,
+        compare: Compare | None = None,
+    ) -> None:
         self._entries = Collector()
-        plan = index_plan(shape, index, self._entries)
+        plan = index_plan(shape, index, self._entries, compare)
         if plan is None:
             raise ValueError("a column of the key is missing")
         self._index = Index.of(plan)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import struct
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 
 from hotsplit.ese.files.env import Env, File
 from hotsplit.ese.format.page import Node
@@ -25,6 +26,12 @@ def first_of_each(
         elif repeated is not None:
             repeated(node)
         last = node.key
+
+
+def begun(nodes: Iterator[Node]) -> Iterator[Node]:
+    """Go as far as the first of some nodes: of sorted ones all have then been taken in."""
+    first = list(islice(nodes, 1))
+    return chain(first, nodes)
 
 
 class EntrySorter:

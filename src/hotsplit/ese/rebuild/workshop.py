@@ -20,7 +20,8 @@ from hotsplit.report import Reporter
 
 _CONTENT = "RLXT"
 """First letters of the rules about what trees hold."""
-_NORMAL = {"T26", "L56c", "T18b", "L58"}
+_OTHER_WEIGHTS = "X61"
+_NORMAL = {"T26", "L56c", "T18b", "L58", _OTHER_WEIGHTS}
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,10 @@ class Workshop:
     def faults(self, tree: TreeName) -> set[str]:
         """Return the rules that a tree breaks, as far as a repair has to see to them."""
         return {rule for rule in self.found.of(tree.objid) if rule[0] in _CONTENT} - _NORMAL
+
+    def has_other_weights(self, tree: TreeName) -> bool:
+        """True for a tree whose keys of Unicode text cannot be made here, whatever is said."""
+        return _OTHER_WEIGHTS in self.found.of(tree.objid)
 
     def is_checked(self, tree: TreeName) -> bool:
         """True for a tree that was gone over whole and held against others."""
