@@ -222,7 +222,7 @@ class Index(NamedTuple):
     tuples: tuple[int, int, int, int, int] | None
     compare: int
     ledger: Ledger | None
-    order: Order | None
+    order: Order | None = None
 
     @classmethod
     def of(cls, values: Sequence[Any]) -> Index:
