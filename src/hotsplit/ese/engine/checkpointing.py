@@ -14,7 +14,8 @@ from hotsplit.ese.engine.settings import SEGMENT
 from hotsplit.ese.files.checkpointfile import write_checkpoint
 from hotsplit.ese.format.attachments import Attachment
 from hotsplit.ese.format.checkpoint import FILE_TYPE, Checkpoint
-from hotsplit.ese.recovery.pages import position_of
+from hotsplit.ese.format.header import DbState
+from hotsplit.ese.recovery.pages import position_number, position_of
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.database import OpenDatabase
@@ -60,6 +61,9 @@ class Checkpointer:
         oldest = self._context.cache.oldest()
         if oldest is not None:
             positions.append(oldest)
+        for database in self._databases.values():
+            if database.header.state == DbState.JUST_CREATED:  # replay has to see all of it
+                positions.append(position_number(database.header.attach))
         return min(positions)
 
     def advance_if_due(self) -> None:

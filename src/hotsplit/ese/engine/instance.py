@@ -217,7 +217,11 @@ class Instance(Closing):
     # Databases
 
     def create_database(self, path: str) -> OpenDatabase:
-        """Make a new database and attach it. Raises TargetExists, InvalidUse (-1805)."""
+        """Make a new database and attach it. Raises TargetExists, InvalidUse (-1805).
+
+        It is there in whole or not at all: after an error nothing is left of it, and after a crash
+        `open` removes what was not finished.
+        """
         context = self.context
         with context.lock:
             context.check()
@@ -240,16 +244,25 @@ class Instance(Closing):
             store = LiveStore.create(context.env, path, header)
             store.watch = self.watch
             self._locks[dbid] = context.env.lock(path)
-            context.env.sync_dir(os.path.dirname(path))  # noqa: PTH120
             database = OpenDatabase(context, dbid, store, LogPosition())
+            try:
+                database.extend_file(FIRST_PAGES)
+            except BaseException:
+                self._give_up(database)
+                raise
             self.databases[dbid] = database
             self._fill(database, position)
             return database
 
+    def _give_up(self, database: OpenDatabase) -> None:
+        """A database could not be made: nothing but its header is there."""
+        database.close()
+        self._locks.pop(database.dbid).release()
+        self.context.env.remove(database.path)
+
     def _fill(self, database: OpenDatabase, position: int) -> None:
         """Make what every database has."""
         context, catalog = self.context, database.catalog
-        database.extend_file(FIRST_PAGES)
         catalog.create(self.internal, FIRST_PAGES)
         context.journal.note(
             encode(T.CREATE_DB_FINISH, procid=self.internal.procid, dbid=database.dbid)

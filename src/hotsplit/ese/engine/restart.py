@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from hotsplit.errors import HeaderDamaged, Jet, RecoveryFailed
+from hotsplit.errors import Jet, RecoveryFailed
 from hotsplit.ese.engine.attachable import check_stream
 from hotsplit.ese.engine.checkpointing import write_closed_checkpoint
 from hotsplit.ese.engine.cleaner import Cleaner
@@ -28,7 +28,7 @@ from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.logsequence import LogSequence
 from hotsplit.ese.format.attachments import Attachment
 from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition
-from hotsplit.ese.format.header import DatabaseHeader, choose_header
+from hotsplit.ese.format.header import DatabaseHeader, DbState
 from hotsplit.ese.format.logrecord import decode, encode
 from hotsplit.ese.format.recordparts import database_path
 from hotsplit.ese.format.recordtable import CLOSING, FILLERS
@@ -44,15 +44,19 @@ from hotsplit.ese.recovery.pages import position_number
 from hotsplit.ese.recovery.plan import Plan, make_plan
 from hotsplit.ese.recovery.recover import setting_for
 from hotsplit.ese.recovery.run import Run
-from hotsplit.ese.recovery.store import Store, WorkStore, fit_size
+from hotsplit.ese.recovery.store import UNNAMED, Store, WorkStore, fit_size
 from hotsplit.ese.recovery.undo import in_order
 
 
 @dataclass
 class Restarted:
-    """What opening an instance had to do. databases: recovered; undone: operations taken back."""
+    """What opening an instance had to do. databases: recovered; undone: operations taken back.
+
+    removed: files of databases whose creation was broken off.
+    """
 
     databases: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
     first: int = 0
     last: int = 0
     records: int = 0
@@ -69,8 +73,10 @@ def restart(env: Env, settings: Settings, sequence: LogSequence) -> Restarted | 
     cut_unfinished_write(env, sequence)
     if not interrupted and _is_closed(env, sequence):
         return None
-    paths = [path for path in _logged_paths(env, sequence, settings) if env.exists(path)]
-    paths = [path for path in paths if not _remove_stillborn(env, path, settings.page_size)]
+    logged = _logged_paths(env, sequence, settings)
+    for path in logged:
+        _remove_stillborn(env, path, settings.page_size)
+    paths = [path for path in logged if env.exists(path)]
     folder = [settings.folder]  # where the databases lie if the paths are of another machine
     inputs = find_inputs(env, paths or folder, folder, settings.base)
     if inputs.sequence is not None:
@@ -95,22 +101,22 @@ def find_stream(env: Env, settings: Settings) -> LogSequence:
     return sequence
 
 
-def _remove_stillborn(env: Env, path: str, page_size: int) -> bool:
-    """Remove a file that was to be a database and has neither a header nor a page; tell if so.
+def _remove_stillborn(env: Env, path: str, page_size: int) -> None:
+    """Remove what a crash left of a database in front of its header; replay makes it anew.
 
-    A crash in the middle of `WorkStore.create` leaves that; replay makes the database anew.
+    That has no name yet, or, with other engines, is a file of zeros.
     """
+    if env.exists(path + UNNAMED):
+        env.remove(path + UNNAMED)
+    if not env.exists(path):
+        return
     file = env.open(path, "read")
     try:
-        if file.size() > 2 * page_size:
-            return False
-        choose_header(file.pread(2 * page_size, 0))
-    except HeaderDamaged:
-        env.remove(path)
-        return True
+        empty = file.size() <= 2 * page_size and not any(file.pread(2 * page_size, 0))
     finally:
         file.close()
-    return False
+    if empty:
+        env.remove(path)
 
 
 def take_up(env: Env, journal: PageJournal) -> bool:
@@ -181,7 +187,7 @@ class Restart:
     """One recovery in place.
 
     creates: an instance of ours takes over: databases that the logs create are made where they lay,
-    and nodes that were deleted go.
+    the files of those whose creation was broken off go, and nodes that were deleted.
     """
 
     def __init__(
@@ -210,7 +216,9 @@ class Restart:
         self._journal = PageJournal(env, settings.folder, settings.base)
         self.done = self._run.done
 
-    def _create(self, path: str, header: DatabaseHeader) -> Store:
+    def _create(self, path: str, header: DatabaseHeader) -> Store | None:
+        if self._env.exists(path):  # this one took its place, or the file is somebody else's
+            return None
         return OverlayStore(self._env, None, header, path, self._settings.temp_path)
 
     def run(self) -> Restarted:
@@ -230,10 +238,16 @@ class Restart:
         if self._plan.logs:
             self._run.redo()
         self._run.check_end()
+        self._finish_unfinished()
         done, core = self._run.done, self._run.replay.core
         done.records, done.volume = core.records, core.volume
+        unfinished = [t for t in self._targets if t.outcome == Outcome.UNFINISHED]
         result = Restarted(
-            [t.store.path for t in self._targets], done.first, done.last, done.records
+            [t.store.path for t in self._targets if t not in unfinished],
+            self._remove(unfinished),
+            done.first,
+            done.last,
+            done.records,
         )
         self._journal.begin()
         context = self._continue_log()
@@ -255,12 +269,30 @@ class Restart:
             store = target.store
             if isinstance(store, OverlayStore) and store.base is not None:
                 choice = store.base.choice
-                if target.outcome != Outcome.NOW and not choice.copies_equal:
+                untouched = target.outcome not in (Outcome.NOW, Outcome.UNFINISHED)
+                if untouched and not choice.copies_equal:
                     work = WorkStore.open_work(self._env, store.path)
                     try:
                         work.write_header(choice.header)
                     finally:
                         work.close()
+
+    def _finish_unfinished(self) -> None:
+        """Databases whose creation the logs do not finish are over: their logs have no more."""
+        databases = self._run.replay.databases
+        for dbid, target in list(databases.attached.items()):
+            if target.header.state == DbState.JUST_CREATED:
+                databases.close(dbid, LogPosition())
+
+    def _remove(self, unfinished: list[Target]) -> list[str]:
+        """Remove the files of databases that were never finished: no program has seen them."""
+        paths = [t.store.path for t in unfinished if self._env.exists(t.store.path)]
+        if not self._sweeps:
+            return []
+        for path in paths:
+            self._env.remove(path)
+            self._env.sync_dir(path.rpartition("/")[0])
+        return paths
 
     def _continue_log(self) -> Context:
         """Open the stream for writing behind its end."""
@@ -357,17 +389,19 @@ class Restart:
 
     def _write_through(self) -> None:
         """Write what recovery made into the files, by way of the journal."""
-        written = []
+        written: dict[str, OverlayStore] = {}
         for target in self._targets:
+            if target.outcome == Outcome.UNFINISHED:
+                continue
             if target.outcome == Outcome.NOW or self._run.replay.ended:
                 assert isinstance(target.store, OverlayStore)
                 header = target.store.header
                 # The flush map of the file as it was does not fit any more; the engine makes anew.
                 header.header_flush_signature = header.flush_map_signature = NO_SIGNATURE
-                written.append(target.store)
-        self._journal.write(written)
+                written[target.store.path] = target.store
+        self._journal.write(written.values())
         self._journal.carry_out()
-        for store in written:
-            path = flush_map_path(store.path)
-            if path != store.path and self._env.exists(path):
-                self._env.remove(path)
+        for path in written:
+            of_map = flush_map_path(path)
+            if of_map != path and self._env.exists(of_map):
+                self._env.remove(of_map)

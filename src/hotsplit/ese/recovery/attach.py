@@ -28,6 +28,7 @@ class Outcome(StrEnum):
     DEFER = "deferred"
     DEFER_FUTURE = "already newer"
     DENIED = "access denied"
+    UNFINISHED = "creation broken off"
 
 
 class Decision(NamedTuple):

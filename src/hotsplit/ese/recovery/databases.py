@@ -51,14 +51,15 @@ class Setting:
     """What does not change during one replay.
 
     log: the stream's signature. create: makes the store of a database that a CreateDB record
-    begins, from the path in the log and the new header; None forbids that.
+    begins, from the path in the log and the new header, or returns None where another file is in
+    its place; None forbids that.
     unusable: databases that are there but cannot be opened, by lower-case file name.
     hard: hard recovery of backup copies. now: stamps for headers.
     """
 
     log: Signature
     page_size: int
-    create: Callable[[str, DatabaseHeader], Store] | None = None
+    create: Callable[[str, DatabaseHeader], Store | None] | None = None
     unusable: dict[str, HotsplitError] | None = None
     hard: bool = False
     now: Callable[[], LogTime] = LogTime
@@ -104,6 +105,10 @@ class Databases:
         """Carry out a CreateDB record: make the database unless its file is there already."""
         log, path = self._setting.log, database_path(record)
         claim = Claim(here, LogPosition(), record.db_signature, log, log, here)
+        before = self.replayed(record.dbid)
+        if before is not None and before.header.state == DbState.JUST_CREATED:
+            self.close(record.dbid, here)  # making that one failed, and the instance went on
+        self.missing.pop(record.dbid, None)
         target = self._find(claim.database)
         if target is not None:
             target.outcome, target.reason = decide_create(claim, target.header)
@@ -114,11 +119,13 @@ class Databases:
         unusable = self._unusable(path)
         if isinstance(unusable, AccessDenied) or (unusable and self._setting.create is None):
             raise unusable
-        if self._setting.create is None:
+        make, store = self._setting.create, None
+        if make is not None:
+            store = make(path, _new_header(claim, record.dbid, self._setting))
+        if store is None:
             self.missing[record.dbid] = path
         else:
-            header = _new_header(claim, record.dbid, self._setting)
-            target = Target(claim.database, self._setting.create(path, header), Outcome.NOW)
+            target = Target(claim.database, store, Outcome.NOW)
             self.targets.append(target)
             self._enter(record.dbid, claim, target)
 
@@ -229,11 +236,16 @@ class Databases:
     def close(self, dbid: int, position: LogPosition, *, at_end: bool = False) -> None:
         """Make a database clean as of `position`: pages written, then the header (6.8).
 
-        at_end: recovery ends, so the file gets its proper length, too.
+        at_end: recovery ends, so the file gets its proper length, too. One whose creation was not
+        finished stays as it is: what is missing of it was never logged.
         """
         target = self.attached.pop(dbid)
         self._core.detach(dbid)
         if target.outcome != Outcome.NOW:
+            return
+        if target.header.state == DbState.JUST_CREATED:
+            self._pages.drop(dbid, 0, _LAST_PAGE)
+            target.outcome, target.reason = Outcome.UNFINISHED, "its creation was broken off"
             return
         self._pages.flush(dbid)
         self._pages.drop(dbid, 0, _LAST_PAGE)

@@ -37,6 +37,8 @@ class Candidate:
             return 0, 0
         if self.trailer is not None:
             return trailer_range(self.header, self.trailer)
+        if self.header.state == DbState.JUST_CREATED:  # all of it lies in the logs, and only there
+            return self.header.attach.generation, self.header.attach.generation
         return self.header.gen_min_required, self.header.gen_max_required
 
 

@@ -143,6 +143,8 @@ def _recover_copies(
                 complete_header(store, candidate.trailer)
             targets.append(Target(store.header.db_signature, store))
         done = run(env, plan, targets, options, setting, watch)
+        for path in done.left_out:
+            env.remove(path)
         for target in targets:  # a database that needed no replay was copied and never synced
             target.store.sync()
         return targets, done
@@ -156,7 +158,7 @@ def setting_for(
     inputs: Inputs,
     plan: Plan,
     options: Options,
-    create: Callable[[str, DatabaseHeader], Store] | None,
+    create: Callable[[str, DatabaseHeader], Store | None] | None,
 ) -> Setting:
     """Return what replay needs to know besides the databases."""
     return Setting(

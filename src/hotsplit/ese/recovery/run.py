@@ -24,7 +24,10 @@ from hotsplit.report import Finding, Severity
 
 @dataclass
 class Done:
-    """What was done. first, last: generations replayed; volume: bytes of records."""
+    """What was done. first, last: generations replayed; volume: bytes of records.
+
+    left_out: files of databases whose creation was broken off: nothing is in them.
+    """
 
     first: int = 0
     last: int = 0
@@ -32,6 +35,7 @@ class Done:
     volume: int = 0
     undone: int = 0
     end: LogPosition = field(default_factory=LogPosition)
+    left_out: list[str] = field(default_factory=list)
     warnings: list[Finding] = field(default_factory=list)
 
     def warn(
@@ -191,7 +195,18 @@ class Run:
                 self.done.warn("file-truncated", text, path, jet=Jet.errFileIOBeyondEOF)
 
     def _refuse_dirty(self) -> None:
-        """Raise for a database that the logs never attached: it must not pass for recovered."""
+        """Raise for a database that the logs never attached: it must not pass for recovered.
+
+        One whose creation was broken off is left out if there are others.
+        """
+        unfinished = [t for t in self._targets if t.outcome == Outcome.UNFINISHED]
+        if len(unfinished) < len(self._targets):
+            for target in unfinished:
+                text = f"LEFT OUT: {target.store.path}: {target.reason}"
+                self.done.warn("database-unfinished", text, target.store.path)
+                self.done.left_out.append(target.store.path)
+                self._targets.remove(target)
+                target.store.close()
         for target in self._targets:
             if target.header.state != DbState.CLEAN_SHUTDOWN:
                 raise DatabaseMismatch(

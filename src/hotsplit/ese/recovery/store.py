@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os.path
 from typing import Protocol, Self
 
+from hotsplit.errors import TargetExists
 from hotsplit.ese.check.owned import last_owned_page
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Env
@@ -15,6 +17,8 @@ from hotsplit.ese.format.page import Page, PageFlag
 _FLUSH_SHIFT = 15
 _NEW_CHECKSUM_FROM = 0xB  # update-major of the first format with ECC checksums
 _ZERO_BLOCK = 1 << 20
+UNNAMED = ".hotsplit-new"
+"""What follows the name of a database that has no header yet."""
 
 
 class Store(Protocol):
@@ -105,13 +109,25 @@ class WorkStore(DatabaseFile):
     def create(cls, env: Env, path: str, header: DatabaseHeader) -> Self:
         """Make a new database of a header alone. Raises TargetExists and what the Env raises.
 
-        A file that is longer than that has a header for certain.
+        It gets its name when the header is durable: no file under that name is without one.
         """
-        file = env.open(path, "create")
-        with closed_on_error(file):
+        if env.exists(path):
+            raise TargetExists("The database is there already", file=path)
+        unnamed = path + UNNAMED
+        if env.exists(unnamed):
+            env.remove(unnamed)
+        file = env.open(unnamed, "create")
+        try:
             file.pwrite(header.sealed() * 2, 0)
             file.sync()
-            return cls(file)
+        except BaseException:
+            file.close()
+            env.remove(unnamed)
+            raise
+        file.close()
+        env.rename(unnamed, path)
+        env.sync_dir(os.path.dirname(os.path.abspath(path)))  # noqa: PTH100, PTH120
+        return cls.open_work(env, path)
 
     def write_page(self, pgno: int, data: bytearray) -> None:
         """See `Store`."""

@@ -1,0 +1,187 @@
+"""Databases whose creation is broken off, by a crash or by an error: nothing is left of them.
+
+And nothing else is ever taken for such a rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+
+import pytest
+
+from hotsplit.errors import DiskFull, HotsplitError
+from hotsplit.ese.check import integrity
+from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.engine.table import Table
+from hotsplit.ese.files.database import DatabaseFile
+from hotsplit.ese.format.header import DbState
+from hotsplit.ese.read.database import Database
+from hotsplit.ese.recovery.recover import recover
+from hotsplit.ese.recovery.store import UNNAMED
+from hotsplit.report import Reporter, Severity
+from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, Watched
+from tests.faultenv import FaultEnv
+from tests.memoryenv import Crash, MemoryEnv, Origin
+
+OLD, NEW = f"{FOLDER}/old.edb", f"{FOLDER}/new.edb"
+SETTINGS = Settings(FOLDER, log_size=64 << 10, checkpoint_depth=64 << 10)
+
+
+def begun(env: MemoryEnv) -> tuple[Instance, Table]:
+    """An instance with a database that has rows, all but the last durable in the file."""
+    env.mkdir(FOLDER)
+    env.sync_dir("/")
+    instance = Instance.open(env, SETTINGS)
+    table = instance.session().create_table(instance.create_database(OLD), "T", COLUMNS, INDEXES)
+    for number in range(3):
+        table.insert({"Id": number, "Name": f"n{number}"})
+    return instance, table
+
+
+def check(env: MemoryEnv, path: str) -> None:
+    reporter = Reporter()
+    integrity.check_database(env, path, reporter)
+    assert not [f for f in reporter.findings if f.severity != Severity.NOTE]
+
+
+def look(env: MemoryEnv) -> bool:
+    """Open what a crash left; tell whether the new database is there. It can be made if not."""
+    with Instance.open(env, SETTINGS) as instance, instance.session() as session:
+        assert sum(1 for _ in session.open_table(instance.attach_database(OLD), "T").rows()) == 3
+        there = env.exists(NEW)
+        assert not env.exists(NEW + UNNAMED)
+        database = instance.attach_database(NEW) if there else instance.create_database(NEW)
+        table = session.create_table(database, "T", COLUMNS, INDEXES)
+        table.insert({"Id": 1})
+    for path in (OLD, NEW):
+        check(env, path)
+    return there
+
+
+@pytest.mark.parametrize("crash", list(Crash))
+def test_a_crash_at_every_change_of_a_file(crash: Crash) -> None:
+    env = Watched()
+    instance, _ = begun(env)
+    images: dict[frozenset[tuple[str, Origin]], MemoryEnv] = {}  # one of those that are equal
+    chance = random.Random(crash.value)
+
+    def moment(kind: str, path: str) -> None:
+        image = env.image(crash, chance.randrange(1 << 30))
+        images[image.origins()] = image
+
+    env.moment = moment
+    instance.create_database(NEW)
+    found = [look(image) for image in images.values()]
+    assert not found[0]
+    assert found[-1]
+
+
+@pytest.mark.parametrize("crash", [Crash.ALL_KEPT, Crash.TORN])
+def test_recoveries_that_are_interrupted(crash: Crash) -> None:
+    env = unfinished()
+    images: list[MemoryEnv] = []
+    chance = random.Random(crash.value)
+
+    def moment(kind: str, path: str) -> None:
+        if chance.random() < 0.2 or path == NEW:
+            images.append(env.image(crash, chance.randrange(1 << 30)))
+
+    env.moment = moment
+    Instance.open(env, SETTINGS).close()
+    assert len(images) > 10
+    assert not any(look(image) for image in images)
+
+
+def unfinished() -> Watched:
+    """A crash in the middle of a creation: the file has a header and empty pages."""
+    env = Watched()
+    instance, _ = begun(env)
+    images: list[Watched] = []
+
+    def moment(kind: str, path: str) -> None:
+        if not images and env.exists(NEW) and len(env.get(NEW)) > 100_000:
+            images.append(env.image(Crash.ALL_KEPT, 0))
+
+    env.moment = moment
+    instance.create_database(NEW)
+    (image,) = images
+    with DatabaseFile.open(image, NEW) as file:
+        assert file.header.state == DbState.JUST_CREATED
+    return image
+
+
+def test_opening_says_what_it_removed() -> None:
+    with Instance.open(unfinished(), SETTINGS) as instance:
+        assert instance.restarted is not None
+        assert instance.restarted.removed == [NEW]
+        assert instance.restarted.databases == [OLD]
+
+
+def test_recovery_of_copies_leaves_it_out() -> None:
+    env = unfinished()
+    done = recover(env, [FOLDER], [], "/copy")
+    assert [path for path, _, _ in done.databases] == ["/copy/old.edb"]
+    assert env.listdir("/copy") == ["old.edb"]
+    assert [w.file for w in done.warnings if w.rule == "database-unfinished"]
+    with pytest.raises(HotsplitError) as error:
+        recover(env, [NEW], [], "/alone")
+    assert "broken off" in error.value.message
+    assert not env.exists("/alone")
+
+
+def foreign() -> bytes:
+    """A sound database of another stream."""
+    env = MemoryEnv()
+    instance, _ = begun(env)
+    env._drawn = 1000
+    instance.create_database(NEW)
+    instance.close()
+    return env.get(NEW)
+
+
+@pytest.mark.parametrize("content", [b"notes", bytes(9000) + b"x", b"notes" * 9000, foreign()])
+def test_what_somebody_else_put_in_its_place_stays(content: bytes) -> None:
+    env = unfinished()
+    env.remove(NEW)
+    env.put(NEW, content)
+    with contextlib.suppress(HotsplitError):
+        Instance.open(env, SETTINGS).close()
+    assert env.get(NEW) == content
+
+
+def test_a_database_in_the_place_of_another_one() -> None:
+    env = MemoryEnv()
+    instance, _ = begun(env)
+    first = instance.create_database(NEW)
+    instance.detach_database(first)
+    env.remove(NEW)
+    with instance.session() as session:
+        table = session.create_table(instance.create_database(NEW), "Second", COLUMNS, INDEXES)
+        table.insert({"Id": 7})
+    env = env.crashed(Crash.ALL_KEPT)
+    with Instance.open(env, SETTINGS) as again, again.session() as session:
+        found = session.open_table(again.attach_database(NEW), "Second").get(7)
+        assert found is not None
+    check(env, NEW)
+
+
+def test_no_room_for_a_database() -> None:
+    env = FaultEnv()
+    instance, table = begun(env)
+    limit = env._largest
+    env._largest = 1 << 20
+    with pytest.raises(DiskFull):
+        instance.create_database(NEW)
+    assert not [name for name in env.listdir(FOLDER) if name.startswith("new")]
+    table.insert({"Id": 3})
+    env._largest = limit
+    with instance.session() as session:
+        session.create_table(instance.create_database(NEW), "T", COLUMNS, INDEXES)
+    env = env.crashed(Crash.ALL_LOST)  # type: ignore[assignment]
+    with Instance.open(env, SETTINGS) as again, again.session() as session:
+        assert session.open_table(again.attach_database(OLD), "T").get(3) is not None
+        assert again.attach_database(NEW).table_names() == ["T"]
+    with Database.open(env, NEW) as database:
+        assert "T" in database.tables()
