@@ -20,6 +20,7 @@ NAMES = (
     "integrity",
     "jsonl",
     "lookup",
+    "pack",
     "page",
     "record",
     "redo",

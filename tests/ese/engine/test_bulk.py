@@ -28,7 +28,7 @@ Row = dict[str, Value]
 
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
-    monkeypatch.setattr(table_module, "_BATCH", 100)
+    monkeypatch.setattr(table_module, "BATCH", 100)
     made = Rig()
     yield made
     made.instance.close()

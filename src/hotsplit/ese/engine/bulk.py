@@ -9,6 +9,8 @@ Source: log specification 4.6, 7.2; format specification 4.2.
 
 from __future__ import annotations
 
+import itertools
+import operator
 from typing import TYPE_CHECKING
 
 from hotsplit import _native
@@ -20,6 +22,14 @@ if TYPE_CHECKING:
 
 _kernel = _native.load("insert")
 _tree = _native.load("tree")
+
+
+def in_order(keys: list[bytes], datas: list[bytes]) -> tuple[list[bytes], list[bytes]]:
+    """Return nodes in the order of a tree."""
+    if all(map(operator.lt, keys, itertools.islice(keys, 1, None))):
+        return keys, datas
+    nodes = sorted(zip(keys, datas, strict=True))
+    return [key for key, _ in nodes], [data for _, data in nodes]
 
 
 def insert_sorted(

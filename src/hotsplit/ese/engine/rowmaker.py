@@ -1,39 +1,52 @@
-"""Plain rows made fast: record and keys of a new row, by a plan that is compiled once a table.
+"""Plain rows made fast: records and keys of new rows, by a plan that is compiled once a table.
 
-A row is plain if no column takes a default and none has several values or one that is too long to
-stay in the record. All others go the general way (`rows`, `indexing`), which makes the same bytes;
-a test compares them.
+What is not plain (several values, values that are too long to stay in the record, NULL in a key)
+goes the general way (`rows`, `indexing`), which makes the same bytes; a test compares them.
 
 Source: format specification 7.1, 10.1 to 10.3.
 """
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from hotsplit import _native
+from hotsplit._native import pack_py as plan
+from hotsplit.ese.check.rowplan import Normal, normal_of
 from hotsplit.ese.engine.indexing import KeyMaker
-from hotsplit.ese.engine.rows import RowFormat, padded
+from hotsplit.ese.engine.rows import RowFormat
 from hotsplit.ese.format import keys
 from hotsplit.ese.format.columns import (
-    FIRST_VARIABLE,
-    NUMBER_CODES,
+    TEXT_TYPES,
+    UTF16,
     Coltyp,
     ColumnDef,
+    ColumnFlag,
     Value,
     encode_value,
 )
-from hotsplit.ese.format.taggedcolumns import Instance, TaggedField, build_fields, join_instances
 
-_HEAD = struct.Struct("<BBH")
-_NULL = 0x8000
+_kernel = _native.load("pack")
 _WIDE = 1 << 16
-INTRINSIC_MOST = 1023
-"""Bytes: a longer value never stays in its record."""
+_KEY_MOST = 2000
+_ASCII_PAGES = (0, 1252, 20127, 65001)
+"""Code pages in which ASCII text has the bytes that it has in ASCII, for certain."""
 
-Convert = Callable[[Value], object]
-Segment = Callable[[bytes], bytes]
+INTRINSIC_MOST = plan.INTRINSIC_MOST
+_KINDS = {
+    Coltyp.BIT: plan.BIT,
+    Coltyp.UNSIGNED_BYTE: plan.UNSIGNED,
+    Coltyp.SHORT: plan.SIGNED,
+    Coltyp.LONG: plan.SIGNED,
+    Coltyp.CURRENCY: plan.SIGNED,
+    Coltyp.IEEE_SINGLE: plan.SINGLE,
+    Coltyp.IEEE_DOUBLE: plan.DOUBLE,
+    Coltyp.UNSIGNED_LONG: plan.UNSIGNED,
+    Coltyp.LONG_LONG: plan.SIGNED,
+    Coltyp.UNSIGNED_SHORT: plan.UNSIGNED,
+    Coltyp.UNSIGNED_LONG_LONG: plan.UNSIGNED,
+}
 
 
 class PlainRow(NamedTuple):
@@ -43,134 +56,62 @@ class PlainRow(NamedTuple):
     keys: list[bytes]
 
 
-class _Fixed(NamedTuple):
-    names: tuple[str, ...]
-    pack: struct.Struct
-    converts: tuple[tuple[int, Convert], ...]
-    bitmap: bytes
-
-
 class RowMaker:
-    """Plain rows of one table. makers: its indexes, the primary one first."""
+    """Plain rows of one table. makers: its indexes. most: bytes of a record.
 
-    def __init__(self, rows: RowFormat, makers: Sequence[KeyMaker]) -> None:
-        self._fixed = _plan_fixed(rows)
-        variable = [c for c in rows.columns if not c.is_fixed and not c.is_tagged]
-        self._variable = [(c.name, c.size, _encoder(c)) for c in variable]
-        tagged = [c for c in rows.columns if c.is_tagged and not _is_special(c)]
-        self._tagged = [(c, _encoder(c)) for c in tagged]
-        self._large = rows.large
-        self._array = struct.Struct(f"<{len(variable)}H")
-        self._count = len(self._fixed.names) + len(variable)
-        fixed_end = _HEAD.size + self._fixed.pack.size + len(self._fixed.bitmap)
-        last = FIRST_VARIABLE - 1 + len(variable)
-        self._head = _HEAD.pack(len(self._fixed.names), last, fixed_end)
-        self._keys = [_plan_key(maker) for maker in makers]
-        holes = [c.id for c in variable] != list(range(FIRST_VARIABLE, last + 1))
-        self.usable = not holes and self._fixed.pack.size > 0 and all(self._keys)
+    usable: rows of the table can be plain at all.
+    """
+
+    def __init__(self, rows: RowFormat, makers: Sequence[KeyMaker], most: int) -> None:
+        numbers = {column.id: i for i, column in enumerate(rows.columns)}
+        planned = [_plan_key(maker, numbers) for maker in makers]
+        self.usable = all(planned)
+        if self.usable:
+            columns = [_plan_column(column) for column in rows.columns]
+            self._packer = _kernel.Packer(columns, planned, large=rows.large, most=most)
 
     def make(self, values: Mapping[str, Value]) -> PlainRow | None:
         """Return the row of these values, None if it is not a plain one or not right."""
-        stored: dict[str, bytes] = {}
-        try:
-            tagged = self._tagged_part(values) if len(values) != self._count else b""
-            if tagged is None:
-                return None
-            numbers = [values[name] for name in self._fixed.names]
-            for place, convert in self._fixed.converts:
-                numbers[place] = convert(numbers[place])  # type: ignore[call-overload]
-            fixed = self._fixed.pack.pack(*numbers)
-            area, ends = b"", []
-            for name, size, encode in self._variable:
-                value = values[name]
-                if value is None:
-                    ends.append(len(area) | _NULL)
-                    continue
-                data = stored[name] = encode(value)
-                if len(data) > size:
-                    return None
-                area += data
-                ends.append(len(area))
-            made = [self._key(plan, fixed, stored) for plan in self._keys]
-        except (KeyError, ValueError, TypeError, struct.error, OverflowError, AttributeError):
-            return None  # the general way says what is wrong
-        if None in made:
-            return None
-        head = self._head, fixed, self._fixed.bitmap, self._array.pack(*ends)
-        return PlainRow(b"".join((*head, area, tagged)), made)  # type: ignore[arg-type]
+        made = self._packer.make(values if type(values) is dict else dict(values))
+        return None if made is None else PlainRow._make(made)
 
-    def _tagged_part(self, values: Mapping[str, Value]) -> bytes | None:
-        """Return the tagged columns of a record, None where that is not plain."""
-        count, fields = self._count, []
-        for column, encode in self._tagged:
-            if column.name not in values:
-                continue
-            count += 1
-            value = values[column.name]
-            if value is None:
-                continue
-            data = encode(value)
-            if len(data) > (INTRINSIC_MOST if column.is_long else column.size or INTRINSIC_MOST):
-                return None
-            header, data = join_instances([Instance(data)], column.is_long)
-            fields.append(TaggedField(column.id, False, header, data))
-        return build_fields(fields, self._large) if count == len(values) else None
-
-    @staticmethod
-    def _key(plan: list[_Part] | None, fixed: bytes, stored: dict[str, bytes]) -> bytes | None:
-        key = b""
-        assert plan is not None
-        for part in plan:
-            data = stored[part.name] if part.stop == 0 else fixed[part.start : part.stop]
-            if not data:
-                return None
-            key += part.segment(data)
-        return key if len(key) <= plan[0].most else None
+    def pack(
+        self,
+        rows: Sequence[Any],
+        first: int,
+        names: tuple[str, ...] | None,
+        records: list[bytes],
+        made: Sequence[list[bytes]],
+    ) -> int:
+        """Append what rows from number `first` on are stored as; see `pack_py.Packer.pack`."""
+        done: int = self._packer.pack(rows, first, names, records, made)
+        return done
 
 
-def _is_special(column: ColumnDef) -> bool:
-    return column.is_multi_valued or column.default_data is not None
+def _plan_column(column: ColumnDef) -> plan.Column:
+    is_ansi = column.coltyp in TEXT_TYPES and column.code_page != UTF16
+    return plan.Column(
+        column.name,
+        column.id,
+        _kind(column),
+        column.stored_size if column.is_fixed else column.size,
+        column.offset if column.is_fixed else 0,
+        ord(" ") if is_ansi else 0,
+        bool(column.flags & ColumnFlag.NOT_NULL),
+        column.is_long,
+        column.default_data,
+        _encoder(column),
+    )
 
 
-class _Part(NamedTuple):
-    """One column of a key: its place in the fixed part, or its name if it is variable (stop 0)."""
-
-    name: str
-    start: int
-    stop: int
-    segment: Segment
-    most: int
-
-
-def _plan_fixed(rows: RowFormat) -> _Fixed:
-    columns = [c for c in rows.columns if c.is_fixed]
-    code, converts, offset = "<", [], _HEAD.size
-    for place, column in enumerate(columns):
-        if column.id != place + 1 or column.offset != offset:
-            return _Fixed((), struct.Struct("<"), (), b"")
-        if column.coltyp in NUMBER_CODES:
-            code += NUMBER_CODES[column.coltyp]
-        else:
-            code += f"{column.stored_size}s"
-            converts.append((place, _fixed_encoder(column)))
-        offset += column.stored_size
-    bits = 8 * ((len(columns) + 7) // 8)
-    unused = ((1 << bits) - 1) & ~((1 << len(columns)) - 1)
-    bitmap = unused.to_bytes(bits // 8, "little")
-    names = tuple(c.name for c in columns)
-    return _Fixed(names, struct.Struct(code), tuple(converts), bitmap)
-
-
-def _fixed_encoder(column: ColumnDef) -> Convert:
-    if column.coltyp == Coltyp.BIT:
-        return {True: b"\xff", False: b"\0"}.__getitem__  # type: ignore[return-value]
-
-    def encode(value: Value) -> bytes:
-        if value is None or isinstance(value, list):
-            raise ValueError
-        return padded(column, encode_value(column, value))
-
-    return encode
+def _kind(column: ColumnDef) -> int:
+    if column.coltyp in TEXT_TYPES:
+        if column.code_page == UTF16:
+            return plan.WIDE_TEXT
+        return plan.TEXT if column.code_page in _ASCII_PAGES else plan.ENCODED
+    if column.coltyp in (Coltyp.BINARY, Coltyp.LONG_BINARY):
+        return plan.BYTES
+    return _KINDS.get(Coltyp(column.coltyp), plan.ENCODED) if column.is_fixed else plan.ENCODED
 
 
 def _encoder(column: ColumnDef) -> Callable[[Value], bytes]:
@@ -182,27 +123,25 @@ def _encoder(column: ColumnDef) -> Callable[[Value], bytes]:
     return encode
 
 
-def _plan_key(maker: KeyMaker) -> list[_Part] | None:
+def _plan_key(maker: KeyMaker, numbers: dict[int, int]) -> plan.Key | None:
     """Return how to make the keys of an index, None if they take more than this."""
-    plan = []
+    if not maker.is_plain or maker.most > _KEY_MOST:
+        return None
+    parts = []
     for column, descending in maker.segments:
-        if column.is_tagged or column.is_multi_valued or not maker.is_plain:
+        if column.is_tagged or column.is_multi_valued:
             return None
-        stop = column.offset + column.stored_size if column.is_fixed else 0
-        start = column.offset - _HEAD.size if column.is_fixed else 0
-        segment = _segment(column, descending, maker)
-        stop = stop - _HEAD.size if stop else 0
-        plan.append(_Part(column.name, start, stop, segment, maker.most))
-    return plan
+        normal = normal_of(column, maker.index)
+        known = normal != Normal.UNICODE and (maker.index.var_segment_most or _WIDE) >= maker.most
+        make = None if known else _segment(column, descending, maker)
+        size = column.stored_size if column.is_fixed else 0
+        parts.append(plan.KeyPart(numbers[column.id], size, int(normal), descending, make))
+    return plan.Key(parts, maker.most)
 
 
-def _segment(column: ColumnDef, descending: bool, maker: KeyMaker) -> Segment:
-    index = maker.index
-    if column.coltyp in (Coltyp.LONG, Coltyp.SHORT, Coltyp.LONG_LONG) and not descending:
-        return lambda data: bytes((0x7F, data[-1] ^ 0x80)) + data[-2::-1]
-
+def _segment(column: ColumnDef, descending: bool, maker: KeyMaker) -> Callable[[bytes], bytes]:
     def segment(data: bytes) -> bytes:
-        part = keys.segment(column, data, index, _WIDE)
+        part = keys.segment(column, data, maker.index, _WIDE)
         return keys.descending(part) if descending else part
 
     return segment

@@ -15,13 +15,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, overload
 
 from hotsplit.errors import InvalidUse, Jet, RecordNotFound
-from hotsplit.ese.engine.bulk import insert_sorted
 from hotsplit.ese.engine.cursor import Cursor
+from hotsplit.ese.engine.inserting import BATCH, insert_batch, insert_row
 from hotsplit.ese.engine.longvalues import SessionReader
-from hotsplit.ese.engine.rowmaker import INTRINSIC_MOST, PlainRow
+from hotsplit.ese.engine.rowmaker import INTRINSIC_MOST
 from hotsplit.ese.engine.rows import LongReader, Pieces, lids
 from hotsplit.ese.engine.scan import batches
 from hotsplit.ese.format.columns import ColumnDef, ColumnFlag, Value
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 Row = dict[str, Value]
 _LID = 4
-_BATCH = 2000  # rows
 
 
 class Table:
@@ -91,50 +90,32 @@ class Table:
         WriteConflict.
         """
         with self._changing():
-            maker = self.state.row_maker
-            row = maker.make(values) if maker is not None else None
-            if row is not None and len(row.record) <= self.state.most:
-                return self._insert_plain(row)
-            return self._insert(values)
+            return insert_row(self, values)
 
-    def _insert_plain(self, row: PlainRow) -> bytes:
-        key, *entries = row.keys
-        self.state.tree.insert(self.session, key, row.record)
-        for index, entry in zip(self.state.secondary, entries, strict=True):
-            index.tree.insert(self.session, entry, key)
-        return key
+    @overload
+    def insert_many(self, rows: Iterable[Mapping[str, Value]]) -> int: ...
 
-    def insert_many(self, rows: Iterable[Mapping[str, Value]]) -> int:
+    @overload
+    def insert_many(self, rows: Iterable[Sequence[Value]], columns: Sequence[str]) -> int: ...
+
+    def insert_many(self, rows: Iterable[Any], columns: Sequence[str] | None = None) -> int:
         """Insert rows, all or none of them; return how many. Raises as `insert`.
 
-        They are taken and inserted some thousand at a time, those in the order of their keys; in
+        columns: names, in the order of the values in each row; without them each row is a mapping.
+        Rows are taken and inserted some thousand at a time, those in the order of their keys; in
         between other sessions go on. Without a transaction it is one of its own.
         """
+        names = None if columns is None else tuple(columns)
         count, rest = 0, iter(rows)
         with self.session.statement() as since:
-            while batch := list(itertools.islice(rest, _BATCH)):
+            while batch := list(itertools.islice(rest, BATCH)):
                 with self._changing():
-                    self._insert_batch(batch, since)
+                    insert_batch(self, batch, names, since)
                 count += len(batch)
         return count
 
-    def _insert_batch(self, rows: list[Mapping[str, Value]], since: int) -> None:
-        maker, plain = self.state.row_maker, list[PlainRow]()
-        for values in rows:
-            row = maker.make(values) if maker is not None else None
-            if row is not None and len(row.record) <= self.state.most:
-                plain.append(row)
-            else:
-                self._insert(values)
-        plain.sort(key=lambda row: row.keys[0])
-        keys, records = [row.keys[0] for row in plain], [row.record for row in plain]
-        insert_sorted(self.state.tree, self.session, keys, records, since)
-        for place, index in enumerate(self.state.secondary, 1):
-            entries = sorted((row.keys[place], row.keys[0]) for row in plain)
-            marks = [mark for _, mark in entries]
-            insert_sorted(index.tree, self.session, [key for key, _ in entries], marks, since)
-
-    def _insert(self, values: Mapping[str, Value]) -> bytes:
+    def insert_general(self, values: Mapping[str, Value]) -> bytes:
+        """Insert a row of any kind; return its bookmark. The lock is held."""
         pieces = Pieces()
         for name, value in values.items():
             self._set(pieces, name, value)

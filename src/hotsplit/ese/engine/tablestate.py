@@ -105,11 +105,15 @@ class TableState:
         return f"column {odd[0]} is of a kind that is not written here" if odd else ""
 
     def _row_maker(self) -> RowMaker | None:
-        """Return what makes plain rows fast, where nothing else has to be done for a new row."""
-        if self.primary is None or self.counter or self.version_column or self.escrow:
-            return None
-        maker = RowMaker(self.rows, [self.primary, *(i.keys for i in self.secondary)])
+        """Return what makes plain rows fast, None where rows have entries of other kinds."""
+        primary = [] if self.primary is None else [self.primary]
+        maker = RowMaker(self.rows, [*primary, *(i.keys for i in self.secondary)], self.most)
         return maker if maker.usable else None
+
+    @property
+    def fills_in(self) -> bool:
+        """True if new rows get values that nobody gave."""
+        return bool(self.counter or self.version_column or self.escrow)
 
     def _open(self, index: IndexDef) -> SecondaryIndex:
         kind = PageFlag.INDEX | (0 if index.is_unique else PageFlag.NON_UNIQUE)

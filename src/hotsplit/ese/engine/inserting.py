@@ -1,0 +1,101 @@
+"""New rows on their way into a table: those that are plain are packed and inserted together.
+
+Source: format specification 7.1, 10.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hotsplit.errors import InvalidUse
+from hotsplit.ese.engine.bulk import in_order, insert_sorted
+from hotsplit.ese.format.columns import Value
+
+if TYPE_CHECKING:
+    from hotsplit.ese.engine.session import Session
+    from hotsplit.ese.engine.table import Table
+    from hotsplit.ese.engine.tablestate import TableState
+
+BATCH = 2000
+"""Rows that are inserted together, if there are so many."""
+
+
+def insert_row(table: Table, values: Mapping[str, Value]) -> bytes:
+    """Insert a row; return its bookmark. The lock is held."""
+    state, session = table.state, table.session
+    whole = values
+    if state.fills_in:
+        values = _numbered(state, session, values)
+        whole = _filled_in(state, values)
+    row = None if state.row_maker is None else state.row_maker.make(whole)
+    if row is None:
+        return table.insert_general(values)
+    record, keys = row
+    key = keys.pop(0) if state.primary is not None else state.next_hidden_key()
+    state.tree.insert(session, key, record)
+    for index, entry in zip(state.secondary, keys, strict=True):
+        index.tree.insert(session, entry, key)
+    return key
+
+
+def insert_batch(
+    table: Table, rows: Sequence[Any], names: tuple[str, ...] | None, since: int
+) -> None:
+    """Insert rows: those that are plain in the order of their keys, the others before.
+
+    Rows are mappings, or sequences of values in the order of `names`. since: see
+    `Session.remember_run`. The lock is held.
+    """
+    state, session = table.state, table.session
+    if state.fills_in:
+        rows, names = [_numbered(state, session, _named(row, names)) for row in rows], None
+    plain = [_filled_in(state, row) for row in rows] if state.fills_in else rows
+    has_keys = state.primary is not None
+    records, hidden = list[bytes](), list[bytes]()
+    made: list[list[bytes]] = [[] for _ in range(len(state.secondary) + has_keys)]
+    done = 0
+    while done < len(rows):
+        if state.row_maker is not None:
+            done = state.row_maker.pack(plain, done, names, records, made)
+            if not has_keys:
+                hidden += [state.next_hidden_key() for _ in records[len(hidden) :]]
+        if done < len(rows):
+            table.insert_general(_named(rows[done], names))
+            done += 1
+    keys = made.pop(0) if has_keys else hidden
+    insert_sorted(state.tree, session, *in_order(keys, records), since)
+    for index, entries in zip(state.secondary, made, strict=True):
+        insert_sorted(index.tree, session, *in_order(entries, keys), since)
+
+
+def _numbered(state: TableState, session: Session, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return a new row with its number, if rows are counted and it has none."""
+    row, counter = dict(values), state.counter
+    if counter is not None:
+        given = row.get(counter.name)
+        if given is None:
+            row[counter.name] = state.next_autoincrement(session)
+        elif isinstance(given, int):
+            state.note_autoincrement(session, given)
+    return row
+
+
+def _filled_in(state: TableState, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return a new row that has its number with all else that nobody gave."""
+    row, version = dict(values), state.version_column
+    if version is not None:
+        row[version.name] = [] if version.name in row else 1  # one that was given is not plain
+    for column in state.escrow:
+        row.setdefault(column.name, column.default_data)
+    return row
+
+
+def _named(row: Any, names: tuple[str, ...] | None) -> Mapping[str, Value]:
+    """Return a row by column name. Raises InvalidUse for one with too few or too many values."""
+    if names is None:
+        named: Mapping[str, Value] = row
+        return named
+    if len(row) != len(names) or len(set(names)) != len(names):
+        raise InvalidUse(f"{len(row)} values for {len(names)} columns")
+    return dict(zip(names, row, strict=True))
