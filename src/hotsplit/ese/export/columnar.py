@@ -11,7 +11,8 @@ import contextlib
 import itertools
 import os
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.export.files import replaced
@@ -36,25 +37,29 @@ if TYPE_CHECKING:
 COLUMNS_A_FILE = {"parquet": 4096}
 """How many columns a file gets at most if nothing else is asked for; in other formats all."""
 
+_Item = TypeVar("_Item")
 _ROWS_A_GROUP = 65536
 _COLUMNS_A_PASS = 4096
 _PLACE = 8  # bytes of a row in `Batch.places`
 _LESS = 4  # a batch of several passes has a fourth of the rows: it is there as a whole
 
 
-def write_columns(env: Env, view: View, form: str, path: str, most: int = 0) -> Written:
+def write_columns(
+    env: Env, view: View, form: str, path: str, most: int = 0, *, ahead: bool = False
+) -> Written:
     """Write a table to `path`; if it has more than `most` columns, to several files beside it.
 
-    Each of them has the number of the row, too. Raises what reading raises.
+    Each of them has the number of the row, too. ahead: read while writing, for a second core.
+    Raises what reading raises.
     """
     if not most or len(view.fields) <= most:
-        return _write_file(env, view, form, path)
+        return _write_file(env, view, form, path, ahead)
     parts = View(view.table, view.title, view.fields, view.include, numbered=True).groups(most)
     files = [_numbered(path, number) for number in range(1, len(parts) + 1)]
     written: list[Written] = []
     try:
         for part, file in zip(parts, files, strict=True):
-            written.append(_write_file(env, part, form, file))
+            written.append(_write_file(env, part, form, file, ahead))
     except BaseException:
         for file in files:
             with contextlib.suppress(HotsplitError):
@@ -78,16 +83,16 @@ class _MoreLists(Exception):
         self.names = names
 
 
-def _write_file(env: Env, view: View, form: str, path: str) -> Written:
+def _write_file(env: Env, view: View, form: str, path: str, ahead: bool) -> Written:
     lists: set[str] = set()
     while True:
         try:
-            return _once(env, view, form, path, lists)
+            return _once(env, view, form, path, lists, ahead)
         except _MoreLists as found:  # at most once a column: the table is written again
             lists |= found.names
 
 
-def _once(env: Env, view: View, form: str, path: str, lists: set[str]) -> Written:
+def _once(env: Env, view: View, form: str, path: str, lists: set[str], ahead: bool) -> Written:
     pyarrow = load_pyarrow()
     passes = [_Pass(pyarrow, part, lists, size) for part, size in _passes(view)]
     fields = [field for one in passes for field in one.fields]
@@ -96,7 +101,8 @@ def _once(env: Env, view: View, form: str, path: str, lists: set[str]) -> Writte
     del fields
     count = 0
     with replaced(env, path) as file, _writer(pyarrow, form, file, schema) as out:
-        for arrays, places in _aligned(passes):
+        batches = _aligned(passes)
+        for arrays, places in _made_ahead(batches) if ahead and len(passes) == 1 else batches:
             arrays += _extra_arrays(pyarrow, view, places, count)
             out.write_batch(pyarrow.RecordBatch.from_arrays(arrays, schema=schema))
             count += len(places) // _PLACE
@@ -200,6 +206,17 @@ def _shape(view: View, first: Batch | None, lists: set[str]) -> ArrowForm:
 
 def _notes(field: Field) -> dict[str, str]:
     return {f"hotsplit.{key}": str(value) for key, value in meaning_entries(field).items()}
+
+
+def _made_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+    """Yield the items; while one is used, another thread makes the next."""
+    nothing: Any = object()
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(next, items, nothing)
+        while (item := waiting.result()) is not nothing:
+            waiting = pool.submit(next, items, nothing)
+            yield item
+            del item
 
 
 # What rows carry beside their columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hotsplit.errors import HotsplitError
@@ -14,7 +14,7 @@ from hotsplit.ese.files.env import Env, File
 PART = ".part"
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-{}()+=@, ")
 _MOST = 200
-_BUFFER = 1 << 18  # bytes
+_BUFFER, _BLOCK = 1 << 18, 1 << 20  # bytes
 
 
 def file_name(name: str, taken: set[str] | None = None) -> str:
@@ -64,22 +64,59 @@ class Appender(io.RawIOBase):
 @contextlib.contextmanager
 def replaced(env: Env, path: str) -> Iterator[io.BufferedWriter[Appender]]:
     """Write a file that gets its name only when all of it is on stable storage."""
-    unfinished = path + PART
-    if env.exists(unfinished):
-        env.remove(unfinished)
-    file = env.open(unfinished, "create")
+    with created(env, path + PART, sync=True) as file:
+        yield file
+    finish(env, path + PART, path)
+
+
+@contextlib.contextmanager
+def created(env: Env, path: str, *, sync: bool = False) -> Iterator[io.BufferedWriter[Appender]]:
+    """Write a file, which is gone again if that fails. sync: it is on stable storage then."""
+    if env.exists(path):
+        env.remove(path)
+    file = env.open(path, "create")
     try:
         buffered = io.BufferedWriter(Appender(file), _BUFFER)
         yield buffered
         buffered.flush()
-        file.sync()
+        if sync:
+            file.sync()
         file.close()
-        finish(env, unfinished, path)
     except BaseException:
         with contextlib.suppress(HotsplitError):
             file.close()
-            env.remove(unfinished)
+            env.remove(path)
         raise
+
+
+def join(env: Env, parts: Sequence[str], path: str) -> None:
+    """Put files one behind the other into one, which gets its name when it is durable.
+
+    The first of them becomes it; the others are removed.
+    """
+    file = env.open(parts[0], "write")
+    try:
+        end = file.size()
+        for part in parts[1:]:
+            end = _append(env, file, end, part)
+            env.remove(part)
+        file.sync()
+    finally:
+        file.close()
+    finish(env, parts[0], path)
+
+
+def _append(env: Env, file: File, end: int, part: str) -> int:
+    """Write the content of another file at `end`; return the new end."""
+    source = env.open(part, "read")
+    try:
+        at = 0
+        while piece := source.pread(_BLOCK, at):
+            file.pwrite(piece, end + at)
+            at += len(piece)
+    finally:
+        source.close()
+    return end + at
 
 
 def finish(env: Env, unfinished: str, path: str) -> None:

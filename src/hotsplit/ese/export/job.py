@@ -3,34 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 from hotsplit.errors import HotsplitError, InvalidUse, TargetExists
 from hotsplit.ese.export.files import file_name
 from hotsplit.ese.export.manifest import Manifest, Plan, Result, identity
-from hotsplit.ese.export.profiles import Profile, choose
-from hotsplit.ese.export.schema import column_entries
+from hotsplit.ese.export.parallel import Opener, Pool, share_out
+from hotsplit.ese.export.profiles import choose
 from hotsplit.ese.export.sqlite import merge_sqlite
-from hotsplit.ese.export.view import make_view
-from hotsplit.ese.export.writers import COLUMNAR, write_table
+from hotsplit.ese.export.tables import MOST_FINDINGS, Order, Tick, export_table
+from hotsplit.ese.export.writers import COLUMNAR
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.read.arrow import load_pyarrow
 from hotsplit.ese.read.database import Database
-from hotsplit.ese.read.pages import CountedPages
 from hotsplit.ese.read.table import Table
-from hotsplit.report import Reporter
-
-_POLL = 0.2
-_MOST_FINDINGS = 100
-Opener = Callable[[], Database]
-Tick = Callable[[int], None]
 
 
 @dataclass
@@ -62,7 +51,7 @@ class Job:
         self._opener = opener
         self.profile = choose(env, plan.profile, db.tables(system=True))
         self._names = self._tables(db)
-        self._sizes = [page_estimate(db.table(name)) for name in self._names]
+        self._sizes = {name: page_estimate(db.table(name)) for name in self._names}
         self._identity = identity(env, db)
         if plan.form in ("parquet", "arrow"):
             load_pyarrow()  # tell at once that it is missing
@@ -75,7 +64,7 @@ class Job:
     @property
     def pages(self) -> int:
         """About how many pages are to be read."""
-        return sum(self._sizes)
+        return sum(self._sizes.values())
 
     def _tables(self, db: Database) -> list[str]:
         if self._plan.tables:
@@ -94,7 +83,7 @@ class Job:
         """
         tick = tick or (lambda _: None)
         if self._single:
-            results = [self._one(self._names[0], self._target, tick)]
+            results = list(self._export([self._order(self._names[0], self._target)], jobs, tick))
         elif self._plan.form == "sqlite":
             results = self._run_sqlite(jobs, tick, overwrite)
         else:
@@ -103,7 +92,7 @@ class Job:
         return Report(self._target, name, results, self._findings())
 
     def _findings(self) -> list[dict[str, Any]]:
-        return [finding.as_json() for finding in self._db.reporter.findings[:_MOST_FINDINGS]]
+        return [finding.as_json() for finding in self._db.reporter.findings[:MOST_FINDINGS]]
 
     def _run_sqlite(self, jobs: int, tick: Tick, overwrite: bool) -> list[Result]:
         """Write each table into a database of its own, then all into one."""
@@ -126,17 +115,17 @@ class Job:
         done = {} if overwrite else manifest.load()
         manifest.begin(done)
         taken: set[str] = set()
-        todo: list[tuple[int, str, str]] = []
+        todo: list[Order] = []
         results: dict[str, Result] = {}
-        for size, name in zip(self._sizes, self._names, strict=True):
+        for name in self._names:
             file = f"{file_name(self._title(name), taken)}.{self._plan.form}"
             if name in done:
                 results[name] = replace(done[name], kept=True)
-                tick(size)
+                tick(self._sizes[name])
             else:
-                todo.append((size, name, file))
-        todo.sort(reverse=True)
-        for result in self._export(folder, todo, jobs, tick):
+                todo.append(self._order(name, f"{folder}/{file}"))
+        todo.sort(key=lambda order: order.pages, reverse=True)
+        for result in self._export(todo, jobs, tick):
             results[result.table] = result
             manifest.add(result)
         ordered = [results[name] for name in self._names]
@@ -144,117 +133,23 @@ class Job:
         manifest.finish(complete, self._findings())
         return ordered
 
+    def _order(self, name: str, path: str) -> Order:
+        return Order(name, path, self._sizes[name])
+
     def _title(self, name: str) -> str:
         return (self.profile.table(name).title if self.profile else "") or name
 
-    def _export(
-        self, folder: str, todo: list[tuple[int, str, str]], jobs: int, tick: Tick
-    ) -> Iterator[Result]:
-        jobs = min(jobs, len(todo))
-        method = _start_method()
-        if jobs > 1 and (method == "fork" or self._opener is not None):
-            yield from self._parallel(folder, todo, jobs, tick)
-            return
-        for size, name, file in todo:
-            with _bounded(tick, size) as inside:
-                yield self._one(name, f"{folder}/{file}", inside)
-
-    def _one(self, name: str, path: str, tick: Tick) -> Result:
-        return export_table(self._env, self._db, name, path, self._plan, self.profile, tick)
-
-    def _parallel(
-        self, folder: str, todo: list[tuple[int, str, str]], jobs: int, tick: Tick
-    ) -> Iterator[Result]:
-        method = _start_method()
-        context = multiprocessing.get_context(method)
-        counter = context.Value("Q", 0)
-        opener = self._opener
-        if method == "fork":
-            _worker.database, opener = self._db, None
-        with ProcessPoolExecutor(jobs, context, _begin_worker, (counter, opener)) as pool:
-            futures = [
-                pool.submit(
-                    _in_worker, self._env, name, f"{folder}/{file}", self._plan, self.profile
-                )
-                for _, name, file in todo
-            ]
-            try:
-                yield from _collect(futures, counter, tick)
-            except BaseException:
-                for future in futures:
-                    future.cancel()
-                raise
-
-
-def _collect(futures: Sequence[Future[Result]], counter: Any, tick: Tick) -> Iterator[Result]:
-    """Yield results as they come; report pages meanwhile."""
-    waiting, seen = set(futures), 0
-    while waiting:
-        done, waiting = wait(waiting, _POLL, FIRST_COMPLETED)
-        now = counter.value
-        tick(now - seen)
-        seen = now
-        yield from (future.result() for future in done)
-
-
-def _start_method() -> str:
-    """Fork where nothing speaks against it: it is quick and needs nothing of the caller."""
-    can_fork = "fork" in multiprocessing.get_all_start_methods()
-    return "fork" if can_fork and threading.active_count() == 1 else "spawn"
-
-
-class _Worker:
-    """What a process has: its database, inherited or opened, and the counter of all."""
-
-    database: Database | None = None
-    counter: Any = None
-
-
-_worker = _Worker()
-
-
-def _begin_worker(counter: Any, opener: Opener | None) -> None:
-    _worker.counter = counter
-    if opener is not None:
-        _worker.database = opener()
-
-
-def _count(pages: int) -> None:
-    with _worker.counter.get_lock():
-        _worker.counter.value += pages
-
-
-def _in_worker(env: Env, name: str, path: str, plan: Plan, profile: Profile | None) -> Result:
-    assert _worker.database is not None
-    return export_table(env, _worker.database, name, path, plan, profile, _count)
-
-
-def export_table(
-    env: Env,
-    db: Database,
-    name: str,
-    path: str,
-    plan: Plan,
-    profile: Profile | None,
-    tick: Tick,
-) -> Result:
-    """Export one table to a file; an error of reading or writing is part of the result."""
-    begun = time.monotonic()
-    result = Result(name, name, os.path.basename(path))  # noqa: PTH119 - paths are plain strings
-    reporter = Reporter(limit=_MOST_FINDINGS)
-    try:
-        table = db.table(name).through(CountedPages(db.source, tick), reporter)
-        view = make_view(db, table, profile, columns=plan.columns or None, include=plan.include)
-        result.title = view.title
-        written = write_table(env, view, plan.form, path, plan.columns_per_file)
-        result.rows, result.files = written.rows, list(written.files)
-        result.columns = column_entries(view, written.types)
-    except HotsplitError as error:
-        result.error = error.at(file=db.path).as_json()
-    result.findings = [finding.as_json() for finding in reporter.findings[:_MOST_FINDINGS]]
-    result.finding_count = sum(reporter.counts.values())
-    result.seconds = round(time.monotonic() - begun, 3)
-    return result
+    def _export(self, todo: list[Order], jobs: int, tick: Tick) -> Iterator[Result]:
+        pool = Pool(self._env, self._db, self._opener, self._plan, self.profile)
+        if jobs > 1 and pool.can_start:
+            todo = share_out(self._db, todo, self._plan, jobs)
+            jobs = min(jobs, len(todo))
+            if jobs > 1:
+                yield from pool.run(todo, jobs, tick)
+                return
+        for order in todo:
+            with _bounded(tick, order.pages) as inside:
+                yield export_table(self._env, self._db, order, self._plan, self.profile, inside)
 
 
 @contextlib.contextmanager

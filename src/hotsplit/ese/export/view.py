@@ -18,6 +18,7 @@ from hotsplit.ese.format.columns import ColumnDef, Scalar, Value
 from hotsplit.ese.read.batch import Buffers, element_values
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import Origin, State
+from hotsplit.ese.read.parts import LeafRange
 from hotsplit.ese.read.table import Table
 from hotsplit.ese.read.where import parse_key
 
@@ -93,6 +94,7 @@ class Order:
     index: str | None = None
     key: tuple[Any, ...] = ()
     reverse: bool = False
+    part: LeafRange | None = None
 
 
 class View:
@@ -146,11 +148,12 @@ class View:
         index: str | None = None,
         seek: Sequence[str] = (),
         reverse: bool = False,
+        part: LeafRange | None = None,
     ) -> Iterator[list[Any]]:
         """Yield the rows with their meanings, and labels if remains are included.
 
         where, index, reverse: as in `Table.scan` and `Table.labelled`. seek: values of the first
-        columns of the index, as text.
+        columns of the index, as text. part: as in `Table.values`, with nothing of the others.
         """
         columns = self.columns
         names = [column.name for column in columns]
@@ -158,7 +161,7 @@ class View:
         places = [by_name[field.column.name] for field in self.fields]
         plain = places == list(range(len(columns))) and not any(f.meaning for f in self.fields)
         key = parse_key(self.table.cursor(index, []).key_columns, seek) if seek else ()
-        order = Order(where, index, key, reverse)
+        order = Order(where, index, key, reverse, part)
         stored = self._stored(names, order)
         for values, origin in stored:
             shown = values if plain else self._shown(values, places)
@@ -181,12 +184,12 @@ class View:
             ):
                 yield list(found.values()), None
         else:
-            for values in self.table.values(names):
+            for values in self.table.values(names, part=asked.part):
                 yield values, None
 
-    def chunks(self) -> Iterator[list[list[Any]]]:
-        """Yield all rows, some at a time."""
-        rows = self.rows()
+    def chunks(self, part: LeafRange | None = None) -> Iterator[list[list[Any]]]:
+        """Yield all rows, some at a time. part: only live rows of these leaves; see `Table`."""
+        rows = self.rows(part=part)
         while chunk := list(itertools.islice(rows, _ROWS_A_CHUNK)):
             yield chunk
 

@@ -10,41 +10,63 @@ from typing import Any, Literal
 
 from hotsplit.ese.export import text
 from hotsplit.ese.export.columnar import COLUMNS_A_FILE, write_columns
-from hotsplit.ese.export.files import replaced
+from hotsplit.ese.export.files import created, replaced
 from hotsplit.ese.export.schema import Written, label_types
 from hotsplit.ese.export.sqlite import write_sqlite
 from hotsplit.ese.export.view import View
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.columns import ColumnDef
+from hotsplit.ese.read.parts import LeafRange
 
 Format = Literal["parquet", "arrow", "csv", "jsonl", "sqlite"]
 FORMATS: tuple[Format, ...] = ("parquet", "arrow", "csv", "jsonl", "sqlite")
 COLUMNAR: tuple[Format, ...] = ("parquet", "arrow")
+TEXT: tuple[Format, ...] = ("csv", "jsonl")
+"""Formats in which a table may be written in pieces, one behind the other."""
 
 
-def write_table(env: Env, view: View, form: Format, path: str, most: int = 0) -> Written:
+def write_table(
+    env: Env, view: View, form: Format, path: str, most: int = 0, *, ahead: bool = False
+) -> Written:
     """Write one table to `path`, replacing what is there when it is complete.
 
-    most: columns of a file in formats of columns, see `write_columns`; 0 for the usual number.
+    most, ahead: of formats of columns, see `write_columns`; 0 for the usual number.
 
     Raises FeatureMissing for Parquet and Arrow without pyarrow, and what reading raises.
     """
     if form in COLUMNAR:
-        return write_columns(env, view, form, path, most or COLUMNS_A_FILE.get(form, 0))
+        most = most or COLUMNS_A_FILE.get(form, 0)
+        return write_columns(env, view, form, path, most, ahead=ahead)
     if form == "sqlite":
         return write_sqlite(env, view, path)
     return _write_text(env, view, form, path)
 
 
+def write_piece(
+    env: Env, view: View, form: Format, path: str, part: LeafRange, *, first: bool
+) -> Written:
+    """Write the rows of some leaves to a file in a format of text, to be put behind those before.
+
+    first: what a file begins with, too. Raises what reading raises, and OutOfOrder.
+    """
+    with created(env, path) as file:
+        return _put_text(view, form, file, part, head=first)
+
+
 def _write_text(env: Env, view: View, form: str, path: str) -> Written:
+    with replaced(env, path) as file:
+        return _put_text(view, form, file, None, head=True)
+
+
+def _put_text(view: View, form: str, file: Any, part: LeafRange | None, *, head: bool) -> Written:
     columns = [field.column for field in view.fields]
     writer = text.RowWriter(columns, "csv" if form == "csv" else "jsonl", view.names)
     count = 0
-    with replaced(env, path) as file:
+    if head:
         file.write(writer.head())
-        for chunk in view.chunks():
-            file.write(writer.encode(chunk) + b"\n")
-            count += len(chunk)
+    for chunk in view.chunks(part):
+        file.write(writer.encode(chunk) + b"\n")
+        count += len(chunk)
     return Written(count, [_logical(f.column, f.meaning) for f in view.fields] + label_types(view))
 
 

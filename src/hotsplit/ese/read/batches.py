@@ -15,6 +15,7 @@ from hotsplit.ese.format.columns import ColumnDef
 from hotsplit.ese.read.batch import Batch, kernel_column
 from hotsplit.ese.read.btree import BTree
 from hotsplit.ese.read.pages import PageSet
+from hotsplit.ese.read.parts import LeafRange
 from hotsplit.ese.read.remains import Remnant
 from hotsplit.ese.read.resolve import LongSource, Resolver
 from hotsplit.ese.read.sweep import Sweep
@@ -80,12 +81,14 @@ class BatchReader:
         )
         self._resolver = Resolver(columns, name, long_values, reporter, _VALUE_BYTES, exact=exact)
 
-    def sweep(self, tree: BTree, *, reverse: bool = False) -> Iterator[Batch]:
-        """Yield the rows of the tree, in key order or against it.
+    def sweep(
+        self, tree: BTree, *, reverse: bool = False, part: LeafRange | None = None
+    ) -> Iterator[Batch]:
+        """Yield the rows of the tree, in key order or against it; or of a part of it, in order.
 
-        Raises a HotsplitError if the tree's root cannot be read.
+        Raises a HotsplitError if the tree's root cannot be read, and as `Sweep`.
         """
-        sweep = Sweep(tree, self.builder, reverse=reverse)
+        sweep = Sweep(tree, self.builder, reverse=reverse, part=part)
         self.visited = sweep.visited
         yield from self.batches(sweep)
 

@@ -165,6 +165,11 @@ class PageSet:
         """Enter a page that could not be read."""
         self._bad.add(pgno)
 
+    def same(self, other: PageSet) -> bool:
+        """Say whether the other set has the same pages."""
+        mine, others = self.bits.rstrip(b"\0"), other.bits.rstrip(b"\0")
+        return mine == others and self._bad == other._bad
+
     def __contains__(self, pgno: int) -> bool:
         at = pgno >> 3
         known = at < len(self.bits) and self.bits[at] >> (pgno & 7) & 1

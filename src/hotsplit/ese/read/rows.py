@@ -23,6 +23,7 @@ from hotsplit.ese.read.batches import BatchReader
 from hotsplit.ese.read.btree import BTree
 from hotsplit.ese.read.labels import Label, Origin
 from hotsplit.ese.read.longvalues import LongValues
+from hotsplit.ese.read.parts import LeafRange
 from hotsplit.ese.read.remains import Remnant
 from hotsplit.ese.read.where import Condition, meets
 from hotsplit.report import Finding, Reporter, Severity
@@ -56,8 +57,13 @@ class RowReader:
         self._long_values, self._reporter = long_values, reporter
         self._quiet = False
 
-    def live(self, tree: BTree, *, keys: bool) -> Iterator[tuple[bytes | None, list[Value]]]:
-        """Yield (bookmark if `keys`, values) of each live row in key order."""
+    def live(
+        self, tree: BTree, *, keys: bool, part: LeafRange | None = None
+    ) -> Iterator[tuple[bytes | None, list[Value]]]:
+        """Yield (bookmark if `keys`, values) of each live row, or of those of a part, in key order.
+
+        Raises OutOfOrder; see `BatchReader.sweep`.
+        """
         reader = BatchReader(
             tree.name,
             tree.pages.page_size,
@@ -68,7 +74,7 @@ class RowReader:
             keys=keys,
             exact=True,
         )
-        for batch in reader.sweep(tree):
+        for batch in reader.sweep(tree, part=part):
             bookmarks = batch.key_values() if keys else itertools.repeat(None, batch.rows)
             yield from zip(bookmarks, batch.values(), strict=True)
 

@@ -16,6 +16,7 @@ from hotsplit.errors import HotsplitError
 from hotsplit.ese.format.checksum import RUN_GOOD
 from hotsplit.ese.read.btree import BTree
 from hotsplit.ese.read.pages import PageRun, PageSet, RunReader
+from hotsplit.ese.read.parts import LeafRange, OutOfOrder
 
 _kernel = _native.load("batch")
 _LEAST_ENOUGH = 64
@@ -25,17 +26,21 @@ class Sweep:
     """Takes the leaves of `tree` into `builder`, in key order or against it.
 
     Damaged leaves are reported and gone around, as `BTree.leaves` does. Raises a HotsplitError if
-    the root page cannot be read.
+    the root page cannot be read. part: only these leaves, in key order; OutOfOrder where they
+    cannot be read or do not lead to each other.
     """
 
-    def __init__(self, tree: BTree, builder: Any, *, reverse: bool = False) -> None:
-        self.visited = PageSet()
+    def __init__(
+        self, tree: BTree, builder: Any, *, reverse: bool = False, part: LeafRange | None = None
+    ) -> None:
+        self.visited = part.visited() if part else PageSet()
         self._tree, self._builder, self._reverse = tree, builder, reverse
         self._reader = RunReader(tree.pages.source)
         tree.page(tree.root)
-        self._pgno = next(tree.leaf_order(reverse=reverse), 0)
+        self._part = part
+        self._pgno = part.leaves[0] if part else next(tree.leaf_order(reverse=reverse), 0)
         self._skip, self._again = 0, False
-        self._named = tree.leaf_order(reverse=reverse)
+        self._named = iter(()) if part else tree.leaf_order(reverse=reverse)
         self._run = PageRun(0, b"", b"")
         self._enough = sys.maxsize  # pending values; fewer once a batch was cut for its long values
 
@@ -55,6 +60,8 @@ class Sweep:
                 return True
             else:
                 self._read()
+        if self._part is not None:
+            self._part.check(self.visited)
         return False
 
     def go_back(self, row: int) -> None:
@@ -110,6 +117,8 @@ class Sweep:
         self._take_run(PageRun.single(self._pgno, bytes(page.data)))
 
     def _give_up(self, error: HotsplitError) -> None:
+        if self._part is not None:
+            raise OutOfOrder from error
         self._tree.report(error)
         self.visited.add_bad(self._pgno)
         self._pgno = 0

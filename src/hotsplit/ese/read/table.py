@@ -26,6 +26,7 @@ from hotsplit.ese.read.cursor import Cursor, Key
 from hotsplit.ese.read.labels import State
 from hotsplit.ese.read.longvalues import LongValues
 from hotsplit.ese.read.pages import CachedPages, PageSet, PageSource
+from hotsplit.ese.read.parts import LeafRange
 from hotsplit.ese.read.remains import Carver, PageMap, Remnant, orphans
 from hotsplit.ese.read.rows import LabelledRow, RowReader, stream_value
 from hotsplit.ese.read.selection import Selection, select
@@ -137,9 +138,14 @@ class Table:
         for values in self.values(columns):
             yield dict(zip(names, values, strict=True))
 
-    def values(self, columns: Sequence[str] | None = None) -> Iterator[list[Value]]:
-        """Yield each live row as a list of values; else like `rows`."""
-        for _, values in self._reader(columns).live(self.tree(), keys=False):
+    def values(
+        self, columns: Sequence[str] | None = None, *, part: LeafRange | None = None
+    ) -> Iterator[list[Value]]:
+        """Yield each live row as a list of values; else like `rows`.
+
+        part: only the rows of these leaves. Raises OutOfOrder where they do not follow each other.
+        """
+        for _, values in self._reader(columns).live(self.tree(), keys=False, part=part):
             yield values
 
     def records(self, columns: Sequence[str] | None = None) -> Iterator[Row]:
