@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from hotsplit.ese.check.columnblock import ColumnBlock, table_of
 from hotsplit.ese.check.rowplan import LastIds
 from hotsplit.ese.format.catalogschema import CATALOG_COLUMNS, RowType
-from hotsplit.ese.format.columns import decode_text
+from hotsplit.ese.format.columns import ColumnDef, decode_text
+from hotsplit.ese.format.page import Page
 from hotsplit.ese.format.record import RecordPlan
 from hotsplit.ese.read.btree import BTree
+from hotsplit.ese.read.catalog import columns_of
 from hotsplit.ese.read.pages import CachedPages, PageSet
 from hotsplit.report import Reporter
 
@@ -63,24 +67,34 @@ class CatalogRow:
 
 
 class TableRows:
-    """All rows of one table, in the order of the catalog."""
+    """All rows of one table, in the order of the catalog.
+
+    rows: those that were taken one by one; parts: these and the blocks of columns between them.
+    """
 
     def __init__(self, objid: int) -> None:
         self.objid = objid
         self.rows: list[CatalogRow] = []
+        self.parts: list[CatalogRow | ColumnBlock] = []
         self._by_type: dict[int, list[CatalogRow]] = {}
 
     def add(self, row: CatalogRow) -> None:
         """Take the next row."""
         self.rows.append(row)
+        self.parts.append(row)
         self._by_type.setdefault(row.type, []).append(row)
 
+    @property
+    def blocks(self) -> list[ColumnBlock]:
+        """The blocks of columns."""
+        return [part for part in self.parts if isinstance(part, ColumnBlock)]
+
     def of_type(self, row_type: RowType) -> list[CatalogRow]:
-        """Return the rows of one type."""
+        """Return those of `rows` that are of one type."""
         return self._by_type.get(row_type, [])
 
     def numbers(self, row_type: RowType, name: str) -> Iterator[int]:
-        """Yield an integer column of the rows of one type; see `CatalogRow.number`."""
+        """Yield an integer column of `rows` of one type; see `CatalogRow.number`."""
         place = _PLACES[name]
         return ((row.values[place] or 0) & 0xFFFFFFFF for row in self.of_type(row_type))
 
@@ -89,7 +103,8 @@ class TableRows:
         """The highest column ids, deleted columns included."""
         ids = list(self.numbers(RowType.COLUMN, "Id"))
         types = self.numbers(RowType.COLUMN, "ColtypOrPgnoFDP")
-        return LastIds.of(ids, (fid for fid, coltyp in zip(ids, types, strict=True) if not coltyp))
+        deleted = [fid for fid, coltyp in zip(ids, types, strict=True) if not coltyp]
+        return LastIds.of([*ids, *(block.ids[-1] for block in self.blocks)], deleted)
 
 
 class IdSet(PageSet):
@@ -123,14 +138,17 @@ class CatalogRows:
     def rows(self) -> Iterator[CatalogRow]:
         """Yield all live rows. Raises a HotsplitError if the root page cannot be read."""
         for page in self._tree.leaves():
-            try:
-                decoded = self._plan.decode_page(bytes(page.data), True)
-            except ValueError:
-                continue
-            number = page.number
-            for node, key, values, pending in decoded:
-                if values is not None:
-                    yield self._row(number, node, key or b"", values, pending)
+            yield from self._rows_of(page)
+
+    def _rows_of(self, page: Page) -> Iterator[CatalogRow]:
+        try:
+            decoded = self._plan.decode_page(bytes(page.data), True)
+        except ValueError:
+            return
+        number = page.number
+        for node, key, values, pending in decoded:
+            if values is not None:
+                yield self._row(number, node, key or b"", values, pending)
 
     def _row(
         self, page: int, node: int, key: bytes, values: list[Any], pending: list[int]
@@ -156,13 +174,68 @@ class CatalogRows:
 
     def tables(self) -> Iterator[TableRows]:
         """Yield the rows of one table after the other. Raises as `rows` does."""
+        return self._tables(self._tree.leaves())
+
+    def expanded(self, group: TableRows) -> TableRows:
+        """Return a group with rows in the place of its blocks."""
+        whole = TableRows(group.objid)
+        for row in self._rows_of_group(group):
+            whole.add(row)
+        return whole
+
+    def define(self, group: TableRows, fid: int) -> ColumnDef | None:
+        """Return a column that one of the blocks of a group has, None if none has it."""
+        numbers = (block.page_of(fid) for block in group.blocks)
+        number = next((number for number in numbers if number is not None), None)
+        if number is None:
+            return None
+        rows = (row.values for row in self._rows_of(self._tree.leaf(number)))
+        return next((column for column in columns_of(rows) if column.id == fid), None)
+
+    def _rows_of_group(self, group: TableRows) -> Iterator[CatalogRow]:
+        for part in group.parts:
+            if isinstance(part, CatalogRow):
+                yield part
+                continue
+            for number in part.pages:
+                yield from self._rows_of(self._tree.leaf(number))
+
+    def _tables(self, pages: Iterator[Page]) -> Iterator[TableRows]:
         group: TableRows | None = None
-        for row in self.rows():
-            objid = (row.values[_TABLE] or 0) & 0xFFFFFFFF
-            if group is None or group.objid != objid:
-                if group is not None:
-                    yield group
-                group = TableRows(objid)
-            group.add(row)
+        for page in pages:
+            if group is not None and table_of(page) == group.objid:
+                group.parts.append(self._block(group, page))
+                continue
+            for row in self._rows_of(page):
+                if group is None or group.objid != _objid_of(row):
+                    if group is not None:
+                        yield from self._settled(group)
+                    group = TableRows(_objid_of(row))
+                group.add(row)
         if group is not None:
+            yield from self._settled(group)
+
+    def _block(self, group: TableRows, page: Page) -> ColumnBlock:
+        """Return a block with one more page: the last part of a group, or a new one."""
+        last = group.parts[-1]
+        if isinstance(last, ColumnBlock):
+            group.parts.pop()
+        else:
+            last = ColumnBlock(group.objid, self._tree.objid, page.size)
+        last.take(page)
+        return last
+
+    def _settled(self, group: TableRows) -> Iterator[TableRows]:
+        """Yield a group whose blocks can be read, else what its rows make without any."""
+        if all(block.finish() and block.is_ascending for block in group.blocks):
             yield group
+            return
+        for objid, rows in groupby(self._rows_of_group(group), key=_objid_of):
+            whole = TableRows(objid)
+            for row in rows:
+                whole.add(row)
+            yield whole
+
+
+def _objid_of(row: CatalogRow) -> int:
+    return (row.values[_TABLE] or 0) & 0xFFFFFFFF

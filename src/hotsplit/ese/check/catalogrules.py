@@ -5,10 +5,12 @@ Source: format specification 6.2 to 6.8 and 13.1 C 37 to 45.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import chain
 
 from hotsplit.ese.check.catalogrows import CatalogRow, IdSet, TableRows, as_text, picker
+from hotsplit.ese.check.columnblock import ColumnBlock
 from hotsplit.ese.check.findings import Findings
 from hotsplit.ese.format.catalogschema import (
     CATALOG_ROOT,
@@ -71,7 +73,10 @@ class CatalogRules:
         self.templates: dict[str, set[int]] = {}
 
     def check(self, group: TableRows) -> bool:
-        """Check the rows of one table; False if they do not make a table that can be looked at."""
+        """Check the rows of one table; False if they do not make a table that can be looked at.
+
+        Its blocks must be unremarkable (`is_plain`).
+        """
         sound = [self._check_row(row) for row in group.rows]
         first = group.rows[0]
         if first.type != RowType.TABLE:
@@ -85,6 +90,7 @@ class CatalogRules:
         self._check_columns(group)
         pairs = zip(*(group.numbers(RowType.COLUMN, name) for name in _ID_AND_TYPE), strict=True)
         own = {fid for fid, coltyp in pairs if coltyp}
+        own.update(*(block.ids for block in group.blocks))
         given = self.templates.get(as_text(first["TemplateTable"]), set())
         for row in group.of_type(RowType.INDEX) if known else ():
             self._check_index(row, own, given)
@@ -188,7 +194,10 @@ class CatalogRules:
         known = self.templates.get(group.rows[0].text)
         before, end, increments = 0, 0, 0
         of_catalog = group.objid in _OF_CATALOG
-        for row in group.of_type(RowType.COLUMN):
+        for row in _columns_of(group):
+            if isinstance(row, ColumnBlock):
+                before = row.ids[-1]
+                continue
             fid, coltyp, flags, size = (unsigned(v) for v in _column_values(row.values))
             if not before < fid <= LAST_ID:
                 self._breach("C41", row, "the id of the column")
@@ -248,6 +257,45 @@ class CatalogRules:
             ),
         )
         return [text for broken, text in checks if broken]
+
+
+def _columns_of(group: TableRows) -> Iterator[CatalogRow | ColumnBlock]:
+    return (p for p in group.parts if isinstance(p, ColumnBlock) or p.type == RowType.COLUMN)
+
+
+def is_plain(group: TableRows) -> bool:
+    """Say whether there is nothing to be said of the blocks of a table."""
+    if not group.blocks:
+        return True
+    if (
+        as_text(group.rows[0]["TemplateTable"])
+        or group.rows[0].number("Flags") & TableFlag.TEMPLATE
+    ):
+        return False  # what is given to other tables is needed column by column
+    before = 0
+    for part in _columns_of(group):
+        first, last = (
+            (part.ids[0], part.ids[-1])
+            if isinstance(part, ColumnBlock)
+            else 2 * (part.number("Id"),)
+        )
+        if first <= before or last > LAST_ID:
+            return False
+        before = last
+    return _has_plain_kinds(group.blocks) and _has_own_names(group)
+
+
+def _has_plain_kinds(blocks: list[ColumnBlock]) -> bool:
+    return not any(
+        not coltyp or flags & _AUTOINCREMENT or _column_problems(_TAGGED, coltyp, flags, size)
+        for coltyp, flags, size in set().union(*(block.kinds for block in blocks))
+    )
+
+
+def _has_own_names(group: TableRows) -> bool:
+    names = [row.text.casefold() for row in group.of_type(RowType.COLUMN)]
+    names += chain.from_iterable(block.names for block in group.blocks)
+    return len(set(names)) == len(names)
 
 
 def _is_known(segment: Segment, own: set[int], given: set[int]) -> bool:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from hotsplit import _native
 from hotsplit.errors import FileTruncated, HotsplitError
 from hotsplit.ese.check.catalogrows import CatalogRows, TableRows
-from hotsplit.ese.check.catalogrules import CatalogRules
+from hotsplit.ese.check.catalogrules import CatalogRules, is_plain
 from hotsplit.ese.check.context import Context, Totals
 from hotsplit.ese.check.fileheader import check_header, is_clean
 from hotsplit.ese.check.findings import Findings
@@ -34,9 +35,10 @@ from hotsplit.ese.format.catalogschema import (
     CATALOG_NAME,
     CATALOG_ROOT,
     SHADOW_ROOT,
+    RowType,
     TableDef,
 )
-from hotsplit.ese.read.catalog import Catalog, TableEntry
+from hotsplit.ese.read.catalog import Catalog, TableEntry, columns_of
 from hotsplit.ese.read.pages import RunSource
 from hotsplit.report import Reporter, Severity
 
@@ -203,13 +205,13 @@ class _Check:
     def _check_tables(self, rows: CatalogRows) -> None:
         try:
             for group in rows.tables():
-                self._check_table(group)
+                self._check_table(rows, group if is_plain(group) else rows.expanded(group))
         except HotsplitError as error:
             self._context.findings.add("C37", f"The catalog cannot be read: {error.message}")
 
-    def _check_table(self, group: TableRows) -> None:
+    def _check_table(self, rows: CatalogRows, group: TableRows) -> None:
         usable = self._rules.check(group)
-        shape = self._shape(group) if usable else None
+        shape = self._shape(rows, group) if usable else None
         self._lists.add(group, shape)
         if group.objid in (_CATALOG_OBJID, _SHADOW_OBJID):
             return
@@ -218,18 +220,22 @@ class _Check:
             return
         TableCheck(self._context, shape).run()
 
-    def _shape(self, group: TableRows) -> TableShape | None:
+    def _shape(self, rows: CatalogRows, group: TableRows) -> TableShape | None:
         first = group.rows[0]
         entry = TableEntry(
             first.text, group.objid, first.number("ColtypOrPgnoFDP"), first.number("Flags")
         )
         try:
-            table = self._catalog.table(entry)
+            table = self._catalog.table(entry, columns=not group.blocks)
         except HotsplitError as error:
             message = f"table {entry.name} cannot be read from the catalog: {error.message}"
             self._context.findings.add("C37", message)
             return None
-        shape = TableShape(table, group.last_ids)
+        if group.blocks:
+            table.columns = columns_of(row.values for row in group.of_type(RowType.COLUMN))
+        shape = TableShape(table, group.last_ids, blocks=group.blocks)
+        if group.blocks:
+            shape.define = partial(rows.define, group)
         if table.is_template:
             self._templates[table.name] = shape
         template = self._templates.get(table.template)

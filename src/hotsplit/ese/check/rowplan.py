@@ -6,12 +6,13 @@ Source: format specification 6.3, 6.6, 6.8 (definitions), 7.1, 7.3 (records), 10
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from hotsplit.ese.check.columnblock import ColumnBlock
 from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.catalogschema import (
     IndexDef,
@@ -78,6 +79,10 @@ _NORMAL: dict[int, Normal] = {
 }
 
 
+def _no_column(_: int) -> None:
+    return None
+
+
 class LastIds(NamedTuple):
     """The highest column ids that were ever used, and those of deleted columns."""
 
@@ -98,12 +103,18 @@ class LastIds(NamedTuple):
 
 @dataclass
 class TableShape:
-    """A table with what its template gives it."""
+    """A table with what its template gives it.
+
+    blocks: tagged columns of its own that are not among those of `table`; define: gives one of
+    them by its id.
+    """
 
     table: TableDef
     last: LastIds
     template: TableDef | None = None
     template_last: LastIds = field(default_factory=LastIds)
+    blocks: Sequence[ColumnBlock] = ()
+    define: Callable[[int], ColumnDef | None] = _no_column
 
     @cached_property
     def _own(self) -> dict[int, ColumnDef]:
@@ -116,7 +127,7 @@ class TableShape:
 
     def column(self, segment: Segment) -> tuple[ColumnDef, bool] | None:
         """Return the column of a key segment and whether it comes from the template."""
-        own = self._own.get(segment.column_id)
+        own = self._own.get(segment.column_id) or self.define(segment.column_id)
         if self.template is not None and (segment.flags & KeySegment.TEMPLATE or own is None):
             given = self._given.get(segment.column_id)
             return None if given is None else (given, True)
@@ -147,26 +158,43 @@ def layout_of(shape: TableShape, page_size: int, increment_mark: int | None) -> 
         [i for i in must if i < FIRST_VARIABLE],
         max(shape.last.variable, shape.template_last.variable),
         [i for i in must if FIRST_VARIABLE <= i < FIRST_TAGGED],
-        _tagged(shape.table.columns, shape.last),
+        _tagged(shape.table.columns, shape.last, shape.blocks),
         _tagged(shape.template.columns if shape.template else [], shape.template_last),
         _increment(columns, increment_mark),
     )
 
 
-def _tagged(columns: Sequence[ColumnDef], last: LastIds) -> bytes:
+def _tagged(
+    columns: Sequence[ColumnDef], last: LastIds, blocks: Sequence[ColumnBlock] = ()
+) -> bytes:
     """Return two bytes for each tagged column up to the last."""
     infos = bytearray(2 * (last.tagged + 1 - FIRST_TAGGED))
     for fid in last.deleted:
         if FIRST_TAGGED <= fid <= last.tagged:
             _INFO.pack_into(infos, 2 * (fid - FIRST_TAGGED), _DELETED)
     for column in columns:
-        if not FIRST_TAGGED <= column.id <= last.tagged:
-            continue
-        info = _EXISTS | type_size(column.coltyp)
-        info |= _LONG if column.is_long else 0
-        info |= _NOT_NULL if column.flags & _MANDATORY else 0
-        _INFO.pack_into(infos, 2 * (column.id - FIRST_TAGGED), info)
+        if FIRST_TAGGED <= column.id <= last.tagged:
+            info = _info(column.coltyp, column.flags)
+            _INFO.pack_into(infos, 2 * (column.id - FIRST_TAGGED), info)
+    for block in blocks:
+        _put_block(infos, block)
     return bytes(infos)
+
+
+def _put_block(infos: bytearray, block: ColumnBlock) -> None:
+    found = block.infos({(coltyp, flags): _info(coltyp, flags) for coltyp, flags, _ in block.kinds})
+    start = 2 * (block.ids[0] - FIRST_TAGGED)
+    if block.is_gapless:
+        infos[start : start + 2 * len(found)] = found.tobytes()
+        return
+    for fid, info in zip(block.ids, found, strict=True):
+        _INFO.pack_into(infos, 2 * (fid - FIRST_TAGGED), info)
+
+
+def _info(coltyp: int, flags: int) -> int:
+    info = _EXISTS | type_size(coltyp)
+    info |= _LONG if coltyp in LONG_TYPES else 0
+    return info | (_NOT_NULL if flags & _MANDATORY else 0)
 
 
 def _increment(columns: Sequence[ColumnDef], mark: int | None) -> tuple[int, int, int, int] | None:

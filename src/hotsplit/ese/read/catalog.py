@@ -8,7 +8,8 @@ Source: format specification 6.1 to 6.6, 6.8 (derived tables).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -39,6 +40,7 @@ _CATALOG_OBJID, _SHADOW_OBJID = 2, 3
 _LAST_OBJID = 0x7FFFFFFF
 _COLUMN_FIELDS = ("Id", "ColtypOrPgnoFDP", "SpaceUsage", "Flags", "PagesOrLocale", "RecordOffset",
                   "Name", "DefaultValue")  # fmt: skip
+_FIELD_PLACES = [[c.name for c in CATALOG_COLUMNS].index(name) for name in _COLUMN_FIELDS]
 _CATALOG_OBJIDS = (_CATALOG_OBJID, _SHADOW_OBJID)
 
 
@@ -110,12 +112,15 @@ class Catalog:
                 return entries
             wanted = objid + 1
 
-    def table(self, entry: TableEntry) -> TableDef:
-        """Return the definition of a table. Raises HotsplitError if its rows cannot be read."""
-        table: TableDef = self._with_shadow(lambda: self._read_table(entry))
+    def table(self, entry: TableEntry, *, columns: bool = True) -> TableDef:
+        """Return the definition of a table. Raises HotsplitError if its rows cannot be read.
+
+        columns: with its columns.
+        """
+        table: TableDef = self._with_shadow(lambda: self._read_table(entry, columns))
         return table
 
-    def _read_table(self, entry: TableEntry) -> TableDef:
+    def _read_table(self, entry: TableEntry, columns: bool) -> TableDef:
         table = TableDef(entry.name, entry.objid, entry.root, entry.flags)
         for kind in (RowType.TABLE, RowType.INDEX, RowType.LONG_VALUE):
             prefix = catalog_key(entry.objid, kind)
@@ -127,8 +132,8 @@ class Catalog:
                     self._apply(table, row)
                 except (ValueError, TypeError) as error:
                     self._report(table, row["Type"], row["Id"], str(error))
-        table.columns = list(self._columns(table))
-        _place_fixed(table)
+        if columns:
+            table.columns = _placed(self._columns(table))
         return table
 
     def _columns(self, table: TableDef) -> Iterator[ColumnDef]:
@@ -271,12 +276,27 @@ def _index(row: dict[str, Any]) -> IndexDef:
     )
 
 
-def _place_fixed(table: TableDef) -> None:
+def columns_of(rows: Iterable[Sequence[Any]]) -> list[ColumnDef]:
+    """Return the columns of a table from their rows: values in the order of the catalog's columns.
+
+    Those that cannot be told are left out.
+    """
+    found = []
+    for values in rows:
+        fields = [values[place] for place in _FIELD_PLACES]
+        if isinstance(fields[-1], bytes | None):
+            with contextlib.suppress(ValueError, TypeError):
+                found.append(_column(fields, of_catalog=False))
+    return _placed(column for column in found if column is not None)
+
+
+def _placed(columns: Iterable[ColumnDef]) -> list[ColumnDef]:
     """Give fixed columns whose row has no offset the place behind the column before."""
-    end = 4
-    fixed = [(column.id, i) for i, column in enumerate(table.columns) if column.is_fixed]
+    found, end = list(columns), 4
+    fixed = [(column.id, i) for i, column in enumerate(found) if column.is_fixed]
     for _, i in sorted(fixed):
-        column = table.columns[i]
+        column = found[i]
         if not column.offset:
-            table.columns[i] = column = replace(column, offset=end)
+            found[i] = column = replace(column, offset=end)
         end = column.offset + column.stored_size
+    return found
