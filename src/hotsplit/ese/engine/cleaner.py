@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hotsplit.ese.engine.longvalues import LongValueTree
 from hotsplit.ese.engine.merge import discard
 from hotsplit.ese.engine.space import free_tree
-from hotsplit.ese.engine.versions import Bookmark
+from hotsplit.ese.engine.versions import Bookmark, VersionStore
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.context import Context
@@ -29,20 +30,27 @@ class Cleaner:
     def run_if_due(self) -> None:
         """Clean up once there is enough to do."""
         versions = self._context.versions
-        if versions.dropped or len(versions.deleted) >= _BACKLOG:
+        if versions.dropped or len(versions.deleted) + len(versions.lowered) >= _BACKLOG:
             self.run()
 
     def run(self) -> None:
-        """Remove all nodes and trees that no view holds any more."""
-        versions, session = self._context.versions, self._session
-        if not versions.deleted and not versions.dropped:
-            return
-        session.begin()
+        """Remove all nodes, long values and trees that no view holds any more."""
+        versions = self._context.versions
+        while versions.deleted or versions.dropped or versions.lowered:
+            self._session.begin()
+            self._run_once(versions)
+            self._session.commit(lazy=True)
+
+    def _run_once(self, versions: VersionStore) -> None:
+        """Remove what is known now; long values that nobody uses are deleted to be removed next."""
         while versions.dropped:
-            free_tree(versions.dropped.popleft(), session)
+            free_tree(versions.dropped.popleft(), self._session)
         while versions.deleted:
             self._remove(*versions.deleted.popleft())
-        session.commit(lazy=True)
+        while versions.lowered:
+            tree, (key, _) = versions.lowered.popleft()
+            if tree.dropped is None:
+                LongValueTree(tree).remove_unused(self._session, key)
 
     def _remove(self, tree: Tree, bookmark: Bookmark) -> None:
         if bookmark in tree.versions or tree.dropped is not None:

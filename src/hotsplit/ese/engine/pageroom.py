@@ -19,19 +19,24 @@ if TYPE_CHECKING:
 _MOST_TAGS = 0xFF0
 
 
-def has_room(tree: Tree, page: bytearray, need: int) -> bool:
-    """Tell whether `need` more bytes fit, beside what an undo may want back."""
+def has_room(tree: Tree, page: bytearray, need: int, reserve: int = 0) -> bool:
+    """Tell whether `need` more bytes fit, beside what an undo may want back.
+
+    reserve: how many more bytes an undo may want back after the change, fewer if negative.
+    """
     free = page[28] | page[29] << 8
     kept = page[30] | page[31] << 8
     if page[34] | (page[35] & 0xF) << 8 >= _MOST_TAGS:
         return False
-    if need <= free - kept:
+    if need > free:
+        return False
+    if need + reserve <= free - kept:
         return True
-    if not kept or need > free:
+    if not kept:
         return False
     kept = sum(kept_for_undo(tree, Page(page).nodes()))
     page[30:32] = min(kept, free).to_bytes(2, "little")
-    return need <= free - kept
+    return need + reserve <= free - kept
 
 
 def keep(page: bytearray, change: int) -> None:

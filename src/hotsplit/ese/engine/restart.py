@@ -21,7 +21,7 @@ from hotsplit.ese.engine.log.segments import unfinished_write
 from hotsplit.ese.engine.pagejournal import PageJournal
 from hotsplit.ese.engine.session import INTERNAL_SESSION, Session
 from hotsplit.ese.engine.settings import SEGMENT, Settings
-from hotsplit.ese.engine.sweeping import find_deleted
+from hotsplit.ese.engine.sweeping import find_unused
 from hotsplit.ese.files.env import Env, Lock
 from hotsplit.ese.files.flushmapfile import flush_map_path
 from hotsplit.ese.files.logfile import LogFile
@@ -340,7 +340,7 @@ class Restart:
         cleaning = Session(context, INTERNAL_SESSION)
         if self._sweeps:
             for database in databases.values():
-                find_deleted(cleaning, database)
+                find_unused(cleaning, database)
         Cleaner(context, cleaning).run()
         mark = context.journal.note(encode(T.SHUTDOWN_MARK))
         context.log.flush()

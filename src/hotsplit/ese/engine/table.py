@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from hotsplit.errors import InvalidUse, Jet, RecordNotFound
 from hotsplit.ese.engine.cursor import Cursor
 from hotsplit.ese.engine.inserting import BATCH, insert_batch, insert_row
+from hotsplit.ese.engine.longfile import LongFile
 from hotsplit.ese.engine.longvalues import SessionReader
 from hotsplit.ese.engine.rowmaker import INTRINSIC_MOST
 from hotsplit.ese.engine.rows import LongReader, Pieces, lids
@@ -119,6 +120,9 @@ class Table:
         pieces = Pieces()
         for name, value in values.items():
             self._set(pieces, name, value)
+        return self._insert_pieces(pieces, values)
+
+    def _insert_pieces(self, pieces: Pieces, values: Mapping[str, Value]) -> bytes:
         self._count(pieces, values)
         self._check_not_null(pieces)
         record = self._fit(pieces)
@@ -135,27 +139,66 @@ class Table:
         Raises RecordNotFound, and as `insert`.
         """
         with self._changing():
-            record = self._record(bookmark)
-            old = self.state.rows.split(record)
-            new = self.state.rows.split(record)
-            self.state.rows.purge(new)
+
+            def change(pieces: Pieces) -> None:
+                for name, value in values.items():
+                    self._set(pieces, name, value)
+
+            return self._update(bookmark, change)
+
+    def change_long(self, bookmark: bytes, change: Callable[[Pieces], None]) -> None:
+        """Change a row by way of its pieces, long values among them; the key stays as it is."""
+        with self._changing():
+            if self._update(bookmark, change) != bookmark:
+                raise InvalidUse("The row would get another key", jet=Jet.errColumnNotUpdatable)
+
+    def _update(self, bookmark: bytes, change: Callable[[Pieces], None]) -> bytes:
+        record = self._record(bookmark)
+        old = self.state.rows.split(record)
+        new = self.state.rows.split(record)
+        self.state.rows.purge(new)
+        before = self._entries(old)
+        change(new)
+        self._count_version(new)
+        self._check_not_null(new)
+        data = self._fit(new)
+        key = bookmark
+        if self.state.primary is not None:
+            key = self._primary_key(new)
+        if key != bookmark:
+            self.state.tree.delete(self.session, bookmark)
+            self.state.tree.insert(self.session, key, data)
+        elif data != record:
+            self.state.tree.replace(self.session, key, data)
+        self._change_entries(before, self._entries(new), bookmark, key)
+        self._drop_unused(old, new)
+        return key
+
+    def copy(self, bookmark: bytes, values: Mapping[str, Value]) -> bytes:
+        """Insert a row like another one but for these values; return its bookmark.
+
+        Both refer to the same long values; a value is stored anew once one of them changes it.
+        Counters are those of a new row. Raises RecordNotFound, and as `insert`.
+        """
+        with self._changing():
+            pieces = self.state.rows.split(self._record(bookmark))
+            self.state.rows.purge(pieces)
+            if self.state.version_column is not None:
+                pieces.fixed.pop(self.state.version_column.id, None)
             for name, value in values.items():
-                self._set(new, name, value)
-            self._count_version(new)
-            self._check_not_null(new)
-            before = self._entries(old)
-            data = self._fit(new)
-            key = bookmark
-            if self.state.primary is not None:
-                key = self._primary_key(new)
-            if key != bookmark:
-                self.state.tree.delete(self.session, bookmark)
-                self.state.tree.insert(self.session, key, data)
-            elif data != record:
-                self.state.tree.replace(self.session, key, data)
-            self._change_entries(before, self._entries(new), bookmark, key)
-            self._drop_unused(old, new)
-            return key
+                self._set(pieces, name, value)
+            for lid in lids(pieces.tagged.values()):
+                assert self.state.long_values is not None
+                self.state.long_values.share(self.session, lid)
+            return self._insert_pieces(pieces, values)
+
+    def open_long(self, bookmark: bytes, column: str, number: int = 0) -> LongFile:
+        """Return a long value as a file, of which parts are read and written.
+
+        number: which of several values, from 0 on; one more than there are adds a value. Text is
+        bytes in the column's code page. Raises InvalidUse (-1507, -1511) for other columns.
+        """
+        return LongFile(self, bookmark, self.state.column(column), number)
 
     def delete(self, bookmark: bytes) -> None:
         """Delete a row. Raises RecordNotFound, WriteConflict."""

@@ -373,13 +373,14 @@ class Tree:
 
         again: the node was flagged as deleted.
         """
-        need = len(node.data) - len(old.data)
+        need, before = len(node.data) - len(old.data), largest(self.versions.get((node.key, b"")))
+        reserve = _reserve(len(old.data), len(node.data), before)
         change = Change(
             node, old, lambda p, time, n: build(p, (time, records.IN_MACRO), n), again=again
         )
         while True:
             found = self.find(node.key, old.data)
-            if has_room(self, found.page, need):
+            if has_room(self, found.page, need, reserve):
                 record = build(found.pgno, self._times(found.page), found.line)
                 self._apply(record, found.pgno)
                 return
@@ -390,19 +391,22 @@ class Tree:
         self, session: Session, bookmark: Bookmark, rceid: int, old: bytes, size: int
     ) -> None:
         """Make the version of a replace, and keep the space that its undo needs (format 2.5)."""
-        before = largest(self.versions.get(bookmark)) or len(old)
+        before = largest(self.versions.get(bookmark))
         version = session.remember(self, bookmark, REPLACE, rceid, old)
-        version.largest = max(before, size)
-        version.reserve = len(old) - min(size, before)
+        version.largest = max(before or len(old), size)
+        version.reserve = _reserve(len(old), size, before)
         if version.reserve:
             found = self.find(*bookmark)
             keep(found.page, version.reserve)
 
-    def replace(self, session: Session, key: bytes, data: bytes) -> None:
-        """Give the node of a key new data (unique trees). Raises RecordNotFound, WriteConflict."""
+    def replace(self, session: Session, key: bytes, data: bytes, *, always: bool = False) -> None:
+        """Give the node of a key new data (unique trees). Raises RecordNotFound, WriteConflict.
+
+        always: even the same data, which keeps others from changing the node.
+        """
         session.prepare()
         old = self._live(session, self.find(key), (key, b""), REPLACE)
-        if old.data == data:
+        if old.data == data and not always:
             return
         rceid = 0 if self.is_space else self.database.context.next_rceid()
         place = self.place if self.is_space else self.versioned
@@ -520,3 +524,11 @@ class Tree:
         )  # fmt: skip
         self.database.context.journal.note(record)
         version.undo_logged = True
+
+
+def _reserve(old: int, new: int, before: int) -> int:
+    """Return by how many bytes a change of a node's size changes what its undo may want back.
+
+    before: most bytes that the node had in open changes, 0 without any.
+    """
+    return old - min(new, before or old)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hotsplit.errors import WriteConflict
+from hotsplit.ese.format.page import PageFlag
 from hotsplit.ese.recovery.core import DELTA, FLAG_DELETE, INSERT, REPLACE
 
 if TYPE_CHECKING:
@@ -75,12 +76,14 @@ class VersionStore:
     """The order of transactions, and the versions that still matter."""
 
     def __init__(self) -> None:
-        # deleted: nodes flagged as deleted that no view holds any more; dropped: such trees
+        # What no view holds any more as it was. deleted: nodes flagged as deleted; dropped: such
+        # trees; lowered: roots of long values that lost a reference.
         self._clock = 0
         self._open: dict[Transaction, None] = {}
         self._ended: deque[Transaction] = deque()
         self.deleted: deque[tuple[Tree, Bookmark]] = deque()
         self.dropped: deque[Tree] = deque()
+        self.lowered: deque[tuple[Tree, Bookmark]] = deque()
 
     def begin(self, writer: Writer) -> Transaction:
         """Begin a transaction: its view is of now."""
@@ -108,8 +111,12 @@ class VersionStore:
             self.dropped.extend(ended.dropped)
             for version in ended.versions:
                 version.tree.versions.drop(version)
-                if isinstance(version, Version) and version.operation == FLAG_DELETE:
+                if not isinstance(version, Version):
+                    continue
+                if version.operation == FLAG_DELETE:
                     self.deleted.append((version.tree, version.bookmark))
+                elif version.delta < 0 and version.tree.kind & PageFlag.LONG_VALUE:
+                    self.lowered.append((version.tree, version.bookmark))
 
     @property
     def open_transactions(self) -> list[Transaction]:
