@@ -2,7 +2,8 @@
 
 Three locks, always taken in this order: the caller's own (one appender at a time), `_io` (one
 writer at a time), `_mutex` (the open segment; never held over a write). So records can be appended
-while a flush waits for the disk, and whoever waits longest flushes for all (group commit).
+while a flush waits for the disk, and the next flush is for all who came meanwhile (group commit):
+see `turns`.
 
 Source: log specification 1.3, 3.3, 7.3.
 """
@@ -16,6 +17,7 @@ from hotsplit.errors import HotsplitError, InstanceDown, InvalidUse, Jet
 from hotsplit.ese.engine.log.files import LogFiles
 from hotsplit.ese.engine.log.progress import LogProgress
 from hotsplit.ese.engine.log.segments import SegmentBuffer, seal
+from hotsplit.ese.engine.log.turns import Turns
 from hotsplit.ese.engine.settings import SEGMENT, Settings
 from hotsplit.ese.files.env import Env, File
 from hotsplit.ese.format.attachments import Attachment
@@ -41,6 +43,7 @@ class LogWriter:
         self.progress = LogProgress()
         self.flushes = self.written = 0
         self.failure: HotsplitError | None = None
+        self._turns = Turns()
         self._io = threading.Lock()
         self._mutex = threading.Lock()
         self._file: File | None = None
@@ -155,9 +158,14 @@ class LogWriter:
         """Return when the record at `position` (None: all records) is durable. Any thread."""
         wanted = self._buffer.end - 1 if position is None else position
         while self.durable <= wanted:
-            with self._io:
-                if self.durable <= wanted:
-                    self._write()
+            if not self._turns.take(wanted):
+                continue
+            try:
+                with self._io:
+                    if self.durable <= wanted:
+                        self._write()
+            finally:
+                self._turns.give_on(self.durable)
 
     def _write(self) -> None:
         """Write and sync all segments; `_io` is held. After an error nothing more is written."""
