@@ -25,6 +25,7 @@ from hotsplit.ese.format.catalogschema import (
     IndexDef,
     IndexFlag,
     RowType,
+    Segment,
     TableFlag,
     catalog_key,
 )
@@ -322,14 +323,16 @@ def _name_segment(row: Row, used: int) -> bytes:
 
 
 def table_row(
-    name: str, objid: int, root: int, pages: int, flags: int, density: int = _DENSITY
-) -> Row:
-    """Return the row of a table."""
-    return {
+    name: str, objid: int, root: int, pages: int, flags: int, density: int = _DENSITY,
+    template: str = "",
+) -> Row:  # fmt: skip
+    """Return the row of a table. template: name of the table that it is derived from."""
+    row: Row = {
         "ObjidTable": objid, "Type": RowType.TABLE, "Id": objid, "ColtypOrPgnoFDP": root,
         "SpaceUsage": density, "Flags": _signed(flags), "PagesOrLocale": pages,
         "RootFlag": True, "Name": name,
     }  # fmt: skip
+    return row | {"TemplateTable": template} if template else row
 
 
 def column_row(objid: int, column: ColumnDef) -> Row:
@@ -356,6 +359,29 @@ def index_row(
         "RecordOffset": None, "LCMapFlags": LCMAP_FLAGS, "Name": name,
         "KeyFldIDs": segments, "LocaleName": LOCALE.encode("utf-16-le"),
     }  # fmt: skip
+
+
+def row_of_index(objid: int, index: IndexDef) -> Row:
+    """Return the row of an index of the table `objid`."""
+    row = index_row(
+        objid, index.name, index.objid, index.root, index.flags, _segments(index.key), index.density
+    )
+    row["LCMapFlags"] = index.lcmap_flags
+    if index.conditions:
+        row["ConditionalColumns"] = _segments(index.conditions)
+    if index.tuple_limits:
+        row["TupleLimits"] = index.tuple_limits
+    if index.key_most != _KEYS.key_most:
+        row["KeyMost"] = index.key_most
+    if index.var_segment_most is not None:
+        row["VarSegMac"] = index.var_segment_most.to_bytes(2, "little")
+    if index.flags & IndexFlag.LOCALIZED_TEXT:
+        row |= {"Version": SORT_VERSION, "SortID": SORT_ID}
+    return row
+
+
+def _segments(parts: tuple[Segment, ...]) -> bytes:
+    return b"".join(struct.pack("<BBH", part.flags, 0, part.column_id) for part in parts)
 
 
 def long_value_row(objid: int, tree: int, root: int) -> Row:

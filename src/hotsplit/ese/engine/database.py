@@ -151,7 +151,12 @@ class OpenDatabase:
         """Return the table of an entry: one object for each name."""
         name = entry.name.casefold()
         if name not in self._tables:
-            self._tables[name] = TableState(self, catalog.table(entry))
+            definition = catalog.table(entry)
+            base = catalog.entries().get(definition.template)
+            if definition.template and base is None:
+                raise ObjectNotFound(f"Template {definition.template} of {entry.name} is not there")
+            template = None if base is None or base is entry else catalog.table(base)
+            self._tables[name] = TableState(self, definition, template)
         return self._tables[name]
 
     def adopt_table(self, session: Session, state: TableState) -> None:

@@ -15,6 +15,7 @@ from hotsplit.errors import InvalidUse, Jet, WriteConflict
 from hotsplit.ese.engine import schema
 from hotsplit.ese.engine.schemachange import check_quiet
 from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, RowType
+from hotsplit.ese.format.columns import ColumnDef
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.session import Session
@@ -30,6 +31,8 @@ def drop_table(session: Session, state: TableState) -> None:
     """Delete a table with all that belongs to it. Raises InvalidUse (-1318, -1304)."""
     database, definition = state.database, state.definition
     _check_user_table(state, Jet.errCannotDeleteSystemTable)
+    if definition.is_template:
+        raise InvalidUse(f"{state.name} is a template", jet=Jet.errCannotDeleteTemplateTable)
     try:
         check_quiet(session, state.trees)
     except WriteConflict as error:
@@ -47,12 +50,17 @@ def drop_table(session: Session, state: TableState) -> None:
 
 
 def drop_index(session: Session, state: TableState, name: str) -> None:
-    """Delete a secondary index. Raises InvalidUse (-1404; -1405 for the primary one)."""
+    """Delete a secondary index.
+
+    Raises InvalidUse (-1404; -1405 for the primary one; -1323, -1324 for a template's).
+    """
     index = state.index(name)
     if index is None:
         raise InvalidUse("A table keeps its primary index", jet=Jet.errIndexMustStay)
-    _check_user_table(state, Jet.errFixedDDL)
+    _check_changeable(state)
     database, definition = state.database, index.keys.index
+    if definition.flags & IndexFlag.DERIVED:
+        raise InvalidUse(f"{name} is of the template", jet=Jet.errFixedInheritedDDL)
     catalog, objid = database.catalog, state.definition.objid
     catalog.delete(session, catalog.row_of(session, objid, RowType.INDEX, definition.objid))
     catalog.delete_objid(session, definition.objid)
@@ -65,12 +73,15 @@ def drop_index(session: Session, state: TableState, name: str) -> None:
 def drop_column(session: Session, state: TableState, name: str) -> None:
     """Delete a column; what rows hold of it stays, unseen, until they change.
 
-    Its id is not used again: a stub keeps it. Raises InvalidUse (-1507; -1046 for part of a key).
+    Its id is not used again: a stub keeps it. Raises InvalidUse (-1507; -1046 for part of a key;
+    -1323, -1324 for a template's).
     """
     column = state.column(name)
-    _check_user_table(state, Jet.errFixedDDL)
+    _check_changeable(state)
+    _check_own(column)
     for index in state.definition.indexes:
-        if any(segment.column_id == column.id for segment in (*index.key, *index.conditions)):
+        needed = map(state.rows.column_of, (*index.key, *index.conditions))
+        if any(one.tag == column.tag for one in needed):
             raise InvalidUse(f"Index {index.name} needs {name}", jet=Jet.errColumnInUse)
     catalog, objid = state.database.catalog, state.definition.objid
     row = catalog.row_of(session, objid, RowType.COLUMN, column.id)
@@ -83,7 +94,7 @@ def drop_column(session: Session, state: TableState, name: str) -> None:
 def rename_table(session: Session, state: TableState, name: str) -> None:
     """Give a table another name. Raises InvalidUse (-1002, -1303)."""
     schema.check_name(name)
-    _check_user_table(state, Jet.errFixedDDL)
+    _check_changeable(state)
     database, objid = state.database, state.definition.objid
     there = database.table_of(session, name)
     if there is not None and there.definition.objid != objid:
@@ -97,11 +108,12 @@ def rename_table(session: Session, state: TableState, name: str) -> None:
 
 
 def rename_column(session: Session, state: TableState, old: str, new: str) -> None:
-    """Give a column another name. Raises InvalidUse (-1002, -1507, -1508)."""
+    """Give a column another name. Raises InvalidUse (-1002, -1507, -1508, -1323, -1324)."""
     schema.check_name(new)
-    _check_user_table(state, Jet.errFixedDDL)
+    _check_changeable(state)
     column, columns = state.column(old), state.definition.columns
-    if any(c.name.casefold() == new.casefold() and c.id != column.id for c in columns):
+    _check_own(column)
+    if any(c.name.casefold() == new.casefold() and c.tag != column.tag for c in state.columns):
         raise InvalidUse(f"There is a column {new}", jet=Jet.errColumnDuplicate)
     catalog, objid = state.database.catalog, state.definition.objid
     row = catalog.row_of(session, objid, RowType.COLUMN, column.id)
@@ -113,6 +125,17 @@ def rename_column(session: Session, state: TableState, old: str, new: str) -> No
 def _check_user_table(state: TableState, jet: Jet) -> None:
     if state.definition.is_system:
         raise InvalidUse(f"{state.name} is a table of the engine", jet=jet)
+
+
+def _check_changeable(state: TableState) -> None:
+    _check_user_table(state, Jet.errFixedDDL)
+    if state.is_fixed:
+        raise InvalidUse(f"{state.name} keeps its definition", jet=Jet.errFixedDDL)
+
+
+def _check_own(column: ColumnDef) -> None:
+    if column.derived:
+        raise InvalidUse(f"{column.name} is of the template", jet=Jet.errFixedInheritedDDL)
 
 
 def _uncount_locale(session: Session, state: TableState, index: IndexDef) -> None:

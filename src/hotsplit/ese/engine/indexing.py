@@ -29,10 +29,9 @@ class KeyMaker:
 
     def __init__(self, index: IndexDef, rows: RowFormat) -> None:
         self.index = index
-        by_id = {column.id: column for column in rows.columns}
-        self.segments = [(by_id[s.column_id], s.is_descending) for s in index.key]
+        self.segments = [(rows.column_of(s), s.is_descending) for s in index.key]
         self._conditions = [
-            (by_id[s.column_id], bool(s.flags & KeySegment.MUST_BE_NULL)) for s in index.conditions
+            (rows.column_of(s), bool(s.flags & KeySegment.MUST_BE_NULL)) for s in index.conditions
         ]
         self.most = index.key_most or _KEY_MOST
         self._several = next((c for c, _ in self.segments if c.is_multi_valued), None)

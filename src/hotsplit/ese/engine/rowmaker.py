@@ -65,7 +65,8 @@ class RowMaker:
     def __init__(self, rows: RowFormat, makers: Sequence[KeyMaker], most: int) -> None:
         numbers = {column.id: i for i, column in enumerate(rows.columns)}
         planned = [_plan_key(maker, numbers) for maker in makers]
-        self.usable = all(planned)
+        inherited = any(column.derived and column.is_tagged for column in rows.columns)
+        self.usable = all(planned) and not inherited
         if self.usable:
             columns = [_plan_column(column) for column in rows.columns]
             self._packer = _kernel.Packer(columns, planned, large=rows.large, most=most)

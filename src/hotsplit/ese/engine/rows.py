@@ -13,8 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hotsplit.ese.format.basics import is_large
+from hotsplit.ese.format.catalogschema import KeySegment, Segment
 from hotsplit.ese.format.columns import (
     FIRST_VARIABLE,
+    TEMPLATE_TAG,
     TEXT_TYPES,
     UTF16,
     ColumnDef,
@@ -22,6 +24,7 @@ from hotsplit.ese.format.columns import (
     Value,
     decode_value,
     encode_value,
+    tag_of,
 )
 from hotsplit.ese.format.record import plain_instance
 from hotsplit.ese.format.taggedcolumns import (
@@ -41,7 +44,7 @@ _NULL = 0x8000
 class Pieces:
     """A record taken apart: stored bytes by column id, None for NULL; no entry: not in the record.
 
-    tagged: the values of each tagged column, None for an explicit NULL.
+    tagged: the values of each tagged column by its `tag`, None for an explicit NULL.
     """
 
     fixed: dict[int, bytes | None] = field(default_factory=dict)
@@ -52,10 +55,10 @@ class Pieces:
         """Set a column; a long value stands in the record itself. Raises ValueError."""
         if column.is_tagged:
             if value is None:
-                self.tagged[column.id] = None if column.default_data is not None else []
+                self.tagged[column.tag] = None if column.default_data is not None else []
                 return
             several = value if isinstance(value, list) else [value]
-            self.tagged[column.id] = [Instance(encode_value(column, one)) for one in several]
+            self.tagged[column.tag] = [Instance(encode_value(column, one)) for one in several]
             return
         if isinstance(value, list):
             raise ValueError(f"{column.name}: only a tagged column can have several values")
@@ -68,8 +71,8 @@ class Pieces:
     def stored(self, column: ColumnDef) -> list[Instance] | None:
         """Return the values of a column as stored, None for NULL; the default where it has one."""
         if column.is_tagged:
-            if column.id in self.tagged:
-                return self.tagged[column.id] or None
+            if column.tag in self.tagged:
+                return self.tagged[column.tag] or None
         else:
             part = self.fixed if column.is_fixed else self.variable
             if column.id in part:
@@ -87,14 +90,27 @@ def padded(column: ColumnDef, data: bytes) -> bytes:
 
 
 class RowFormat:
-    """The columns of a table, and records of them. columns: of the table, in order of their ids."""
+    """The columns of a table, and records of them.
+
+    columns: of the table, those of its template first where it has one, in order of their ids.
+    """
 
     def __init__(self, columns: Sequence[ColumnDef], page_size: int) -> None:
-        self.columns = sorted(columns, key=lambda c: c.id)
+        self.columns = sorted(columns, key=lambda c: (c.is_tagged and not c.derived, c.id))
         self.by_name = {column.name: column for column in self.columns}
         self.large = is_large(page_size)
         self._fixed = [c for c in self.columns if c.is_fixed]
-        self._by_id = {c.id: c for c in self.columns}
+        self._by_id = {c.id: c for c in self.columns if not c.is_tagged}
+        self._by_tag = {c.tag: c for c in self.columns}
+
+    def column_of(self, segment: Segment) -> ColumnDef:
+        """Return the column of a part of a key. Raises KeyError.
+
+        In a template all parts are marked as of a template; in old files none are.
+        """
+        derived = bool(segment.flags & KeySegment.TEMPLATE)
+        found = self._by_tag.get(tag_of(segment.column_id, derived))
+        return found or self._by_tag[tag_of(segment.column_id, not derived)]
 
     # Records
 
@@ -120,7 +136,7 @@ class RowFormat:
             pieces.variable[FIRST_VARIABLE + i] = None if word & _NULL else data
         for entry in parse_fields(record[data_start + end :], self.large):
             found = None if entry.data is None else split_instances(entry.header, entry.data)
-            pieces.tagged[entry.id] = found
+            pieces.tagged[tag_of(entry.id, entry.derived)] = found
         return pieces
 
     def join(self, pieces: Pieces) -> bytes:
@@ -133,15 +149,16 @@ class RowFormat:
             data, last = pieces.variable[fid], fid
             area += data or b""
             array += struct.pack("<H", len(area) | (_NULL if data is None else 0))
-        tagged = [self._tagged(fid, found) for fid, found in pieces.tagged.items() if found != []]
+        tagged = [self._tagged(tag, found) for tag, found in pieces.tagged.items() if found != []]
         head = _HEAD.pack(fixed_last, last, _HEAD.size + len(body))
         return head + body + bytes(array + area) + build_fields(tagged, self.large)
 
     def purge(self, pieces: Pieces) -> None:
         """Drop what a record holds of columns that were deleted."""
-        for part in (pieces.variable, pieces.tagged):
-            for fid in [fid for fid in part if fid not in self._by_id]:
-                del part[fid]
+        for fid in [fid for fid in pieces.variable if fid not in self._by_id]:
+            del pieces.variable[fid]
+        for tag in [tag for tag in pieces.tagged if tag not in self._by_tag]:
+            del pieces.tagged[tag]
 
     def _variable_gap(self, fid: int, area: bytearray) -> bytes:
         """A column in front of one that is there must be there, too: its default, or NULL."""
@@ -165,12 +182,13 @@ class RowFormat:
             bitmap[(column.id - 1) // 8] &= ~(1 << (column.id - 1) % 8)
         return last, bytes(body + bitmap)
 
-    def _tagged(self, fid: int, found: list[Instance] | None) -> TaggedField:
+    def _tagged(self, tag: int, found: list[Instance] | None) -> TaggedField:
+        fid, derived = tag & ~TEMPLATE_TAG, bool(tag & TEMPLATE_TAG)
         if found is None:
-            return TaggedField(fid, False, 0, None)
-        column = self._by_id.get(fid)
+            return TaggedField(fid, derived, 0, None)
+        column = self._by_tag.get(tag)
         header, data = join_instances(found, column is not None and column.is_long)
-        return TaggedField(fid, False, header, data)
+        return TaggedField(fid, derived, header, data)
 
     # Values
 

@@ -132,7 +132,11 @@ class Index:
 
 
 def plan_columns(wanted: Sequence[Column], existing: Sequence[ColumnDef] = ()) -> list[ColumnDef]:
-    """Give new columns their ids and places. Raises InvalidUse."""
+    """Give new columns their ids and places. Raises InvalidUse.
+
+    existing: columns of the table, those of its template among them: fixed and variable ones go on
+    behind these, tagged ones do not (6.8).
+    """
     taken = {column.name.casefold() for column in existing}
     planned = list(existing)
     for column in wanted:
@@ -154,7 +158,8 @@ def _plan_column(column: Column, others: Sequence[ColumnDef]) -> ColumnDef:
     elif column.kind == "variable":
         fid, most, offset = _next_id(others, FIRST_VARIABLE, FIRST_TAGGED), _LAST_VARIABLE, 0
     else:
-        fid, most, offset = _next_id(others, FIRST_TAGGED, 0xFEE1), 0xFEE0, 0
+        own = [c for c in others if not c.derived]
+        fid, most, offset = _next_id(own, FIRST_TAGGED, 0xFEE1), 0xFEE0, 0
     if fid > most:
         raise InvalidUse("Too many columns", jet=Jet.errTooManyColumns)
     size = type_size(column.coltyp) or column.size
@@ -217,8 +222,15 @@ def key_segments(index: Index, columns: Sequence[ColumnDef]) -> bytes:
         if column.flags & ColumnFlag.ESCROW:
             raise InvalidUse("An escrow column cannot be indexed", jet=Jet.errIndexInvalidDef)
         flags = KeySegment.DESCENDING if name.startswith("-") else 0
-        made += struct.pack("<BBH", flags, 0, column.id)
+        made += _segment(column, flags)
     return made
+
+
+def _segment(column: ColumnDef, flags: int) -> bytes:
+    """Return one column of a key: in a template, and where it comes from one, that is said."""
+    if column.flags & ColumnFlag.TEMPLATE:
+        flags |= KeySegment.TEMPLATE
+    return struct.pack("<BBH", flags, 0, column.id)
 
 
 def check_tuples(index: Index, columns: Sequence[ColumnDef]) -> bytes:
@@ -242,7 +254,7 @@ def condition_segments(index: Index, columns: Sequence[ColumnDef]) -> bytes:
     made = b""
     for name in index.conditions:
         flags = KeySegment.MUST_BE_NULL if name.startswith("!") else 0
-        made += struct.pack("<BBH", flags, 0, find_column(columns, name.lstrip("!")).id)
+        made += _segment(find_column(columns, name.lstrip("!")), flags)
     return made
 
 

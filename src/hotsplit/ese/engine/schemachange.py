@@ -6,17 +6,25 @@ Source: format specification 14.3; what the published engine logs for the same c
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hotsplit.errors import InvalidUse, Jet
+from hotsplit.errors import InvalidUse, Jet, Unsupported
 from hotsplit.ese.engine import catalog, schema
 from hotsplit.ese.engine.longvalues import LongValueTree
 from hotsplit.ese.engine.schema import Column, Index
 from hotsplit.ese.engine.space import make_tree
 from hotsplit.ese.engine.tablestate import TableState
 from hotsplit.ese.engine.versions import check_conflict
-from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, RowType, TableDef, parse_segments
-from hotsplit.ese.format.columns import ColumnDef
+from hotsplit.ese.format.catalogschema import (
+    IndexDef,
+    IndexFlag,
+    RowType,
+    TableDef,
+    TableFlag,
+    parse_segments,
+)
+from hotsplit.ese.format.columns import ColumnDef, ColumnFlag
 from hotsplit.ese.format.page import PageFlag
 from hotsplit.ese.recovery.core import REPLACE
 
@@ -28,6 +36,40 @@ if TYPE_CHECKING:
 _DENSITY = 80
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What kind a new table is of: a template, or derived from one (`base`), or neither."""
+
+    is_template: bool = False
+    base: TableState | None = None
+
+    @property
+    def flags(self) -> int:
+        """The flags of the table."""
+        if self.is_template:
+            return TableFlag.TEMPLATE | TableFlag.FIXED_DDL
+        return 0 if self.base is None else TableFlag.DERIVED
+
+    @property
+    def name(self) -> str:
+        """Name of the template."""
+        return "" if self.base is None else self.base.name
+
+    def inherited(self) -> list[ColumnDef]:
+        """Return the columns of the template. Raises InvalidUse (-1325, -1326)."""
+        if self.base is None:
+            return []
+        if self.is_template:
+            raise InvalidUse("A template is not derived from another", jet=Jet.errCannotNestDDL)
+        if not self.base.definition.is_template:
+            raise InvalidUse(f"{self.name} is no template", jet=Jet.errDDLNotInheritable)
+        return [replace(column, derived=True) for column in self.base.columns]
+
+    def indexes(self) -> list[IndexDef]:
+        """Return the indexes of the template."""
+        return [] if self.base is None else self.base.definition.indexes
+
+
 def create_table(
     session: Session,
     database: OpenDatabase,
@@ -35,33 +77,42 @@ def create_table(
     columns: Sequence[Column],
     indexes: Sequence[Index],
     pages: int,
+    kind: Kind,
 ) -> TableState:
     """Make a table in the session's transaction. Raises InvalidUse (-1303 and others)."""
     schema.check_name(name)
+    inherited = kind.inherited()
     if database.table_of(session, name) is not None:
         raise InvalidUse(f"There is a table {name}", jet=Jet.errTableDuplicate)
     if sum(index.primary for index in indexes) > 1:
         raise InvalidUse("A table has one primary index", jet=Jet.errIndexHasPrimary)
-    planned = schema.plan_columns(columns)
+    planned = schema.plan_columns(columns, inherited)
+    if kind.is_template:
+        planned = [replace(c, flags=c.flags | ColumnFlag.TEMPLATE) for c in planned]
     for index in indexes:
         schema.check_name(index.name)
-        schema.key_segments(index, planned)
-        schema.check_tuples(index, planned)
+        schema.key_segments(index, [*inherited, *planned])
+        schema.check_tuples(index, [*inherited, *planned])
     root = database.root.space.allocate_extent(session, pages)
     objid = database.next_objid()
     make_tree(session, database.root, root, objid, 0, pages, unique=True)
     rows = database.catalog
-    rows.add(session, catalog.table_row(name, objid, root, pages, 0, _DENSITY))
+    definition = TableDef(name, objid, root, kind.flags, kind.name)
+    row = catalog.table_row(name, objid, root, pages, kind.flags, _DENSITY, kind.name)
+    rows.add(session, row)
+    session.on_undo(lambda: forget_trees(session, [database.tree(root, objid)]))
     rows.add_objid(session, objid, objid, RowType.TABLE)
-    definition = TableDef(name, objid, root)
+    for given in kind.indexes():
+        definition.indexes.append(_inherit_index(session, database, definition, given))
     for column in planned:
         rows.add(session, catalog.column_row(objid, column))
     definition.columns = planned
     for index in sorted(indexes, key=lambda index: not index.primary):
-        definition.indexes.append(_make_index(session, database, definition, index))
-    state = TableState(database, definition)
+        made = _make_index(session, database, definition, index, [*inherited, *planned])
+        definition.indexes.append(made)
+    template = None if kind.base is None else kind.base.definition
+    state = TableState(database, definition, template)
     database.adopt_table(session, state)
-    session.on_undo(lambda: forget_trees(session, [state.tree]))
     return state
 
 
@@ -79,40 +130,76 @@ def check_quiet(session: Session, trees: Sequence[Tree]) -> None:
             check_conflict(session.current, chain, REPLACE)
 
 
-def _make_index(
-    session: Session, database: OpenDatabase, table: TableDef, index: Index
+def _make_index_tree(
+    session: Session, database: OpenDatabase, table: TableDef, *, primary: bool, unique: bool
+) -> tuple[int, int]:
+    """Return root and object id of an index: a secondary one gets a tree in the table's space."""
+    if primary:
+        return table.root, table.objid
+    parent = database.tree(table.root, table.objid)
+    root, objid = parent.space.allocate(session), database.next_objid()
+    kind = PageFlag.INDEX | (0 if unique else PageFlag.NON_UNIQUE)
+    make_tree(session, parent, root, objid, kind, 1, unique=unique)
+    return root, objid
+
+
+def _inherit_index(
+    session: Session, database: OpenDatabase, table: TableDef, index: IndexDef
 ) -> IndexDef:
-    """Make an index and its rows; a secondary one gets a tree of its own in the table's space."""
+    """Give a derived table an index of its template: rows and a tree of its own (6.8)."""
+    if index.flags & IndexFlag.LOCALIZED_TEXT and index.sort_id != catalog.SORT_ID:
+        raise Unsupported(f"Index {index.name} is sorted in an order that is not made here")
+    root, objid = _make_index_tree(
+        session, database, table, primary=index.is_primary, unique=index.is_unique
+    )
+    flags = index.flags & ~IndexFlag.TEMPLATE | IndexFlag.DERIVED
+    made = replace(index, root=root, objid=objid, flags=flags)
+    if not flags & IndexFlag.LOCALIZED_TEXT:
+        made.lcmap_flags = 0
+    _enter_index(session, database, table, made)
+    return made
+
+
+def _make_index(
+    session: Session,
+    database: OpenDatabase,
+    table: TableDef,
+    index: Index,
+    columns: Sequence[ColumnDef],
+) -> IndexDef:
+    """Make an index of some of `columns`, the table's and its template's, and its rows."""
     if any(i.name.casefold() == index.name.casefold() for i in table.indexes):
         raise InvalidUse(f"There is an index {index.name}", jet=Jet.errIndexDuplicate)
-    flags = index.flags() | schema.extra_flags(index, table.columns)
-    segments = schema.key_segments(index, table.columns)
-    conditions = schema.condition_segments(index, table.columns)
-    tuples = schema.check_tuples(index, table.columns)
-    root, objid = table.root, table.objid
-    if not index.primary:
-        parent = database.tree(table.root, table.objid)
-        root, objid = parent.space.allocate(session), database.next_objid()
-        kind = PageFlag.INDEX | (0 if index.unique else PageFlag.NON_UNIQUE)
-        make_tree(session, parent, root, objid, kind, 1, unique=index.unique)
-    row = catalog.index_row(table.objid, index.name, objid, root, flags, segments, _DENSITY)
-    if conditions:
-        row["ConditionalColumns"] = conditions
-    if tuples:
-        row["TupleLimits"] = tuples
-    if flags & IndexFlag.LOCALIZED_TEXT:
-        row |= {"Version": catalog.SORT_VERSION, "SortID": catalog.SORT_ID}
-        database.catalog.count_locale(session, 1)
-    database.catalog.add(session, row)
-    if not index.primary:
-        database.catalog.add_objid(session, objid, table.objid, RowType.INDEX)
-    return IndexDef(
+    if index.primary and table.primary is not None:
+        raise InvalidUse("A table has one primary index", jet=Jet.errIndexHasPrimary)
+    flags = index.flags() | schema.extra_flags(index, columns)
+    flags |= IndexFlag.TEMPLATE if table.is_template else 0
+    segments = schema.key_segments(index, columns)
+    conditions = schema.condition_segments(index, columns)
+    tuples = schema.check_tuples(index, columns)
+    root, objid = _make_index_tree(
+        session, database, table, primary=index.primary, unique=index.unique
+    )
+    made = IndexDef(
         index.name, objid, root, flags, parse_segments(segments, flags),
         parse_segments(conditions, flags), locale=catalog.LOCALE,
         lcmap_flags=catalog.LCMAP_FLAGS, density=_DENSITY, tuple_limits=tuples,
         sort_id=catalog.SORT_ID,
         sort_version=int.from_bytes(catalog.SORT_VERSION[4:], "little"),
     )  # fmt: skip
+    _enter_index(session, database, table, made)
+    return made
+
+
+def _enter_index(
+    session: Session, database: OpenDatabase, table: TableDef, index: IndexDef
+) -> None:
+    """Enter an index in the catalog."""
+    database.catalog.add(session, catalog.row_of_index(table.objid, index))
+    if index.flags & IndexFlag.LOCALIZED_TEXT:
+        database.catalog.count_locale(session, 1)
+    if not index.is_primary:
+        database.catalog.add_objid(session, index.objid, table.objid, RowType.INDEX)
 
 
 def create_index(session: Session, state: TableState, index: Index) -> None:
@@ -121,7 +208,9 @@ def create_index(session: Session, state: TableState, index: Index) -> None:
         raise InvalidUse("A primary index is made with its table", jet=Jet.errIndexInvalidDef)
     schema.check_name(index.name)
     check_quiet(session, [state.tree])
-    made = _make_index(session, state.database, state.definition, index)
+    if state.is_fixed:
+        raise InvalidUse(f"{state.name} keeps its definition", jet=Jet.errFixedDDL)
+    made = _make_index(session, state.database, state.definition, index, state.columns)
     following = state.changed(indexes=[*state.definition.indexes, made])
     state.follow(session, following)
     new = next(i for i in following.secondary if i.keys.index is made)
@@ -136,11 +225,13 @@ def create_index(session: Session, state: TableState, index: Index) -> None:
 
 def add_column(session: Session, state: TableState, column: Column) -> ColumnDef:
     """Add a column to a table; rows that are there have its default, or NULL."""
+    if state.is_fixed:
+        raise InvalidUse(f"{state.name} keeps its definition", jet=Jet.errFixedDDL)
     if column.not_null and column.default is None and next(state.tree.scan(), None) is not None:
         raise InvalidUse("Rows that are there would be NULL", jet=Jet.errNullInvalid)
     database, definition = state.database, state.definition
     stubs = database.catalog.deleted_columns(session, definition.objid)
-    planned = schema.plan_columns([column], [*definition.columns, *stubs])[0]
+    planned = schema.plan_columns([column], [*state.columns, *stubs])[0]
     database.catalog.add(session, catalog.column_row(definition.objid, planned))
     state.follow(session, state.changed(columns=[*definition.columns, planned]))
     return planned

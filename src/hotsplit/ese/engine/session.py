@@ -24,7 +24,7 @@ from hotsplit.ese.engine.dropping import (
     rename_table,
 )
 from hotsplit.ese.engine.schema import Column, Index
-from hotsplit.ese.engine.schemachange import add_column, create_index, create_table
+from hotsplit.ese.engine.schemachange import Kind, add_column, create_index, create_table
 from hotsplit.ese.engine.table import Table
 from hotsplit.ese.engine.tree import Tree
 from hotsplit.ese.engine.versions import Bookmark, Transaction, Version
@@ -241,10 +241,19 @@ class Session(Closing):
         indexes: Sequence[Index] = (),
         *,
         pages: int = 1,
+        template: bool = False,
+        derived_from: str = "",
     ) -> Table:
-        """Make a table. pages: of its first extent. Raises InvalidUse, WriteConflict."""
+        """Make a table. pages: of its first extent.
+
+        template: others are to be derived from it: its definition is final. derived_from: name of
+        the template whose columns and indexes the table has besides its own. Raises InvalidUse
+        (-1325, -1326), ObjectNotFound, WriteConflict.
+        """
         with self._changes_schema_of(database):
-            state = create_table(self, database, name, columns, indexes, pages)
+            base = self.open_table(database, derived_from).state if derived_from else None
+            kind = Kind(template, base)
+            state = create_table(self, database, name, columns, indexes, pages, kind)
         return Table(self, state)
 
     def create_index(self, table: Table, index: Index) -> None:

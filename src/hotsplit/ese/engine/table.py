@@ -286,8 +286,8 @@ class Table:
             self._separate(pieces, *longest)
 
     def _longest(self, pieces: Pieces) -> tuple[int, int] | None:
-        """Return (column id, number) of the longest long value that is in the record."""
-        long_ids = {c.id for c in self.state.rows.columns if c.is_long}
+        """Return (column's tag, number) of the longest long value that is in the record."""
+        long_ids = {c.tag for c in self.state.rows.columns if c.is_long}
         found = [
             (len(one.data), fid, i)
             for fid, values in pieces.tagged.items()
@@ -298,7 +298,7 @@ class Table:
         return max(found)[1:] if found else None
 
     def _separate(self, pieces: Pieces, fid: int, number: int) -> None:
-        column = next((c for c in self.state.rows.columns if c.id == fid), None)
+        column = next((c for c in self.state.rows.columns if c.tag == fid), None)
         if column is None or not column.is_long:
             return
         values = pieces.tagged[fid]

@@ -16,7 +16,7 @@ from hotsplit.ese.engine.rowmaker import RowMaker
 from hotsplit.ese.engine.rows import RowFormat
 from hotsplit.ese.engine.tree import Tree
 from hotsplit.ese.format.basics import page_header_size
-from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, TableDef
+from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, TableDef, TableFlag
 from hotsplit.ese.format.columns import ColumnDef, ColumnFlag
 from hotsplit.ese.format.page import PageFlag
 
@@ -32,7 +32,7 @@ _KEY_MOST = 255
 _NODE_OVERHEAD = 8
 _ODD_INDEXES = (
     IndexFlag.NESTED_TABLE | IndexFlag.DEFERRED_POPULATE | IndexFlag.DISALLOW_TRUNCATION
-    | IndexFlag.TEMPLATE | IndexFlag.DERIVED | IndexFlag.OPTIONALLY_UNIQUE
+    | IndexFlag.OPTIONALLY_UNIQUE
 )  # fmt: skip
 _ODD_COLUMNS = ColumnFlag.USER_DEFAULT | ColumnFlag.ENCRYPTED | ColumnFlag.DELETE_ON_ZERO
 
@@ -52,6 +52,7 @@ class SecondaryIndex:
 class TableState:
     """See the module. primary: keys of the records, None for the hidden counter.
 
+    template: the table that this one is derived from; columns: its columns and the table's own.
     most: bytes that a record may have. outdated: its making was rolled back. made_by: the
     transaction that made it or gave it its name, None if it was there before. successor: the
     transaction that changed the definition, and what the table is to those who see that; None
@@ -62,8 +63,10 @@ class TableState:
     made_by: Transaction | None = None
     origin: TableState | None = None
 
-    def __init__(self, database: OpenDatabase, definition: TableDef) -> None:
-        self.database, self.definition = database, definition
+    def __init__(
+        self, database: OpenDatabase, definition: TableDef, template: TableDef | None = None
+    ) -> None:
+        self.database, self.definition, self.template = database, definition, template
         self.tree = database.tree(definition.root, definition.objid)
         self.long_values: LongValueTree | None = None
         self.outdated = False
@@ -78,30 +81,28 @@ class TableState:
     def load(self) -> None:
         """Take the definition as it is now."""
         definition, database = self.definition, self.database
-        self.rows = RowFormat(definition.columns, database.context.settings.page_size)
+        inherited = [] if self.template is None else self.template.columns
+        self.columns = [*(dataclasses.replace(c, derived=True) for c in inherited)]
+        self.columns += definition.columns
+        self.rows = RowFormat(self.columns, database.context.settings.page_size)
         primary = definition.primary
         self.primary = None if primary is None else KeyMaker(primary, self.rows)
         self.secondary = [self._open(i) for i in definition.indexes if not i.is_primary]
         self.long_values = self._open_long_values()
-        flagged = [c for c in definition.columns if c.flags & ColumnFlag.AUTOINCREMENT]
+        flagged = [c for c in self.columns if c.flags & ColumnFlag.AUTOINCREMENT]
         self.counter = flagged[0] if flagged else None
-        self.escrow = [c for c in definition.columns if c.flags & ColumnFlag.ESCROW]
-        self.not_null = [c for c in definition.columns if c.flags & ColumnFlag.NOT_NULL]
-        self.version_column = next(
-            (c for c in definition.columns if c.flags & ColumnFlag.VERSION), None
-        )
+        self.escrow = [c for c in self.columns if c.flags & ColumnFlag.ESCROW]
+        self.not_null = [c for c in self.columns if c.flags & ColumnFlag.NOT_NULL]
+        self.version_column = next((c for c in self.columns if c.flags & ColumnFlag.VERSION), None)
         self.row_maker = self._row_maker()
         self.unsupported = self._unsupported()
 
     def _unsupported(self) -> str:
         """Return why rows of the table cannot be changed here, "" if they can."""
-        definition = self.definition
-        if definition.template or definition.is_template:
-            return "it belongs to a template"
-        odd = [i.name for i in definition.indexes if i.flags & _ODD_INDEXES]
+        odd = [i.name for i in self.definition.indexes if i.flags & _ODD_INDEXES]
         if odd:
             return f"index {odd[0]} is of a kind that is not kept up to date here"
-        odd = [c.name for c in definition.columns if c.flags & _ODD_COLUMNS]
+        odd = [c.name for c in self.columns if c.flags & _ODD_COLUMNS]
         return f"column {odd[0]} is of a kind that is not written here" if odd else ""
 
     def _row_maker(self) -> RowMaker | None:
@@ -119,6 +120,11 @@ class TableState:
         kind = PageFlag.INDEX | (0 if index.is_unique else PageFlag.NON_UNIQUE)
         tree = self.database.tree(index.root, index.objid, kind, unique=index.is_unique)
         return SecondaryIndex(KeyMaker(index, self.rows), tree)
+
+    @property
+    def is_fixed(self) -> bool:
+        """True if the definition cannot be changed, as that of a template."""
+        return bool(self.definition.flags & TableFlag.FIXED_DDL)
 
     @property
     def trees(self) -> list[Tree]:

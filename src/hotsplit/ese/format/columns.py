@@ -180,6 +180,17 @@ Scalar = bool | int | float | str | bytes | uuid.UUID | DateTime | None
 Value = Scalar | list[Scalar]
 
 
+TEMPLATE_TAG = 1 << 31
+
+
+def tag_of(fid: int, derived: bool) -> int:
+    """Return the id of a column, told from that of its table by a bit if it is the template's.
+
+    Ids of tagged columns begin anew in a derived table (6.8).
+    """
+    return fid | TEMPLATE_TAG if derived else fid
+
+
 @dataclass(frozen=True, slots=True)
 class ColumnDef:
     """One column of a table as the catalog has it.
@@ -198,6 +209,11 @@ class ColumnDef:
     offset: int = 0
     derived: bool = False
     default_data: bytes | None = None
+
+    @property
+    def tag(self) -> int:
+        """What no other column of the table has: see `tag_of`."""
+        return tag_of(self.id, self.derived)
 
     @property
     def is_fixed(self) -> bool:
