@@ -15,6 +15,7 @@ from hotsplit.ese.recovery.core import Core
 from hotsplit.ese.recovery.store import Store
 
 _NEW_RECORD = int(PageFlag.NEW_RECORD)
+_DBTIME = slice(8, 16)
 
 
 def position_of(value: int) -> LogPosition:
@@ -169,10 +170,7 @@ class PageAccess:
         """
         data = self.core.page(dbid, pgno)
         if data is None and (dbid, pgno) not in self.pending:
-            try:
-                data = self.load(dbid, pgno)
-            except (PageDamaged, FileTruncated):
-                data = None
+            data = self._as_it_was(dbid, pgno)
         if data is not None and Page(data, pgno).dbtime >= dbtime and self._in_range(dbid):
             return None
         self.pending.pop((dbid, pgno), None)
@@ -183,6 +181,17 @@ class PageAccess:
         page.format(objid, dbtime, flags | _NEW_RECORD)
         self.core.dirty(dbid, pgno)
         return page
+
+    def _as_it_was(self, dbid: int, pgno: int) -> bytearray | None:
+        """Return a page, None if it is of no use: most new pages were never written."""
+        if not any(self.stores[dbid].read_raw(pgno)[_DBTIME]):
+            if self.touched is not None:
+                self.touched.add((dbid, pgno))
+            return None
+        try:
+            return self.load(dbid, pgno)
+        except (PageDamaged, FileTruncated):
+            return None
 
     def _in_range(self, dbid: int) -> bool:
         return self.core.position >> 32 <= self.required.get(dbid, 0)
