@@ -120,13 +120,15 @@ class OpenDatabase:
         return CatalogWriter(self)
 
     def table_names(self) -> list[str]:
-        """Return the names of all tables but the engine's own."""
-        return [entry.name for entry in self._user_tables(self._as_read())]
+        """Return the names of all tables but the engine's own. Raises InstanceDown."""
+        with self.context.lock:
+            return [entry.name for entry in self._user_tables(self._as_read())]
 
     def tables(self) -> list[TableState]:
-        """Return all tables but the engine's own."""
-        catalog = self._as_read()
-        return [self._known(catalog, entry) for entry in self._user_tables(catalog)]
+        """Return all tables but the engine's own. Raises InstanceDown."""
+        with self.context.lock:
+            catalog = self._as_read()
+            return [self._known(catalog, entry) for entry in self._user_tables(catalog)]
 
     def find_table(self, name: str) -> TableState | None:
         """Return a table by its name, None if there is none."""
@@ -140,6 +142,7 @@ class OpenDatabase:
         return None
 
     def _as_read(self) -> Catalog:
+        self.context.check()
         return Catalog(CachedPages(_CachedSource(self)), Reporter())
 
     @staticmethod

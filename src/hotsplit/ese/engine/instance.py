@@ -24,6 +24,7 @@ from hotsplit.ese.engine.database import FIRST_PAGES, OpenDatabase, new_header, 
 from hotsplit.ese.engine.freeze import DEADLINE, Freeze
 from hotsplit.ese.engine.livestore import LiveStore
 from hotsplit.ese.engine.log.files import log_disk_full
+from hotsplit.ese.engine.log.writer import down
 from hotsplit.ese.engine.logrange import LogKeeper
 from hotsplit.ese.engine.pagesafe import PageSafe
 from hotsplit.ese.engine.restart import Restarted, find_stream, restart
@@ -430,6 +431,7 @@ class Instance(Closing):
         if self._make_log_room():
             return
         why = log_disk_full(self.context.files.current_path)
+        self.context.log.progress.end(down("shut down", why))
         with contextlib.suppress(HotsplitError):  # the log writer keeps why, and says so
             self.close()
             self.context.ended = why

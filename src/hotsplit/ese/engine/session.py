@@ -68,6 +68,7 @@ class Session(Closing):
     def current(self) -> Transaction:
         """The open transaction. Raises InvalidUse (-1054) outside of one."""
         if self._transaction is None:
+            self.context.check()
             raise InvalidUse("There is no transaction", jet=Jet.errNotInTransaction)
         return self._transaction
 
@@ -297,6 +298,7 @@ class Session(Closing):
     def open_table(self, database: OpenDatabase, name: str) -> Table:
         """Return a table. Raises ObjectNotFound (-1305)."""
         with self.context.lock:
+            self.context.check()
             state = database.table_of(self, name)
         if state is None:
             raise ObjectNotFound(f"There is no table {name}")

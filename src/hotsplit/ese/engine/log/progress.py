@@ -16,7 +16,7 @@ class LogProgress:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._ended = ""
+        self._ended: InstanceDown | None = None
         self.position = 0
 
     @property
@@ -30,8 +30,11 @@ class LogProgress:
             self.position = position
             self._changed.notify_all()
 
-    def end(self, why: str) -> None:
-        """Nothing more will be logged: nobody is left waiting."""
+    def end(self, why: InstanceDown) -> None:
+        """Nothing more will be logged: nobody is left waiting. Those who come later are told, too.
+
+        The first reason counts.
+        """
         with self._changed:
             self._ended = self._ended or why
             self._changed.notify_all()
@@ -43,9 +46,11 @@ class LogProgress:
         when the stream ends before.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self.position > beyond or self._ended, timeout)
-            if self.position <= beyond and self._ended:
-                raise InstanceDown(self._ended)
+            self._changed.wait_for(
+                lambda: self.position > beyond or self._ended is not None, timeout
+            )
+            if self.position <= beyond and self._ended is not None:
+                raise InstanceDown(self._ended.message, jet=self._ended.jet) from self._ended
             return self.position
 
     def wait_closed(self, generation: int, timeout: float | None = None) -> bool:

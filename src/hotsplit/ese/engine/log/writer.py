@@ -73,7 +73,7 @@ class LogWriter:
 
     def close(self) -> None:
         """Close the file; what was not flushed is lost."""
-        self.progress.end("The instance is closed")
+        self.progress.end(InstanceDown("The instance is closed"))
         if self._file is not None:
             self._file.close()
             self._file = None
@@ -92,7 +92,7 @@ class LogWriter:
         if not isinstance(error, HotsplitError):
             error = InstanceDown(f"Interrupted: {error!r}")
         self.failure = self.failure or error
-        self.progress.end(f"The instance stopped: {error}")
+        self.progress.end(down("stopped", self.failure))
 
     # Records
 
@@ -223,6 +223,7 @@ def down(how: str, why: HotsplitError) -> InstanceDown:
     """Return the error of all calls after an instance has come to an end by itself."""
     full = why.jet == Jet.errLogDiskFull
     jet = Jet.errInstanceUnavailableDueToFatalLogDiskFull if full else why.jet
-    error = InstanceDown(f"The instance {how}: {why}", jet=jet)
+    said = f"{why} ({why.jet.title}, {int(why.jet)})"
+    error = InstanceDown(f"The instance is unavailable, it {how}: {said}", jet=jet)
     error.__cause__ = why
     return error
