@@ -159,9 +159,30 @@ class Run:
             part = {name: new[name] for name in rng.sample(list(new), 2)}
             rows[known] = rows[known] | part
             table.update(table.bookmark(known), part)
+        elif what < 0.85:
+            self._write_part(table, rows, known)
+        elif what < 0.9:
+            number = rng.randrange(1 << 20)
+            if number not in rows:
+                rows[number] = rows[known] | {"Id": number, "Name": None}
+                table.copy(table.bookmark(known), {"Id": number, "Name": None})
         else:
             del rows[known]
             table.delete(table.bookmark(known))
+
+    def _write_part(self, table: Table, rows: Rows, number: int) -> None:
+        """Write over a part of a long value, behind its end, or cut it off."""
+        body = rows[number]["Body"] or b""
+        assert isinstance(body, bytes)
+        place, data = self.rng.randrange(9000), self.rng.randbytes(self.rng.choice((1, 300, 5000)))
+        with table.open_long(table.bookmark(number), "Body") as file:
+            file.seek(place)
+            file.write(data)
+            body = body.ljust(place, b"\0")
+            body = body[:place] + data + body[place + len(data) :]
+            if self.rng.random() < 0.3:
+                body = body[: file.truncate(self.rng.randrange(1, place + 1))]
+        rows[number] = rows[number] | {"Body": body}
 
     def _delete_many(self, table: Table, rows: Rows) -> None:
         """Delete most of a range, so that leaves go or are joined."""

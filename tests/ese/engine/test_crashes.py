@@ -9,9 +9,20 @@ import pytest
 
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.recovery.recover import recover
 from tests.ese.engine.campaign import STEPS, Budget, campaign, one_run
-from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, Image, Run, Watched, write_some
-from tests.ese.engine.judge import Judge, check_rules
+from tests.ese.engine.crashes import (
+    COLUMNS,
+    FOLDER,
+    INDEXES,
+    PATH,
+    Image,
+    Run,
+    Watched,
+    by_number,
+    write_some,
+)
+from tests.ese.engine.judge import Judge, check_rules, rows_on_disk
 from tests.memoryenv import Crash, MemoryEnv
 
 
@@ -44,6 +55,38 @@ def test_what_was_open_is_taken_back() -> None:
         with again.session() as reader:
             items = reader.open_table(again.attach_database(PATH), "Items")
             assert [(row["Id"], row["Name"]) for row in items.rows()] == [(7, "committed")]
+
+
+@pytest.mark.parametrize("rows", [1, 400])
+def test_a_copy_of_the_files_taken_during_recovery_can_be_recovered(rows: int) -> None:
+    """As one taken at any other time: of one instant, by who has only databases and logs."""
+    env = Watched()
+    env.mkdir(FOLDER)
+    env.sync_dir("/")
+    settings = Settings(FOLDER, log_size=64 << 10)
+    instance = Instance.open(env, settings)
+    session = instance.session()
+    table = session.create_table(instance.create_database(PATH), "Items", COLUMNS, INDEXES)
+    with session.transaction():
+        table.insert_many({"Id": n, "Name": f"n{n}", "Body": bytes(900)} for n in range(rows))
+    expected = by_number(table.rows())
+    session.begin()
+    for number in range(rows):  # its undo takes several logs
+        table.update(table.bookmark(number), {"Body": b"changed" * 100, "Size": number})
+    write_some(instance, random.Random(1), 10_000)
+    crashed = env.image(Crash.ALL_KEPT, 1)
+    copies: list[Watched] = []
+    crashed.moment = lambda kind, path: copies.append(crashed.image(Crash.ALL_KEPT, 1))
+    with Instance.open(crashed, settings) as again:
+        assert again.restarted is not None
+        assert again.restarted.undone >= rows
+    for copy in random.Random(2).sample(copies, 40):
+        for name in copy.listdir(FOLDER):
+            if ".hotsplit-" in name:
+                copy.remove(f"{FOLDER}/{name}")
+        recover(copy, [FOLDER], [], "/recovered")
+        assert rows_on_disk(Image(copy, [], ""), "/recovered/items.edb") == expected
+        check_rules(copy, "/recovered/items.edb")
 
 
 def test_a_crash_at_any_moment_of_a_clean_end_leaves_sound_headers() -> None:

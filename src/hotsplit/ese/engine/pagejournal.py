@@ -20,7 +20,7 @@ from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.recovery.overlay import OverlayStore
 from hotsplit.ese.recovery.store import WorkStore
 
-_MAGIC = b"HSPJOUR1"
+_MAGIC = b"HSPJOUR2"
 _DATABASE = struct.Struct("<IIII")  # bytes of path, page size, pages that follow, pages of the file
 _PAGE = struct.Struct("<I")
 _END = struct.Struct("<8sI")
@@ -28,10 +28,22 @@ _DONE = b"COMPLETE"
 _CHUNK = 1 << 20
 
 
+class Written(NamedTuple):
+    """A database that is to be written. under_way: the header that it has meanwhile.
+
+    That header says that the database is dirty and needs all logs up to the current one, so a copy
+    of the files that is taken in the middle can be recovered by anybody, who has no journal.
+    """
+
+    store: OverlayStore
+    under_way: DatabaseHeader
+
+
 class _Part(NamedTuple):
     """One database in the journal; `offset` is where its pages begin."""
 
     path: str
+    under_way: bytes
     header: bytes
     pages: int
     page_count: int
@@ -57,12 +69,12 @@ class PageJournal:
         self._env.open(self.path, "create").close()
         self._env.sync_dir(self._folder)
 
-    def write(self, stores: Iterable[OverlayStore]) -> None:
+    def write(self, databases: Iterable[Written]) -> None:
         """Write down the changed pages and the headers of databases; durable on return."""
         file = self._env.open(self.path, "write")
         try:
             crc = size = 0
-            for block in _blocks(stores):
+            for block in _blocks(databases):
                 file.pwrite(block, size)
                 crc, size = zlib.crc32(block, crc), size + len(block)
             file.sync()
@@ -82,13 +94,14 @@ class PageJournal:
             file.close()
 
     def _write_database(self, file: File, part: _Part) -> None:
-        header = DatabaseHeader(part.header)
+        under_way, header = DatabaseHeader(part.under_way), DatabaseHeader(part.header)
         if self._env.exists(part.path):
             store = WorkStore.open_work(self._env, part.path)
         else:
-            store = WorkStore.create(self._env, part.path, header)
+            store = WorkStore.create(self._env, part.path, under_way)
             self._env.sync_dir(part.path.rpartition("/")[0])
         try:
+            store.write_header(under_way)
             store.extend(part.page_count)
             store.shrink(part.page_count)
             entry = _PAGE.size + len(part.header)
@@ -106,12 +119,13 @@ class PageJournal:
         self._env.sync_dir(self._folder)
 
 
-def _blocks(stores: Iterable[OverlayStore]) -> Iterator[bytes]:
+def _blocks(databases: Iterable[Written]) -> Iterator[bytes]:
     yield _MAGIC
-    for store in stores:
+    for store, under_way in databases:
         path, changed = store.path.encode(), store.changed_pages
         yield _DATABASE.pack(len(path), store.page_size, len(changed), store.page_count)
         yield path
+        yield under_way.sealed()
         yield store.header.sealed()
         for pgno in changed:
             yield _PAGE.pack(pgno) + store.read_raw(pgno)
@@ -135,7 +149,9 @@ def _parts(file: File) -> Iterator[_Part]:
         length, page_size, pages, count = _DATABASE.unpack(file.pread(_DATABASE.size, offset))
         offset += _DATABASE.size
         path = file.pread(length, offset).decode()
-        header = file.pread(page_size, offset + length)
-        offset += length + page_size
-        yield _Part(path, header, pages, count, offset)
+        offset += length
+        headers = file.pread(2 * page_size, offset)
+        offset += 2 * page_size
+        under_way, header = headers[:page_size], headers[page_size:]
+        yield _Part(path, under_way, header, pages, count, offset)
         offset += pages * (_PAGE.size + page_size)

@@ -18,17 +18,18 @@ from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.database import OpenDatabase, attachment_of
 from hotsplit.ese.engine.log.segments import unfinished_write
-from hotsplit.ese.engine.pagejournal import PageJournal
+from hotsplit.ese.engine.pagejournal import PageJournal, Written
 from hotsplit.ese.engine.session import INTERNAL_SESSION, Session
 from hotsplit.ese.engine.settings import SEGMENT, Settings
 from hotsplit.ese.engine.sweeping import find_unused
+from hotsplit.ese.files.database import HEADER_BYTES
 from hotsplit.ese.files.env import Env, Lock
 from hotsplit.ese.files.flushmapfile import flush_map_path
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.logsequence import LogSequence
 from hotsplit.ese.format.attachments import Attachment
 from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition
-from hotsplit.ese.format.header import DatabaseHeader, DbState
+from hotsplit.ese.format.header import DatabaseHeader, DbState, choose_header
 from hotsplit.ese.format.logrecord import decode, encode
 from hotsplit.ese.format.recordparts import database_path
 from hotsplit.ese.format.recordtable import CLOSING, FILLERS
@@ -252,7 +253,7 @@ class Restart:
         self._journal.begin()
         context = self._continue_log()
         if self._run.replay.ended:
-            self._write_through()
+            self._write_through(context)
             last = self._sequence.logs[self._sequence.highest]
             write_closed_checkpoint(context, position_number(_closing(self._env, last.path)))
         else:
@@ -348,7 +349,7 @@ class Restart:
             context.cache.flush(dbid)
             fit_size(database.store)
             database.mark_clean(mark)
-        self._write_through()
+        self._write_through(context)
         position = LogPosition.unpack(begun.to_bytes(8, "little"))
         record = encode(T.RECOVERY_QUIT2, position=position, time=context.now())
         closed = context.journal.note(record)
@@ -387,9 +388,9 @@ class Restart:
             session.rollback()
         return count
 
-    def _write_through(self) -> None:
+    def _write_through(self, context: Context) -> None:
         """Write what recovery made into the files, by way of the journal."""
-        written: dict[str, OverlayStore] = {}
+        written: dict[str, Written] = {}
         for target in self._targets:
             if target.outcome == Outcome.UNFINISHED:
                 continue
@@ -398,10 +399,30 @@ class Restart:
                 header = target.store.header
                 # The flush map of the file as it was does not fit any more; the engine makes anew.
                 header.header_flush_signature = header.flush_map_signature = NO_SIGNATURE
-                written[target.store.path] = target.store
+                under_way = _under_way(target.store, context)
+                written[target.store.path] = Written(target.store, under_way)
         self._journal.write(written.values())
         self._journal.carry_out()
         for path in written:
             of_map = flush_map_path(path)
             if of_map != path and self._env.exists(of_map):
                 self._env.remove(of_map)
+
+
+def _under_way(store: OverlayStore, context: Context) -> DatabaseHeader:
+    """Return the header of a database while its pages are written: all logs are needed (6.6)."""
+    final = store.header
+    if store.base is None:
+        before = DatabaseHeader(bytearray(final.raw))
+    else:
+        before = choose_header(store.base.file.pread(HEADER_BYTES, 0)).header
+    if not store.changed_pages:
+        return before
+    if before.state != DbState.DIRTY_SHUTDOWN:
+        before.state = DbState.DIRTY_SHUTDOWN
+        before.attach, before.attach_time = final.attach, final.attach_time
+        before.gen_min_required = before.gen_min_consistent = final.attach.generation
+    before.gen_max_required = before.gen_max_committed = context.log.generation
+    before.gen_max_create_time = context.files.created
+    before.header_flush_signature = before.flush_map_signature = NO_SIGNATURE
+    return before

@@ -145,12 +145,19 @@ def _recover_copies(
         done = run(env, plan, targets, options, setting, watch)
         for path in done.left_out:
             env.remove(path)
-        for target in targets:  # a database that needed no replay was copied and never synced
-            target.store.sync()
+        for target in targets:
+            _settle(target.store)
         return targets, done
     finally:
         for target in targets:
             target.store.close()
+
+
+def _settle(store: Store) -> None:
+    """Make a result durable that needed no replay, and both copies of its header good."""
+    if isinstance(store, WorkStore) and not store.choice.copies_equal:
+        store.write_header(store.header)
+    store.sync()
 
 
 def setting_for(
