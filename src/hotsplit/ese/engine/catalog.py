@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import struct
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 from hotsplit.errors import DataDamaged, Jet
@@ -28,11 +28,13 @@ from hotsplit.ese.format.catalogschema import (
     Segment,
     TableFlag,
     catalog_key,
+    unsigned,
 )
 from hotsplit.ese.format.columns import FIRST_TAGGED, FIRST_VARIABLE, Coltyp, ColumnDef, ColumnFlag
 from hotsplit.ese.format.keys import segment
 from hotsplit.ese.format.page import PageFlag
 from hotsplit.ese.format.record import encode_record
+from hotsplit.ese.read.catalog import TableEntry
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.database import OpenDatabase
@@ -127,6 +129,21 @@ class CatalogWriter:
             self._roots.delete(session, _root_key(row))
         self.objects.delete(session, key)
         self.shadow.delete(session, key)
+
+    def find(self, name: str) -> TableEntry | None:
+        """Return a table by its name, None if there is none: whoever made it or is deleting it."""
+        try:
+            found = self._roots.find(_root_key({"Name": name}))
+        except UnicodeEncodeError:
+            return None
+        if not found.exact or (entry := self._roots.node(found)).is_deleted:
+            return None
+        place = self.objects.find(entry.data)
+        if not place.exact:
+            raise DataDamaged(f"The catalog lacks table {name}", jet=Jet.errCatalogCorrupted)
+        row = self._decode(self.objects.node(place).data)
+        root, flags = unsigned(row["ColtypOrPgnoFDP"]), unsigned(row["Flags"])
+        return TableEntry(row["Name"], row["Id"], root, flags)
 
     def rows_of(self, session: Session, objid: int, kind: RowType | None = None) -> list[Row]:
         """Return the rows of a table as the session sees them, all or those of one type."""
@@ -313,11 +330,11 @@ def _name_key(row: Row) -> bytes:
     return head + _name_segment(row, len(head))
 
 
-def _root_key(row: Row) -> bytes:
+def _root_key(row: Mapping[str, Any]) -> bytes:
     return b"\x7f\xff" + _name_segment(row, 2)
 
 
-def _name_segment(row: Row, used: int) -> bytes:
+def _name_segment(row: Mapping[str, Any], used: int) -> bytes:
     name = row["Name"].encode("cp1252")
     return segment(_COLUMNS["Name"], name, _KEYS, _KEYS.key_most - used)
 

@@ -135,11 +135,9 @@ class OpenDatabase:
         state = self._tables.get(name.casefold())
         if state is not None:
             return state
-        catalog = self._as_read()
-        for entry in catalog.entries().values():
-            if entry.name.casefold() == name.casefold():
-                return self._known(catalog, entry)
-        return None
+        self.context.check()
+        entry = self.catalog.find(name)
+        return None if entry is None else self._known(self._as_read(), entry)
 
     def _as_read(self) -> Catalog:
         self.context.check()
@@ -155,10 +153,10 @@ class OpenDatabase:
         name = entry.name.casefold()
         if name not in self._tables:
             definition = catalog.table(entry)
-            base = catalog.entries().get(definition.template)
+            base = self.catalog.find(definition.template) if definition.template else None
             if definition.template and base is None:
                 raise ObjectNotFound(f"Template {definition.template} of {entry.name} is not there")
-            template = None if base is None or base is entry else catalog.table(base)
+            template = None if base is None or base.objid == entry.objid else catalog.table(base)
             self._tables[name] = TableState(self, definition, template)
         return self._tables[name]
 
