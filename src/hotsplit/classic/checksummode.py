@@ -11,7 +11,7 @@ from hotsplit.ese.check.scan import expected_kind
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.identify import FileKind, identify
 
-SWITCHES = {"t": Takes.PATH, "e": Takes.NOTHING}
+SWITCHES = {"t": Takes.PATH, "e": Takes.NOTHING, "i": Takes.NOTHING}
 
 _CORRUPTED = "Non database file or corrupted db"
 _LABELS = {

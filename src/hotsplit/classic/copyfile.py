@@ -7,15 +7,17 @@ import os.path
 from hotsplit.classic.checksum import file_size
 from hotsplit.classic.console import Console, Ruler
 from hotsplit.classic.switches import Arguments, Takes
-from hotsplit.errors import TargetExists
+from hotsplit.errors import TargetExists, Unsupported
 from hotsplit.ese.files.env import Env
 
-SWITCHES = {"d": Takes.PATH}
+SWITCHES = {"d": Takes.PATH, "i": Takes.NOTHING}
 _TITLE = "Copy Progress (% complete)"
 
 
 def run(console: Console, env: Env, arguments: Arguments) -> None:
     """``eseutil /y SOURCE [/dTARGET]``. Raises HotsplitError."""
+    if "i" in arguments:
+        raise Unsupported("/i: no copy without what cannot be read; mend it with /p")
     source = arguments.only("source file")
     target = arguments.value("d") or os.path.basename(source)  # noqa: PTH119 - plain strings
     console.line("Initiating COPY FILE mode...")

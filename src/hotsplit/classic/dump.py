@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 from hotsplit.classic.checkpointdump import checkpoint_lines
 from hotsplit.classic.console import Console, Usage
+from hotsplit.classic.flushmapdump import HEADER, flush_map_lines
 from hotsplit.classic.headerdump import header_lines, open_headed
 from hotsplit.classic.logcsv import CsvFile
+from hotsplit.classic.logmend import mend_log
 from hotsplit.classic.logmode import LogSet, dump_csv, dump_one, is_base_name, parse_range
 from hotsplit.classic.logrecords import Detail
 from hotsplit.classic.metadump import space_lines, table_lines, tree_lines
-from hotsplit.classic.pagedump import page_lines
+from hotsplit.classic.pagedump import node_lines, page_lines
 from hotsplit.classic.switches import Arguments, Takes, page_number
 from hotsplit.errors import DataDamaged, HeaderDamaged, Unsupported
 from hotsplit.ese.files.checkpointfile import CheckpointFile
@@ -25,23 +28,35 @@ SWITCHES = {
     "p": Takes.MAYBE,
     "t": Takes.VALUE,
     "x": Takes.NOTHING,
+    "n": Takes.VALUE,
+    "i": Takes.VALUE,
 }
-_OTHER_DUMPS = tuple("bcfnprt")
+_OTHER_DUMPS = {
+    "b": "block caches are not read",
+    "c": "pages are not told by the space they belong to; /ms says what each tree owns",
+    "f": "no database is made to look clean; recover it with /r, or mend it with /p",
+    "n": "records are not dumped byte by byte; `hotsplit rows` shows them, /m /n one",
+    "r": "rollback snapshots are not read",
+    "t": "trace files are not read",
+}
+_NODE = re.compile(r"(?:\d+:)?(\d+):(\d+)\Z")
 _DETAILS = {"": Detail.DATA, "1": Detail.STRUCTURE, "2": Detail.DATA}
 
 
 def run(modifier: str, console: Console, env: Env, arguments: Arguments) -> None:
     """Dump what is named. Raises HotsplitError, Usage."""
     path = arguments.only("database/filename")
-    if "x" in arguments:
-        raise Unsupported("/x: torn logs are not mended by this tool")
     if modifier in _OTHER_DUMPS:
-        raise Unsupported(f"/m{modifier} is not done by this tool")
+        raise Unsupported(f"/m{modifier}: {_OTHER_DUMPS[modifier]}")
     if modifier.isdecimal():
         arguments.given.setdefault("p", []).append(modifier)
     elif modifier not in _DUMPERS:
         raise Usage("Usage Error: Invalid mode.")
-    dumper = _page if "p" in arguments else _DUMPERS[modifier]
+    dumper = _DUMPERS[modifier]
+    if modifier != "p" and "p" in arguments:
+        dumper = _page
+    if "n" in arguments or "i" in arguments:
+        dumper = _node
     console.line("Initiating FILE DUMP mode...")
     dumper(console, env, path, arguments)
     console.line()
@@ -81,6 +96,8 @@ def _log(console: Console, env: Env, path: str, arguments: Arguments) -> None:
             raise Usage(f"Usage Error: Invalid option '/v{value}'.")
         detail = _DETAILS[value]
     console.line()
+    if "x" in arguments:
+        mend_log(env, path)
     if is_base_name(path) and not env.exists(path):
         _log_set(console, env, path, arguments, detail)
     elif "c" in arguments:
@@ -110,6 +127,30 @@ def _page(console: Console, env: Env, path: str, arguments: Arguments) -> None:
     console.line()
 
 
+def _node(console: Console, env: Env, path: str, arguments: Arguments) -> None:
+    is_tag = "i" in arguments
+    text = arguments.value("i" if is_tag else "n")
+    found = _NODE.match(text.strip("[]"))
+    if found is None:
+        raise Usage(f"Usage Error: Invalid node specification '{text}'.")
+    pgno, number = map(int, found.groups())
+    console.line(f"      Database: {path}")
+    console.line(f"          {' Tag' if is_tag else 'Node'}: {pgno}:{number}")
+    console.line()
+    _print(console, node_lines(env, path, pgno, number, is_tag=is_tag))
+    console.line()
+
+
+def _flush_map(console: Console, env: Env, path: str, arguments: Arguments) -> None:
+    number = page_number(arguments.value("p")) if "p" in arguments else HEADER
+    console.line(f"Flush map file: {path}")
+    if number != HEADER:
+        console.line(f"          Page: {number}")
+    console.line()
+    _print(console, flush_map_lines(env, path, number, with_states="v" in arguments))
+    console.line()
+
+
 def _meta_data(console: Console, env: Env, path: str, arguments: Arguments) -> None:
     console.line(f"         Database: {path}")
     console.line()
@@ -129,6 +170,7 @@ _DUMPERS: dict[str, _Dumper] = {
     "k": _checkpoint,
     "l": _log,
     "m": _meta_data,
+    "p": _flush_map,
     "s": _space,
 }
 MODIFIERS = "".join(_DUMPERS)

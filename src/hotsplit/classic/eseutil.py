@@ -7,7 +7,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from hotsplit.classic import checksummode, copyfile, dump, integrity, rebuild, recovery, repair
+from hotsplit.classic import (
+    checksummode,
+    copyfile,
+    dump,
+    integrity,
+    rebuild,
+    recovery,
+    repair,
+    stream,
+)
 from hotsplit.classic.console import (
     USAGE,
     Console,
@@ -27,16 +36,19 @@ _HELP = (
     "MODES OF OPERATION:",
     "      Defragmentation:  eseutil /d DATABASE [/tTEMP] [/bBACKUP] [/p]",
     "             Recovery:  eseutil /r BASE [/lLOGS] [/sSYSTEM] [/d[DIR]] [/nNEW[:OLD]] [/i] [/v]",
+    "                        ... [/t] [/kDATABASE]",
     "                        eseutil /r BASE /rNEWDIR [/a] [/u[LOG]] [/bBACKUP] ...",
     "            Integrity:  eseutil /g DATABASE",
     "             Checksum:  eseutil /k FILE|BASE [/e]",
     "               Repair:  eseutil /p DATABASE [/tTEMP] [/bBACKUP] [/o]",
     "            File Dump:  eseutil /mh DATABASE",
     "                        eseutil /mk CHECKPOINT",
-    "                        eseutil /ml LOG|BASE [/v1|/v2] [/s] [/cCSV] [/rFROM[-TO]]",
+    "                        eseutil /ml LOG|BASE [/v1|/v2] [/s] [/x] [/cCSV] [/rFROM[-TO]]",
     "                        eseutil /mm|/ms DATABASE [/tTABLE]",
-    "                        eseutil /m DATABASE /pPAGE [/v]",
+    "                        eseutil /mp FLUSHMAP [/pPAGE [/v]]",
+    "                        eseutil /m DATABASE /pPAGE [/v] | /nPAGE:NODE | /iPAGE:TAG",
     "            Copy File:  eseutil /y SOURCE [/dTARGET]",
+    "               Backup:  eseutil /b FOLDER [/lLOGS] [/sSYSTEM] [/c]",
     "               Secure:  eseutil /z DATABASE [/tTEMP] [/bBACKUP] [/p]",
     "",
     "A switch may begin with - or /, in either case; /o leaves out the head of the output.",
@@ -60,10 +72,9 @@ def _not_here(what: str) -> Run:
 
 
 _RESTORE = _not_here("restore.env is not read; restore with /r BASE /bBACKUP /rNEWDIR")
-_BACKUP = _not_here("There is no running engine to back up")
 
 _MODES = {
-    "b": Mode(_BACKUP),
+    "b": Mode(stream.backup, stream.BACKUP_SWITCHES),
     "c": Mode(_RESTORE, {"t": Takes.MAYBE, "f": Takes.PATH, "k": Takes.NOTHING}),
     "d": Mode(rebuild.defragment, rebuild.SWITCHES),
     "g": Mode(integrity.run, integrity.SWITCHES),

@@ -12,7 +12,13 @@ from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Env
 from hotsplit.report import Finding, Reporter, Severity
 
-SWITCHES = {"t": Takes.PATH, "f": Takes.PATH, "n": Takes.NOTHING, "b": Takes.NOTHING}
+SWITCHES = {
+    "t": Takes.PATH,
+    "f": Takes.PATH,
+    "n": Takes.NOTHING,
+    "b": Takes.NOTHING,
+    "e": Takes.MAYBE,
+}
 _TITLE = "Scanning Status (% complete)"
 _NOT_UP_TO_DATE = (
     "",

@@ -42,6 +42,26 @@ def page_lines(env: Env, path: str, pgno: int, *, with_bytes: bool) -> Iterator[
         raise PageDamaged(message, file=path, position=f"page {pgno}")
 
 
+def node_lines(env: Env, path: str, pgno: int, number: int, *, is_tag: bool) -> Iterator[str]:
+    """Yield the dump of one line of a page and its bytes.
+
+    number: of the node; of the tag, those that are no nodes counted, if `is_tag`. Raises
+    FileTruncated if there is no such page or line, and what reading a page raises.
+    """
+    with DatabaseFile.open(env, path) as file:
+        page = Page(file.read_page(pgno), pgno)
+    problem = page.problem()
+    if problem:
+        raise PageDamaged(problem, file=path, position=f"page {pgno}")
+    tag = number if is_tag else number + page.reserved_tags
+    if not 0 <= tag < page.tag_count or number < 0:
+        where = f"page {pgno}"
+        raise FileTruncated(f"There is no {'tag' if is_tag else 'node'} {number}", position=where)
+    yield list(_lines(page))[tag]
+    yield ""
+    yield from hex_lines(bytes(page.line(tag)[0]))
+
+
 def hex_lines(data: bytes) -> Iterator[str]:
     """Yield the bytes, 16 a line, in quartets as they lie in the file, and as text."""
     for at in range(0, len(data), _WIDTH):

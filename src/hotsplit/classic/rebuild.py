@@ -19,6 +19,7 @@ SWITCHES = {
     "p": Takes.NOTHING,
     "v": Takes.MAYBE,
     "u": Takes.MAYBE,
+    **dict.fromkeys("cnwxe", Takes.MAYBE),
 }
 _NOTE = (
     "Note:",

@@ -6,6 +6,7 @@ import os.path
 import re
 
 from hotsplit.classic.console import Console, Ruler, Usage
+from hotsplit.classic.stream import remove_archives, shrink_database
 from hotsplit.classic.switches import Arguments, Takes
 from hotsplit.errors import HotsplitError, Jet, RecoveryFailed, Unsupported
 from hotsplit.ese.engine.inplace import recover_in_place
@@ -31,13 +32,10 @@ SWITCHES = {
     "w": Takes.MAYBE,
     "v": Takes.MAYBE,
     "k": Takes.MAYBE,
+    "m": Takes.MAYBE,
     "p": Takes.MAYBE,
 }
-_NOT_HERE = {
-    "t": "logs are not truncated",
-    "k": "databases are not shrunk",
-    "p": "leaked space is not reclaimed",
-}
+_ONLY_IN_PLACE = ("t", "k")
 _NEEDS_FOLDER = {
     "a": "/a loses transactions that the logs still have",
     "u": "/u leaves the databases dirty, or older than their logs",
@@ -72,6 +70,7 @@ def run(console: Console, env: Env, arguments: Arguments) -> None:
     console.line(f"Performing {'hard' if hard else 'soft'} recovery...")
     try:
         _recover(console, env, arguments, base, options)
+        _afterwards(env, arguments, base)
     except HotsplitError as error:
         _hint(console, error)
         raise
@@ -94,9 +93,13 @@ def _hint(console: Console, error: HotsplitError) -> None:
 
 def _refuse(arguments: Arguments) -> None:
     """Raise for what cannot be done at all, or not in place."""
-    for letter, why in _NOT_HERE.items():
-        if letter in arguments:
-            raise Unsupported(f"/{letter}: {why} by this tool")
+    if "p" in arguments:
+        raise Unsupported("/p: leaked space is not looked for; /d returns it")
+    for letter in _ONLY_IN_PLACE:
+        if letter in arguments and "r" in arguments:
+            raise Usage(
+                f"Usage Error: Invalid option '/{letter}': /r leaves the files as they are."
+            )
     if "d" in arguments and ("n" in arguments or "b" in arguments):
         raise Usage("Usage Error: Only one type of recovery allowed.")
     for letter, why in _NEEDS_FOLDER.items():
@@ -148,6 +151,17 @@ def _recover(console: Console, env: Env, arguments: Arguments, base: str, option
             recover(env, sources, folders, into, options, watch, base=base, checkpoint=found)
         else:
             recover_in_place(env, sources, folders, options, watch, base=base, checkpoint=found)
+
+
+def _afterwards(env: Env, arguments: Arguments, base: str) -> None:
+    """Do what was asked for after a recovery in place: shrink a database, delete old logs."""
+    logs = arguments.value("l") or "."
+    if "k" in arguments:
+        path = arguments.value("k")
+        path = path[1:] if path[:1].lower() == "f" and not env.exists(path) else path
+        shrink_database(env, logs, arguments.value("s") or logs, base, path)
+    if "t" in arguments:
+        remove_archives(env, logs, base)
 
 
 class _Watch:

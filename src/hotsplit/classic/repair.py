@@ -22,6 +22,7 @@ SWITCHES = {
     "g": Takes.NOTHING,
     "n": Takes.NOTHING,
     "u": Takes.MAYBE,
+    "e": Takes.MAYBE,
 }
 _KEPT = ".unrepaired"
 

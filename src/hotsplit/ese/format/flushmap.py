@@ -28,7 +28,8 @@ VERSION = 3
 """Version of maps that are made here; 4 is read, too."""
 
 _VERSIONS = (VERSION, 4)
-_CHECKSUM_FLAG = 0x2000
+CHECKSUM_FLAG = 0x2000
+"""Flag of pages whose checksum is an ECC."""
 
 # Four flush types a byte, the first one in the highest bits.
 _UNPACKED = [bytes(value >> shift & 3 for shift in (6, 4, 2, 0)) for value in range(256)]
@@ -138,7 +139,7 @@ class FlushMapPage(Layout):
 
     def sealed(self) -> bytes:
         """Return the page with its checksum flag and a fresh checksum."""
-        self.flags |= _CHECKSUM_FLAG
+        self.flags |= CHECKSUM_FLAG
         self.checksum = segment_checksum(self.raw, self.number)
         return bytes(self.raw)
 
