@@ -8,15 +8,18 @@ from collections.abc import Iterator
 import pytest
 
 from hotsplit.errors import InvalidUse, Jet, KeyDuplicate, WriteConflict
-from hotsplit.ese.engine import chains
-from hotsplit.ese.engine import table as table_module
+from hotsplit.ese.engine import chains, inserting
+from hotsplit.ese.engine import tree as tree_module
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema import Column
+from hotsplit.ese.engine.schema import Column, Index
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
+from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.format.columns import Coltyp, Value
+from hotsplit.ese.format.logrecord import LogRecord, decode
 from hotsplit.ese.format.page import Page
+from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.recover import recover
 from tests.ese.engine.crashes import COLUMNS, INDEXES, Rows, by_number
 from tests.ese.engine.shape import check_database
@@ -24,11 +27,12 @@ from tests.ese.engine.test_tables import FOLDER, ID, PATH, PK, Rig
 from tests.memoryenv import Crash, MemoryEnv
 
 Row = dict[str, Value]
+_APPEND = 2
 
 
 @pytest.fixture
 def rig(monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
-    monkeypatch.setattr(table_module, "BATCH", 100)
+    monkeypatch.setattr(inserting, "_MOST", 100)
     made = Rig()
     yield made
     made.instance.close()
@@ -273,3 +277,39 @@ def _resident(session: Session, instance: Instance) -> dict[int, Page]:
         assert page is not None
         found[pgno] = Page(bytes(page), pgno)
     return found
+
+
+@pytest.mark.parametrize("name", ["T", "U"])
+def test_appended_pages_are_logged_as_by_the_general_split(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """U has keys that are not unique, and a prefix on its pages."""
+    logs = []
+    for general in (False, True):
+        with monkeypatch.context() as patch:
+            made = Rig(MemoryEnv())
+            columns = ID, Column("Size", Coltyp.LONG), Column("Name", Coltyp.TEXT, code_page=1252)
+            by_name = Index("by_name", ["Name", "Size"])
+            indexes = (PK,) if name == "T" else (PK, by_name)
+            table = made.table(*columns, indexes=indexes)
+            if general:
+                patch.setattr(tree_module, "append", lambda *_: False)
+            with made.session.transaction():
+                for number in range(1500):
+                    text = f"{'name' * 20} {number // 9:05}"
+                    table.insert({"Id": number, "Size": number % 9, "Name": text})
+            made.instance.close()
+            check_database(made.env, PATH)
+            logs.append(_records(made.env))
+    assert logs[0] == logs[1]
+    assert sum(r.type == T.SPLIT2 and r.split_type == _APPEND for r in logs[0]) > 10
+
+
+def _records(env: MemoryEnv) -> list[LogRecord]:
+    """Return the records of all logs that change pages."""
+    found = []
+    for path in sorted(env.files(FOLDER)):
+        if path.endswith(".log") and "tmp" not in path:
+            with LogFile.open(env, path) as file:
+                found += [decode(record) for _, record in file.records()]
+    return [record for record in found if hasattr(record, "pgno")]

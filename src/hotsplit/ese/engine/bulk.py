@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from hotsplit import _native
 from hotsplit.ese.engine.chains import InsertRun
+from hotsplit.ese.engine.splitlines import room
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.session import Session
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _kernel = _native.load("insert")
 _tree = _native.load("tree")
+_NODE = 6  # bytes of a node beside its key and data
+_FEW, _MOST_PAGES = 20, 64
 
 
 def in_order(keys: list[bytes], datas: list[bytes]) -> tuple[list[bytes], list[bytes]]:
@@ -40,18 +43,26 @@ def insert_sorted(
     Raises KeyDuplicate, WriteConflict, InvalidUse (-1026); those in front are inserted then.
     """
     done, rows = 0, _Rows(tree, session, keys, datas, since)
+    context = tree.database.context
     try:
-        while done < len(keys):
-            rceid, count = (
-                tree.database.context.following_rceid,
-                _fill(tree, session, keys, datas, done),
-            )
-            if not count:
-                rceid, count = tree.place_node(session, keys[done], datas[done]), 1
-            rows.inserted(done, count, rceid)
-            done += count
+        with tree.space.reserving(session, _pages(tree, keys, datas)):
+            while done < len(keys):
+                rceid = context.following_rceid
+                count = _fill(tree, session, keys, datas, done)
+                if not count:
+                    rceid, count = tree.place_node(session, keys[done], datas[done]), 1
+                rows.inserted(done, count, rceid)
+                done += count
     finally:
         rows.remember()
+
+
+def _pages(tree: Tree, keys: list[bytes], datas: list[bytes]) -> int:
+    """Return how many pages nodes will fill that all go to the end of a tree, 0 for others."""
+    if len(keys) < _FEW or keys[0] <= tree.last_key():
+        return 0
+    size = sum(map(len, keys)) + sum(map(len, datas)) + _NODE * len(keys)
+    return min(size // room(tree.database.context.settings.page_size), _MOST_PAGES)
 
 
 class _Rows:

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable
 
 from hotsplit.ese.engine.counters import PageWrites, Reason
+from hotsplit.ese.engine.livestore import LiveStore
 from hotsplit.ese.engine.log.writer import LogWriter
 from hotsplit.ese.engine.pagesafe import BATCH, PageSafe
 from hotsplit.ese.format.page import Page
@@ -67,6 +68,10 @@ class Cache(PageAccess):
 
     def for_new(self, dbid: int, pgno: int, dbtime: int, objid: int, flags: int) -> Page | None:
         """Return an empty page; what it held before does not matter."""
+        store = self.stores[dbid]
+        blank = isinstance(store, LiveStore) and store.is_blank(pgno)
+        if blank and self.core.page(dbid, pgno) is None:
+            self.core.load(dbid, pgno, bytes(self.page_size))
         page = super().for_new(dbid, pgno, dbtime, objid, flags)
         self.touch(dbid, pgno)
         return page

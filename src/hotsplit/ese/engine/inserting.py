@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     from hotsplit.ese.engine.table import Table
     from hotsplit.ese.engine.tablestate import TableState
 
-BATCH = 2000
-"""Rows that are inserted together, if there are so many."""
+FIRST_BATCH = 200
+"""Rows that are inserted together at first."""
+
+_LEAST, _MOST = 16, 2000  # rows of a batch
+_BYTES, _OTHER = 512 << 10, 16 << 10  # of a batch; that a row counts for that is not plain
+
+
+def next_batch(rows: int, size: int) -> int:
+    """Return how many rows come together next, when these had so many bytes."""
+    return min(max(_BYTES * rows // max(size, 1), _LEAST), _MOST)
 
 
 def insert_row(table: Table, values: Mapping[str, Value]) -> bytes:
@@ -41,11 +49,11 @@ def insert_row(table: Table, values: Mapping[str, Value]) -> bytes:
 
 def insert_batch(
     table: Table, rows: Sequence[Any], names: tuple[str, ...] | None, since: int
-) -> None:
+) -> int:
     """Insert rows: those that are plain in the order of their keys, the others before.
 
-    Rows are mappings, or sequences of values in the order of `names`. since: see
-    `Session.remember_run`. The lock is held.
+    Return about how many bytes they have. Rows are mappings, or sequences of values in the order of
+    `names`. since: see `Session.remember_run`. The lock is held.
     """
     state, session = table.state, table.session
     if state.fills_in:
@@ -67,6 +75,7 @@ def insert_batch(
     insert_sorted(state.tree, session, *in_order(keys, records), since)
     for index, entries in zip(state.secondary, made, strict=True):
         insert_sorted(index.tree, session, *in_order(entries, keys), since)
+    return sum(map(len, records)) + _OTHER * (len(rows) - len(records))
 
 
 def _numbered(state: TableState, session: Session, values: Mapping[str, Value]) -> dict[str, Value]:

@@ -9,18 +9,20 @@ Source: log specification 7.2, 4.8.
 
 from __future__ import annotations
 
+import itertools
 import struct
 
 from hotsplit.errors import InstanceDown
 from hotsplit.ese.engine.cache import Cache
 from hotsplit.ese.engine.log.writer import LogWriter
-from hotsplit.ese.format.logrecord import decode, encode
+from hotsplit.ese.format.logrecord import decode
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.core import END, MISS, RECORD, Core
 from hotsplit.ese.recovery.macros import carry_out
 from hotsplit.ese.recovery.trees import HANDLERS
 
 _MACRO = struct.Struct("<BHQ")
+_INFO = struct.Struct("<BI")
 
 
 class Journal:
@@ -67,13 +69,11 @@ class Journal:
     def _macro(
         self, procid: int, dbid: int, dbtime: int, records: list[bytes], pages: list[int]
     ) -> None:
-        self.log.append(_MACRO.pack(T.MACRO_BEGIN, procid, dbtime))
-        for record in records:
-            self.log.append(record)
+        parts = [_MACRO.pack(T.MACRO_BEGIN, procid, dbtime), *records]
+        self.log.append_run(b"".join(parts), list(itertools.accumulate(map(len, parts))))
         content = struct.pack(f"<BI{len(pages)}I", dbid, len(pages), *pages)
-        self.log.append_together(
-            _MACRO.pack(T.MACRO_COMMIT, procid, dbtime), encode(T.MACRO_INFO2, content=content)
-        )
+        info = _INFO.pack(T.MACRO_INFO2, len(content)) + content
+        self.log.append_together(_MACRO.pack(T.MACRO_COMMIT, procid, dbtime), info)
         carry_out(self.cache, [decode(record) for record in records])
 
     def _run(self, record: bytes, position: int) -> None:

@@ -21,6 +21,7 @@ class LiveStore(WorkStore):
 
     flush_map: FlushMap | None = None
     watch: Watch = NoWatch()
+    _blank = range(0)  # pages at the end that were made here and never written
 
     def read_page(self, pgno: int) -> bytes:
         """Return a page, a wrong bit corrected here and on disk.
@@ -37,6 +38,10 @@ class LiveStore(WorkStore):
                 self._tell(error, pgno)
             raise
         return data
+
+    def is_blank(self, pgno: int) -> bool:
+        """Tell whether a page holds nothing for certain: it need not be read to be made anew."""
+        return pgno in self._blank
 
     def _tell(self, error: HotsplitError, pgno: int) -> None:
         default = EventId.PAGE_DAMAGED if isinstance(error, PageDamaged) else EventId.READ_FAILED
@@ -56,16 +61,22 @@ class LiveStore(WorkStore):
     def write_page(self, pgno: int, data: bytearray) -> None:
         """Write a page and note its flush type."""
         super().write_page(pgno, data)
+        if pgno in self._blank:
+            self._blank = range(pgno + 1, self._blank.stop)
         if self.flush_map is not None:
             self.flush_map.note(pgno, data)
 
     def _grow(self, size: int) -> None:
         """Grow with the space that pages will need: a full disk then stops no write of a page."""
+        before = self.page_count
         self.file.allocate(size)
+        first = self._blank.start if self._blank.stop == before + 1 else before + 1
+        self._blank = range(first, self.page_count + 1)
 
     def shrink(self, last: int) -> None:
         """Cut off what lies behind page `last`."""
         super().shrink(last)
+        self._blank = range(self._blank.start, min(self._blank.stop, last + 1))
         if self.flush_map is not None:
             self.flush_map.cut(last)
 

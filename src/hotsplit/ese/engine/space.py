@@ -9,6 +9,7 @@ Source: format specification 5; log specification 4.7, 4.12.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import struct
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ class Space:
         self._tree = tree
         self._database = tree.database
         self._owned_pages = 0
-        self._new = _NOTHING
+        self._new = self._reserved = _NOTHING
 
     @property
     def header(self) -> SpaceHeader:
@@ -78,7 +79,36 @@ class Space:
 
     def allocate(self, session: Session) -> int:
         """Take one page."""
+        if self._reserved.pages:
+            first = self._reserved.first
+            self._reserved = self._reserved._replace(pages=self._reserved.pages - 1)
+            return first
         return self.allocate_extent(session, 1)
+
+    @contextlib.contextmanager
+    def reserving(self, session: Session, count: int) -> Iterator[None]:
+        """Take up to `count` adjacent pages at once for what is allocated inside.
+
+        What is left is given back. After a crash it is in nobody's hands.
+        """
+        if count > 1 and not self._reserved.pages and self.header.is_multiple:
+            session.prepare()
+            self._reserved = self._first_available(session, count)
+        try:
+            yield
+        finally:
+            left, self._reserved = self._reserved, _NOTHING
+            if left.pages and self._database.context.failure is None:
+                self.free(session, left.first, left.pages)
+
+    def _first_available(self, session: Session, most: int) -> Extent:
+        """Take pages of the first free extent, at most so many; no pages if none is free."""
+        for extent in self.extents(self.available):
+            if not extent.pool:
+                count = min(extent.pages, most)
+                first = self._from_available(session, count)
+                return Extent(first + count - 1, count)
+        return _NOTHING
 
     def allocate_extent(self, session: Session, count: int) -> int:
         """Take `count` adjacent pages; return the first. They belong to the tree already."""

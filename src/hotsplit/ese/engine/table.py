@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from hotsplit.errors import InvalidUse, Jet, RecordNotFound
 from hotsplit.ese.engine.cursor import Cursor
-from hotsplit.ese.engine.inserting import BATCH, insert_batch, insert_row
+from hotsplit.ese.engine.inserting import FIRST_BATCH, insert_batch, insert_row, next_batch
 from hotsplit.ese.engine.longfile import LongFile
 from hotsplit.ese.engine.longvalues import SessionReader
 from hotsplit.ese.engine.rowmaker import INTRINSIC_MOST
@@ -103,15 +103,16 @@ class Table:
         """Insert rows, all or none of them; return how many. Raises as `insert`.
 
         columns: names, in the order of the values in each row; without them each row is a mapping.
-        Rows are taken and inserted some thousand at a time, those in the order of their keys; in
-        between other sessions go on. Without a transaction it is one of its own.
+        Rows are taken and inserted many at a time, those in the order of their keys; in between
+        other sessions go on. Without a transaction it is one of its own.
         """
         names = None if columns is None else tuple(columns)
-        count, rest = 0, iter(rows)
+        count, size, rest = 0, FIRST_BATCH, iter(rows)
         with self.session.statement() as since:
-            while batch := list(itertools.islice(rest, BATCH)):
+            while batch := list(itertools.islice(rest, size)):
                 with self._changing():
-                    insert_batch(self, batch, names, since)
+                    self.session.context.safe_point()
+                    size = next_batch(len(batch), insert_batch(self, batch, names, since))
                 count += len(batch)
         return count
 

@@ -23,6 +23,7 @@ from hotsplit.errors import (
     RecordNotFound,
 )
 from hotsplit.ese.engine import records
+from hotsplit.ese.engine.append import append
 from hotsplit.ese.engine.chains import Chains
 from hotsplit.ese.engine.pageroom import has_room, keep
 from hotsplit.ese.engine.records import Place, Writer
@@ -83,7 +84,7 @@ class Tree:
         self, database: OpenDatabase, root: int, objid: int, kind: int, *, unique: bool = True
     ) -> None:
         self.database, self.root, self.objid = database, root, objid
-        self.kind = kind | PageFlag.NEW_RECORD
+        self.kind = int(kind | PageFlag.NEW_RECORD)
         self.unique = unique
         self.is_space = bool(kind & PageFlag.SPACE_TREE)
         flags = (UNIQUE if unique else 0) | (SPACE_TREE if self.is_space else 0)
@@ -323,6 +324,8 @@ class Tree:
                 times = self._times(page)
                 record = records.insert(session, place, pgno, times, line, rceid, key, shared, data)
                 self._apply(record, pgno)
+                break
+            if append(self, session, found, key, data, in_split):
                 break
             node = Node(key, data, place.flags & VERSIONED)
             if split(self, session, Change(node, None, in_split)):

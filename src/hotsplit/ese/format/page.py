@@ -18,6 +18,7 @@ _kernel = _native.load("page")
 _tree = _native.load("tree")
 
 _U16, _U32, _U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
+_LENGTHS = 2  # bytes of a node in front of its key, at least
 _PREFIX_WORTH = 2  # a shared prefix must be longer than its own length field
 
 
@@ -261,6 +262,17 @@ class Page:
         key_end = at + (int.from_bytes(line[at - 2 : at], "little") & 0x1FFF)
         flags = flags & ~_COMPRESSED | old & _COMPRESSED
         self._change("replace", i + self.reserved_tags, line[:key_end] + data, flags)
+
+    def overwrite_data(self, i: int, data: bytes) -> None:
+        """Give node `i` new data of the same length; its key and flags stay."""
+        try:
+            start, length, _ = _kernel.locate(self.data, i + self.reserved_tags)
+        except ValueError as error:
+            raise self._damaged(str(error)) from error
+        end = start + length
+        if length < _LENGTHS + len(data):
+            raise self._damaged("a node does not fit its line", Jet.errNodeCorrupted)
+        self.data[end - len(data) : end] = data
 
     def replace_node(self, i: int, node: Node) -> None:
         """Give node `i` a new key, data and flags."""

@@ -76,7 +76,7 @@ def _update_parent_page(pages: PageAccess, split: LogRecord, child: LogRecord | 
             jet=Jet.errBadParentPageLink,
         )
     page.insert(i, child.parent_key, _child_pointer(child.pgno))
-    page.replace_data(i + 1, _child_pointer(child.pgno_new), page.node(i + 1).flags)
+    page.overwrite_data(i + 1, _child_pointer(child.pgno_new))
     pages.changed(split.dbid, page, split.dbtime)
 
 
@@ -86,6 +86,9 @@ def _split_page(
     dbid, dbtime = split.dbid, split.dbtime
     source = pages.for_redo(dbid, split.pgno, dbtime, split.dbtime_before)
     target = pages.for_new(dbid, split.pgno_new, dbtime, split.objid, split.new_page_flags)
+    if leaf is not None and _is_append(split, leaf):
+        _append(pages, split, leaf, source, target)
+        return
     origin = source
     if origin is None and target is not None:
         origin = _from_image(pages, split)
@@ -103,6 +106,40 @@ def _split_page(
         if right is not None:
             right.previous = split.pgno_new
             pages.changed(dbid, right, dbtime)
+
+
+def _is_append(split: LogRecord, leaf: LogRecord) -> bool:
+    """Tell whether a new node behind the last one of the tree goes to the new page, and no other.
+
+    The page that is split keeps all its nodes then.
+    """
+    return (
+        split.split_type == _APPEND
+        and split.split_operation == _INSERT
+        and leaf.type == T.INSERT
+        and split.iline_operation == split.iline_split == split.line_count - 1
+        and split.iline_prefix_new == _NONE
+        and not split.pgno_right
+    )
+
+
+def _append(
+    pages: PageAccess, split: LogRecord, leaf: LogRecord, source: Page | None, target: Page | None
+) -> None:
+    """Carry out the split of `_is_append`: no node moves."""
+    node = _leaf_operation(pages, leaf, None, 0)
+    assert node is not None
+    if source is not None and source.node_count != split.iline_split:
+        raise _bad_lines(split, source.node_count + 1)
+    if target is not None:
+        target.fill(b"", [node])
+        target.uncommitted_free = min(max(0, split.uncommitted_free_target), target.free)
+        target.previous = split.pgno
+        pages.changed(split.dbid, target, split.dbtime)
+    if source is not None:
+        source.next = split.pgno_new
+        source.uncommitted_free = min(max(0, split.uncommitted_free_source), source.free)
+        pages.changed(split.dbid, source, split.dbtime)
 
 
 def _from_image(pages: PageAccess, split: LogRecord) -> Page | None:

@@ -14,7 +14,8 @@ from hotsplit.ese.format.checksum import stamp
 from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.format.page import Page, PageFlag
 
-_FLUSH_SHIFT = 15
+_FLUSH_SHIFT, _FLUSH_TYPE = 15, int(PageFlag.FLUSH_TYPE)
+_NEW_CHECKSUM = int(PageFlag.NEW_CHECKSUM)
 _NEW_CHECKSUM_FROM = 0xB  # update-major of the first format with ECC checksums
 _ZERO_BLOCK = 1 << 20
 UNNAMED = ".hotsplit-new"
@@ -73,10 +74,11 @@ class Store(Protocol):
 def seal_page(data: bytearray, pgno: int, header: DatabaseHeader) -> None:
     """Give a page that is to be written its next flush type (format 2.2) and its checksum."""
     page = Page(data, pgno)
-    kind = page.flags >> _FLUSH_SHIFT & 3
-    page.flags = page.flags & ~PageFlag.FLUSH_TYPE | (kind % 3 + 1) << _FLUSH_SHIFT
+    flags = page.flags
+    flags = flags & ~_FLUSH_TYPE | ((flags >> _FLUSH_SHIFT & 3) % 3 + 1) << _FLUSH_SHIFT
     if header.update_major >= _NEW_CHECKSUM_FROM:
-        page.flags |= PageFlag.NEW_CHECKSUM
+        flags |= _NEW_CHECKSUM
+    page.flags = flags
     stamp(data, pgno)
 
 
