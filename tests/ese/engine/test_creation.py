@@ -73,7 +73,7 @@ def test_a_crash_at_every_change_of_a_file(crash: Crash) -> None:
 
     env.moment = moment
     instance.create_database(NEW)
-    found = [look(image) for image in images.values()]
+    found = [look(images.pop(next(iter(images)))) for _ in range(len(images))]  # frees each
     assert not found[0]
     assert found[-1]
 
@@ -91,7 +91,7 @@ def test_recoveries_that_are_interrupted(crash: Crash) -> None:
     env.moment = moment
     Instance.open(env, SETTINGS).close()
     assert len(images) > 10
-    assert not any(look(image) for image in images)
+    assert not any(look(images.pop()) for _ in range(len(images)))
 
 
 def unfinished() -> Watched:
