@@ -110,7 +110,7 @@ STREAMS = st.builds(
 
 def pages(size: int) -> list[bytes]:
     """Return a leaf with a prefix and a leaf without: some nodes deleted, some compressed."""
-    first = Page.new(size, 9, 4, 10, PageFlag.LEAF)
+    first = Page.new(size, 9, 4, 10, PageFlag.LEAF | PageFlag.SCRUBBED)
     first.fill(b"ab", [])
     for line, (key, data) in enumerate([(b"a", bytes(4)), (b"abc", bytes(8)), (b"b", bytes(12))]):
         first.insert(line, key, data)
@@ -188,3 +188,20 @@ def test_a_record_that_ends_the_data(kind: T) -> None:
     stream = BEGIN + encode(kind, **fields, flags=1)
     ours = everything(native.Core(4096), stream, pages(4096), framed=False)
     assert ours == everything(redo_py.Core(4096), stream, pages(4096), framed=False)
+
+
+@pytest.mark.parametrize("module", [redo_py, native])
+def test_a_page_that_changes_is_not_scrubbed_any_more(module: Any) -> None:
+    record = encode(
+        T.INSERT, procid=1, dbid=1, pgno=9, fdp=9, objid=4, dbtime=11, dbtime_before=10,
+        suffix=b"c", data=b"new",
+    )  # fmt: skip
+    core = module.Core(4096)
+    core.attach(1, 0, 100)
+    for pgno, data in zip((9, 10), pages(4096), strict=True):
+        core.load(1, pgno, data)
+    core.feed(BEGIN + record, 1 << 32 | 1 << 16, 0, False)
+    assert Page(core.page(1, 9)).flags & PageFlag.SCRUBBED
+    assert core.run() == redo_py.END
+    assert core.redone == 1
+    assert Page(core.page(1, 9)).flags == PageFlag.LEAF

@@ -79,6 +79,7 @@ static int hs_node_record(hs_core *c)
     hs_note(db, h.dbtime, h.objid);
     if (page) {
         hs_put64(page + 8, h.dbtime);
+        page[37] &= 0xBF; /* whatever a scrub has done, there is data again */
         slot->flags |= HS_DIRTY;
         c->redone++;
     } else

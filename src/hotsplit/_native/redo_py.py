@@ -25,6 +25,7 @@ END, RECORD, MISS, TOO_OLD, TOO_NEW, BEYOND, DAMAGED = range(7)
 NO_DBTIME = 0xFFFFFFFFFFFFFFFF
 
 _UNDO_INFO = 36
+_SCRUBBED = 0x40  # in the second byte of the page's flags
 _IGNORED = frozenset([
     0, 3, 4, 10, 19, 20, 21, 22, 42, 45, 46, 57, 59, 61, 66, 67, 69, 70, 71, 73, 74, 75, 97, 98,
     100, 101, *range(82, 92),
@@ -270,6 +271,7 @@ class Core:
             self.skipped += 1
         else:
             struct.pack_into("<Q", page, 8, dbtime)
+            page[37] &= ~_SCRUBBED  # whatever a scrub has done, there is data again
             self._dirty.add((dbid, pgno))
             self.redone += 1
         return True

@@ -12,9 +12,14 @@ from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
+from hotsplit.ese.format.logrecord import decode, encode
+from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.read.database import Database
+from hotsplit.ese.recovery.core import Core
+from hotsplit.ese.recovery.pages import PageAccess
 from hotsplit.ese.recovery.recover import recover
+from hotsplit.ese.recovery.trees import HANDLERS
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, Watched, by_number, write_some
 from tests.ese.engine.shape import Shape, check_database
 from tests.ese.engine.test_merging import kinds, records
@@ -183,6 +188,60 @@ def test_scrubbing_leaves_nothing_of_deleted_rows() -> None:
     rig.closed()
     assert b"secret" not in rig.env.get(PATH)
     assert any(r.type == T.SCRUB for r in records(rig.env))
+
+
+def test_a_scrubbed_page_is_as_the_published_engine_leaves_it() -> None:
+    core = Core(4096)
+    pages = PageAccess(core, 4096, 100)
+    core.attach(1, 0, 100)
+    page = Page.new(4096, 9, 4, 10, PageFlag.LEAF)
+    deleted = NodeFlag.DELETED | NodeFlag.VERSION
+    nodes = [
+        Node(b"a", b"kept"),
+        Node(b"b", b"secret", deleted),
+        Node(b"c", b"chunk", deleted),
+        Node(b"d", b"gone"),
+    ]
+    for line, node in enumerate(nodes):
+        page.insert(line, node.key, node.data, node.flags)
+    page.delete(3)
+    core.load(1, 9, bytes(page.data))
+    head = {"procid": 1, "dbid": 1, "pgno": 9, "fdp": 9, "objid": 4}
+    times = {"dbtime": 11, "dbtime_before": 10}
+    record = encode(T.SCRUB, **head, **times, operation_count=3, data=b"\0\1\2")
+    HANDLERS[T.SCRUB](pages, decode(record))
+    done = Page(core.page(1, 9) or b"", 9)
+    assert done.flags == PageFlag.LEAF | PageFlag.SCRUBBED
+    assert [(node.data, node.flags) for node in done.nodes()] == [
+        (b"kept", 0), (b"DDDDDD", NodeFlag.DELETED), (b"\x20LLLL", NodeFlag.DELETED),
+    ]  # fmt: skip
+    used = sum(len(part) for part in (b"kept", b"secret", b"chunk")) + 3 * (2 + 1)
+    assert bytes(done.data[40 + used : 4096 - 4 * 4]) == b"Z" * (4096 - 40 - used - 16)
+    times = {"dbtime": 12, "dbtime_before": 11}
+    HANDLERS[T.SCRUB](pages, decode(encode(T.SCRUB, **head, **times, scrub_flags=1)))
+    done = Page(core.page(1, 9) or b"", 9)
+    assert not done.nodes()
+    assert bytes(done.data[40:4092]) == b"U" * 4052
+
+
+def test_pages_that_change_are_scrubbed_again() -> None:
+    rig = Rig(part=2, rows=60)
+    maintenance.scrub(rig.session, rig.database)
+    tree = rig.table.state.tree
+    leaf = tree.find(rig.table.bookmark(8))
+    assert Page(leaf.page).flags & PageFlag.SCRUBBED
+    rig.session.begin()
+    rig.table.update(rig.table.bookmark(8), {"Name": "new"})
+    rig.session.rollback()
+    assert not Page(tree.page(leaf.pgno)).flags & PageFlag.SCRUBBED
+    assert maintenance.scrub(rig.session, rig.database).scrubbed
+    assert Page(tree.page(leaf.pgno)).flags & PageFlag.SCRUBBED
+    rig.table.update(rig.table.bookmark(8), {"Name": "newer"})
+    image = rig.env.crashed(Crash.ALL_LOST)
+    with Instance.open(image, rig.settings) as instance:
+        database = instance.attach_database(PATH)
+        page = Page(instance.context.cache.load(database.dbid, leaf.pgno))
+        assert not page.flags & PageFlag.SCRUBBED
 
 
 def test_a_root_page_keeps_its_counter_when_its_tree_gets_more_extents() -> None:

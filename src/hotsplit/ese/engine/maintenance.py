@@ -18,6 +18,7 @@ from hotsplit.ese.engine.joining import FILLED, part, whole
 from hotsplit.ese.engine.merge import carry_out, discard
 from hotsplit.ese.engine.pagemove import can_vacate, vacate
 from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
+from hotsplit.ese.recovery.trees import DATA_FILL, unused
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.database import OpenDatabase
@@ -218,7 +219,8 @@ def _scrub(tree: Tree, session: Session, mark: Bookmark, done: Done) -> Bookmark
 
 
 def _code(tree: Tree, node: Node) -> bytes:
-    if not node.is_deleted or not tree.unique or not any(node.data):
+    gone = not node.data.strip(DATA_FILL) or not any(node.data)
+    if not node.is_deleted or not tree.unique or gone:
         return _KEPT
     return _KEPT if tree.bookmark(node.key, node.data) in tree.versions else _DATA
 
@@ -245,11 +247,16 @@ def _scrub_free(tree: Tree, session: Session, pgno: int) -> bool:
 
 
 def _is_scrubbed(page: Page, nodes: list[Node]) -> bool:
-    """Tell whether a page was scrubbed and holds nothing but these nodes since."""
+    """Tell whether a page was scrubbed and holds nothing but these nodes.
+
+    The flag alone does not tell: earlier editions of this engine did not take it back.
+    """
     packed = Page(bytes(page.data), page.number)
     packed.fill(page.external, nodes)
-    start = page.header_size
-    return bool(page.flags & PageFlag.SCRUBBED) and packed.data[start:] == page.data[start:]
+    room = unused(packed)
+    content = slice(page.header_size, room.start)
+    same = packed.data[content] == page.data[content] and len(set(page.data[room])) <= 1
+    return bool(page.flags & PageFlag.SCRUBBED) and same
 
 
 def _log_scrub(tree: Tree, session: Session, page: Page, flags: int, codes: bytes) -> None:

@@ -15,6 +15,7 @@ from hotsplit.ese.recovery.core import Core
 from hotsplit.ese.recovery.store import Store
 
 _NEW_RECORD = int(PageFlag.NEW_RECORD)
+_NOT_SCRUBBED = ~int(PageFlag.SCRUBBED)
 _DBTIME = slice(8, 16)
 
 
@@ -197,6 +198,7 @@ class PageAccess:
         return self.core.position >> 32 <= self.required.get(dbid, 0)
 
     def changed(self, dbid: int, page: Page, dbtime: int) -> None:
-        """Stamp a page that a record has changed."""
+        """Stamp a page that a record has changed; if it was scrubbed, it is so no more (4.6)."""
         page.dbtime = dbtime
+        page.flags &= _NOT_SCRUBBED
         self.core.dirty(dbid, page.number)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from hotsplit.errors import RecoveryFailed
 from hotsplit.ese.format.diff import new_data
 from hotsplit.ese.format.logrecord import LINE_MASK, LogRecord
-from hotsplit.ese.format.page import Node, Page, PageFlag
+from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
 from hotsplit.ese.format.recordparts import emptied_pages
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.format.space import SpaceFlag, SpaceHeader
@@ -19,6 +19,13 @@ from hotsplit.ese.recovery.pages import PageAccess
 
 _SPLIT_BUFFER = bytes(16)
 _LAST_PAGE = 0xFFFF_FFFF
+_TAG_SIZE = 4
+DATA_FILL = b"D"
+_FREE_FILL, _UNUSED_FILL, _CHUNK_FILL = b"Z", b"U", b"L"
+_LONG_VALUE_DATA = 2
+_SCRUBBED_CHUNK = b"\x20"  # what tells readers of long values (format specification 9.3)
+"""What the published engine overwrites deleted data with."""
+
 Extent = tuple[int, int]  # last page, number of pages
 
 
@@ -154,20 +161,38 @@ def empty_tree(pages: PageAccess, record: LogRecord) -> None:
 
 
 def scrub(pages: PageAccess, record: LogRecord) -> None:
-    """Scrub: overwrite deleted data; one code a line, 0 leaves it alone."""
+    """Scrub: overwrite deleted data; one code a line, 0 leaves it alone.
+
+    The page counts as scrubbed until its next change.
+    """
     page = pages.for_redo(record.dbid, record.pgno, record.dbtime, record.dbtime_before)
     if page is None:
         return
-    if record.scrub_flags & 1:
-        page.fill(page.external, ())
-    else:
-        for i, operation in enumerate(record.data[: page.node_count]):
-            if operation:
-                node = page.node(i)
-                page.replace_data(i, bytes(len(node.data)), node.flags & ~1)
-        page.fill(page.external, page.nodes())  # and nothing of old lines in between
-    page.flags |= PageFlag.SCRUBBED
+    nodes, fill = [], _UNUSED_FILL
+    if not record.scrub_flags & 1:
+        codes = record.data.ljust(page.node_count, b"\0")
+        nodes, fill = list(map(_scrubbed, page.nodes(), codes)), _FREE_FILL
+    page.fill(page.external, nodes)  # and nothing of old lines in between
+    room = unused(page)
+    page.data[room] = fill * max(0, room.stop - room.start)
     pages.changed(record.dbid, page, record.dbtime)
+    page.flags |= PageFlag.SCRUBBED
+
+
+def unused(page: Page) -> slice:
+    """Return where nothing lies on a page that has no gaps."""
+    return slice(page.header_size + page.mic_free, page.size - _TAG_SIZE * page.tag_count)
+
+
+def _scrubbed(node: Node, code: int) -> Node:
+    """Return a node as a scrub leaves it. code: 0 to leave it alone, 2 for part of a long value."""
+    if not code:
+        return node
+    size = len(node.data)
+    data = DATA_FILL * size
+    if code == _LONG_VALUE_DATA and size:
+        data = _SCRUBBED_CHUNK + _CHUNK_FILL * (size - 1)
+    return node._replace(data=data, flags=node.flags & ~NodeFlag.VERSION)
 
 
 def move_page(pages: PageAccess, record: LogRecord) -> None:
