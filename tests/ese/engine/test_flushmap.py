@@ -7,19 +7,25 @@ import itertools
 
 import pytest
 
-from hotsplit.errors import HotsplitError, Jet
+from hotsplit.errors import HotsplitError, Jet, PageDamaged
 from hotsplit.ese.check.databasescan import scan_database
 from hotsplit.ese.check.result import ScanResult
+from hotsplit.ese.engine.flushmap import FlushMap
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.livestore import LiveStore
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.flushmapfile import FlushMapFile
+from hotsplit.ese.format.basics import LogTime, Signature
+from hotsplit.ese.format.flushmap import PER_PAGE
+from hotsplit.ese.format.header import DatabaseHeader
+from hotsplit.ese.format.page import Page
 from hotsplit.ese.recovery.assess import assess
 from hotsplit.report import Reporter
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, Watched
 from tests.ese.engine.shape import check_database
+from tests.faultenv import FaultEnv
 from tests.memoryenv import Crash
 
 MAP = f"{FOLDER}/items.jfm"
@@ -128,6 +134,46 @@ def test_a_map_of_another_state_is_not_used() -> None:
     assert len(list(table.rows())) == 600
     instance.close()
     assert not verified(env).reporter.findings
+
+
+def flushed(kind: int) -> bytes:
+    """Return a page of a flush type."""
+    page = Page.new(SIZE, 1, 1, 1, 0)
+    page.flags = kind << 15
+    return bytes(page.data)
+
+
+def test_a_map_of_many_pages_is_read_where_it_is_asked() -> None:
+    env = FaultEnv()
+    env.mkdir(FOLDER)
+    database = DatabaseHeader.empty(SIZE)
+    stamps = (Signature(number, LogTime()) for number in itertools.count(1))
+
+    def attached() -> FlushMap:
+        made = FlushMap(env, PATH, lambda: next(stamps))
+        made.begin(database, 1, LogTime())
+        return made
+
+    last = 50 * PER_PAGE
+    flush_map = attached()
+    for pgno in range(1, last, PER_PAGE // 2):
+        flush_map.note(pgno, flushed(1))
+    flush_map.close(database, LogTime())
+
+    env.reads.clear()
+    flush_map = attached()
+    flush_map.check(1, flushed(1))
+    assert env.reads[MAP] < 5
+    flush_map.cut(30 * PER_PAGE)
+    flush_map.note(2, flushed(2))
+    flush_map.close(database, LogTime())
+
+    flush_map = attached()
+    for pgno in range(1, last, PER_PAGE // 2):
+        flush_map.check(pgno, flushed(1 if pgno <= 30 * PER_PAGE else 3))  # those cut are unknown
+    for pgno, kind in ((2, 1), (1 + 20 * PER_PAGE, 2)):
+        with pytest.raises(PageDamaged, match="a write was lost"):
+            flush_map.check(pgno, flushed(kind))
 
 
 def opened_anyway(env: Watched) -> tuple[Instance, Table]:

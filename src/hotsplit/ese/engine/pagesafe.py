@@ -39,6 +39,7 @@ class PageSafe:
         self.mended = 0
         self._file: File | None = None
         self._last: Store | None = None
+        self._is_named = False  # durably
 
     def begin(self, page_size: int) -> None:
         """Make the file, with space for every batch: a full disk cannot stop a write of pages."""
@@ -53,13 +54,14 @@ class PageSafe:
         self._last = store
         self._file.pwrite(_pack(store, pages), 0)
         self._file.sync()
+        if not self._is_named:
+            self._env.sync_dir(self._folder)
+            self._is_named = True
 
     def _open(self) -> File:
         if self._env.exists(self.path):
             return self._env.open(self.path, "write")
-        file = self._env.open(self.path, "create")
-        self._env.sync_dir(self._folder)
-        return file
+        return self._env.open(self.path, "create")
 
     def forget(self, store: Store) -> None:
         """A database is complete on disk and will be closed."""

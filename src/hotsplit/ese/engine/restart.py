@@ -71,8 +71,9 @@ def restart(env: Env, settings: Settings, sequence: LogSequence) -> Restarted | 
     """
     journal = PageJournal(env, settings.folder, settings.base)
     interrupted = take_up(env, journal)
-    cut_unfinished_write(env, sequence)
     if not interrupted and _is_closed(env, sequence):
+        return None
+    if cut_unfinished_write(env, sequence) and not interrupted and _is_closed(env, sequence):
         return None
     logged = _logged_paths(env, sequence, settings)
     for path in logged:
@@ -128,11 +129,11 @@ def take_up(env: Env, journal: PageJournal) -> bool:
     return True
 
 
-def cut_unfinished_write(env: Env, sequence: LogSequence) -> None:
-    """Clear what an interrupted last write left in the current log."""
+def cut_unfinished_write(env: Env, sequence: LogSequence) -> bool:
+    """Clear what an interrupted last write left in the current log; tell whether it left any."""
     current = sequence.current
     if current is None or current.header is None or not current.usable:
-        return
+        return False
     file = env.open(current.path, "write")
     try:
         data = file.pread(current.size, 0)
@@ -141,6 +142,7 @@ def cut_unfinished_write(env: Env, sequence: LogSequence) -> None:
         if sector:
             file.pwrite(bytes((sectors - sector) * SEGMENT), sector * SEGMENT)
             file.sync()
+        return bool(sector)
     finally:
         file.close()
 

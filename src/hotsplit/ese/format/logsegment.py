@@ -115,11 +115,18 @@ def scan_segments(data: bytes, generation: int, sectors: int, blank: bytes = _ZE
             scan.damage = Damage(reason, sector, following)
             break
         if kind == _Kind.EMPTY:
+            if not empty_seen and _is_blank(data, sector, sectors - 1, blank):
+                break
             empty_seen = True
         else:
             scan.last = sector
             scan.checksum ^= int.from_bytes(segment[:8], "little")
     return scan
+
+
+def _is_blank(data: bytes, first: int, end: int, blank: bytes) -> bool:
+    """Tell whether no segment from `first` on was ever used: so most files end."""
+    return data.startswith(blank * (end - first), first * SEGMENT_SIZE)
 
 
 def _objection(kind: _Kind, empty_seen: bool) -> Reason | None:

@@ -196,24 +196,26 @@ class LogFiles:
     def make_reserves(self) -> None:
         """Keep reserve logs for a full disk: space that is really there. Raises DiskFull (-529)."""
         try:
-            for number in range(1, _RESERVES + 1):
-                self._make_reserve(self._reserve_path(number))
+            made = [self._make_reserve(self._reserve_path(n)) for n in range(1, _RESERVES + 1)]
         except DiskFull as error:
             raise log_disk_full(self.current_path) from error
-        self._env.sync_dir(self._settings.folder)
+        if any(made):
+            self._env.sync_dir(self._settings.folder)
         self.low = False
 
-    def _make_reserve(self, path: str) -> None:
+    def _make_reserve(self, path: str) -> bool:
+        """Make one reserve, if it is not there; tell whether it was not."""
         if self._env.exists(path):
             file = self._env.open(path, "read")
             whole = file.size() == self._size
             file.close()
             if whole:
-                return
+                return False
             self._env.remove(path)
         file = self._zeroed(path)
         file.sync()
         file.close()
+        return True
 
     def delete_below(self, generation: int) -> list[int]:
         """Delete archives below `generation`, lowest first; return their generations."""

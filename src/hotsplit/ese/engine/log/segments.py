@@ -170,4 +170,4 @@ def unfinished_write(data: bytes, generation: int, sectors: int) -> int:
     if not bad or any(first > bad for first in behind) or len(behind) > 1:
         return 0
     rest = data[bad * SEGMENT_SIZE : (sectors - 1) * SEGMENT_SIZE]
-    return bad if any(rest) else 0
+    return bad if rest.count(0) < len(rest) else 0
