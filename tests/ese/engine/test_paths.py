@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hotsplit.errors import AccessDenied, InvalidUse, Jet
+from hotsplit.ese.engine.inplace import recover_in_place
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.schema import Column
 from hotsplit.ese.engine.settings import Settings
@@ -14,6 +15,7 @@ from hotsplit.ese.files.checkpointfile import CheckpointFile
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.files.logsequence import LogSequence
 from hotsplit.ese.format.columns import Coltyp
+from tests.ese.engine.judge import check_rules
 from tests.memoryenv import Crash, MemoryEnv
 
 LOG_SIZE = 64 << 10
@@ -124,6 +126,32 @@ def test_base_names(base: str) -> None:
     assert f"{base}00000001.log" in after.listdir("/logs")
     with Instance.open(after, settings) as again:
         assert numbers(again, "/data/a.edb") == list(range(200))
+
+
+@pytest.mark.parametrize("log_size", [5 << 20, 1280 << 10, 68 << 10])
+def test_logs_of_other_sizes(log_size: int) -> None:
+    """Those of Exchange 2000 and of Windows Update are no powers of two (1.2)."""
+    env = new_env()
+    settings = Settings("/logs", page_size=4096, log_size=log_size)
+    instance = Instance.open(env, settings)
+    fill(instance, "/data/a.edb", 1500 if log_size < 5 << 20 else 20)
+    after = env.crashed(Crash.ALL_KEPT)
+    assert len(after.get("/logs/E00.log")) == log_size
+    in_place = env.crashed(Crash.ALL_KEPT)
+    recover_in_place(in_place, ["/data/a.edb"], ["/logs"])
+    check_rules(in_place, "/data/a.edb")
+    with Instance.open(after, settings) as again:
+        expected = list(range(1500 if log_size < 5 << 20 else 20))
+        assert numbers(again, "/data/a.edb") == expected
+    with Instance.open(in_place, settings) as again:
+        assert again.restarted is None
+        assert numbers(again, "/data/a.edb") == expected
+
+
+def test_the_settings_of_exchange_2000() -> None:
+    found = Settings.exchange_2000("/logs", "E01")
+    assert (found.page_size, found.log_sectors * 4096, found.base) == (4096, 5 << 20, "E01")
+    assert (found.databases, found.checkpoint_depth, found.circular) == (5, 20 << 20, False)
 
 
 def test_a_stream_in_other_names_is_continued_in_them() -> None:

@@ -22,7 +22,7 @@ ENGINE_VERSION = 8920
 DATABASE_REVISION = 20
 SEGMENT = 4096
 _PAGE_SIZES = (4096, 8192, 16384, 32768)
-_LOG_SIZES = range(64 << 10, (32 << 20) + 1)
+_LOG_SIZES = range(64 << 10, (32 << 20) + 1, SEGMENT)
 _MOST_SECTORS = 65535
 
 
@@ -33,9 +33,9 @@ class Settings:
     folder: of the logs. system_folder: of the checkpoint; temp_folder: of scratch files of recovery
     and sorting; both are the folder of the logs unless given. base: three characters, the name of
     the log stream.
-    log_size: a power of two from 64 KB to 32 MB that holds two pages: at least 128 KB where pages
-    have 32 KB. checkpoint_depth: log between the checkpoint and the end of the log that page
-    cleaning aims at. cache_size: most bytes of pages in memory.
+    log_size: a multiple of 4 KB from 64 KB to 32 MB, mostly a power of two, that holds two pages:
+    at least 128 KB where pages have 32 KB. checkpoint_depth: log between the checkpoint and the end
+    of the log that page cleaning aims at. cache_size: most bytes of pages in memory.
     circular: delete logs that no recovery needs any more. databases: most attached at a time.
     mend_torn_pages: write each page twice, so that none is lost if the machine stops in a write;
     needed unless the file system never tears a page. flush_map: keep a map of page writes beside
@@ -55,10 +55,15 @@ class Settings:
     system_folder: str = ""
     temp_folder: str = ""
 
+    @classmethod
+    def exchange_2000(cls, folder: str, base: str = "E00") -> Settings:
+        """Return the settings of a storage group of Exchange 2000: 4 KB pages, logs of 5 MB."""
+        return cls(folder, base, page_size=4096, log_size=5 << 20)
+
     def __post_init__(self) -> None:
         if self.page_size not in _PAGE_SIZES:
             raise _wrong(f"no page size: {self.page_size}")
-        if self.log_size not in _LOG_SIZES or self.log_size & (self.log_size - 1):
+        if self.log_size not in _LOG_SIZES:
             raise _wrong(f"no log size: {self.log_size}")
         if self.log_size < HEADER_SIZE + 2 * self.page_size + SEGMENT - 1:
             raise InvalidUse(
