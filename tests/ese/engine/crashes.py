@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from hotsplit.errors import KeyDuplicate
 from hotsplit.ese.engine import maintenance
 from hotsplit.ese.engine.counters import Reason
 from hotsplit.ese.engine.instance import Instance
@@ -126,6 +127,8 @@ class Run:
                     self._change(table, rows)
                 if self.rng.random() < 0.15:
                     self._delete_many(table, rows)
+                if self.rng.random() < 0.25:
+                    self._insert_many(table, rows)
                 if self.rng.random() < 0.1:
                     write_some(instance, self.rng, self.rng.randrange(1, 9))
                 if not good:
@@ -192,6 +195,23 @@ class Run:
             if self.rng.random() < 0.9:
                 del rows[number]
                 table.delete(table.bookmark(number))
+
+    def _insert_many(self, table: Table, rows: Rows) -> None:
+        """Insert rows behind all others, or between them; or none, as one is there already."""
+        rng = self.rng
+        known = rng.choice(list(rows)) if rows else 0
+        first = rng.choice((max(rows, default=0) + 1, known, rng.randrange(1 << 20)))
+        numbers = [n for n in range(first, first + rng.choice((3, 20, 60))) if n not in rows]
+        rng.shuffle(numbers)
+        new = {number: self._row(number) for number in numbers}
+        if rows and rng.random() < 0.2:
+            try:
+                table.insert_many([*new.values(), self._row(known)])
+            except KeyDuplicate:
+                return
+            raise AssertionError("A row that was there is there twice")
+        assert table.insert_many(new.values()) == len(new)
+        rows |= new
 
     def _row(self, number: int) -> dict[str, Value]:
         rng = self.rng

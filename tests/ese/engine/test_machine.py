@@ -134,6 +134,27 @@ class Engine(RuleBasedStateMachine):
             return
         self.store(who, number, row)
 
+    @rule(who=WHO, numbers=st.lists(NUMBERS | st.integers(100, 130), max_size=30))
+    def put_many(self, who: int, numbers: list[int]) -> None:
+        """Insert rows at once; one that cannot be keeps all from it."""
+        rows = [self.plain_row(number) for number in numbers]
+        try:
+            count = self.tables[who].insert_many(rows)
+        except (WriteConflict, KeyDuplicate):
+            twice = len(set(numbers)) < len(numbers)
+            seen = self.seen(who)
+            assert twice or any(n in seen or self.conflicts(who, n) for n in numbers)
+            return
+        assert count == len(numbers)
+        assert not any(number in self.seen(who) for number in numbers)
+        for row, number in zip(rows, numbers, strict=True):
+            self.store(who, number, row)
+
+    def plain_row(self, number: int) -> dict[str, Value]:
+        return {
+            "Id": number, "Size": number % 3, "Name": f"n{number}", "Tags": None, "Body": None,
+        }  # fmt: skip
+
     @rule(who=WHO, number=NUMBERS)
     def delete(self, who: int, number: int) -> None:
         table = self.tables[who]

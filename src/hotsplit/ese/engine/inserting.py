@@ -6,7 +6,7 @@ Source: format specification 7.1, 10.5.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hotsplit.errors import InvalidUse
 from hotsplit.ese.engine.bulk import in_order, insert_sorted
@@ -21,12 +21,20 @@ FIRST_BATCH = 200
 """Rows that are inserted together at first."""
 
 _LEAST, _MOST = 16, 2000  # rows of a batch
-_BYTES, _OTHER = 512 << 10, 16 << 10  # of a batch; that a row counts for that is not plain
+_BYTES, _OTHER = 512 << 10, 4 << 10  # of a batch; more for a row that may have long values
 
 
 def next_batch(rows: int, size: int) -> int:
     """Return how many rows come together next, when these had so many bytes."""
     return min(max(_BYTES * rows // max(size, 1), _LEAST), _MOST)
+
+
+class NewRow(NamedTuple):
+    """A row ready to be stored. entries: its keys in each secondary index."""
+
+    key: bytes
+    record: bytes
+    entries: list[list[bytes]]
 
 
 def insert_row(table: Table, values: Mapping[str, Value]) -> bytes:
@@ -38,7 +46,7 @@ def insert_row(table: Table, values: Mapping[str, Value]) -> bytes:
         whole = _filled_in(state, values)
     row = None if state.row_maker is None else state.row_maker.make(whole)
     if row is None:
-        return table.insert_general(values)
+        return store(table, table.new_row(values))
     record, keys = row
     key = keys.pop(0) if state.primary is not None else state.next_hidden_key()
     state.tree.insert(session, key, record)
@@ -47,19 +55,29 @@ def insert_row(table: Table, values: Mapping[str, Value]) -> bytes:
     return key
 
 
+def store(table: Table, row: NewRow) -> bytes:
+    """Insert a row that is ready; return its bookmark. The lock is held."""
+    table.state.tree.insert(table.session, row.key, row.record)
+    for index, entries in zip(table.state.secondary, row.entries, strict=True):
+        for entry in entries:
+            index.tree.insert(table.session, entry, row.key)
+    return row.key
+
+
 def insert_batch(
     table: Table, rows: Sequence[Any], names: tuple[str, ...] | None, since: int
 ) -> int:
-    """Insert rows: those that are plain in the order of their keys, the others before.
+    """Insert rows in the order of their keys. Return about how many bytes they have.
 
-    Return about how many bytes they have. Rows are mappings, or sequences of values in the order of
-    `names`. since: see `Session.remember_run`. The lock is held.
+    Rows are mappings, or sequences of values in the order of `names`. since: see
+    `Session.remember_run`. The lock is held.
     """
     state, session = table.state, table.session
     if state.fills_in:
         rows, names = [_numbered(state, session, _named(row, names)) for row in rows], None
     plain = [_filled_in(state, row) for row in rows] if state.fills_in else rows
     has_keys = state.primary is not None
+    others: list[NewRow] = []
     records, hidden = list[bytes](), list[bytes]()
     made: list[list[bytes]] = [[] for _ in range(len(state.secondary) + has_keys)]
     done = 0
@@ -69,13 +87,29 @@ def insert_batch(
             if not has_keys:
                 hidden += [state.next_hidden_key() for _ in records[len(hidden) :]]
         if done < len(rows):
-            table.insert_general(_named(rows[done], names))
+            others.append(table.new_row(_named(rows[done], names)))
             done += 1
     keys = made.pop(0) if has_keys else hidden
-    insert_sorted(state.tree, session, *in_order(keys, records), since)
-    for index, entries in zip(state.secondary, made, strict=True):
-        insert_sorted(index.tree, session, *in_order(entries, keys), since)
-    return sum(map(len, records)) + _OTHER * (len(rows) - len(records))
+    _insert_all(table, keys, records, made, others, since)
+    return sum(map(len, records)) + sum(_OTHER + len(row.record) for row in others)
+
+
+def _insert_all(
+    table: Table,
+    keys: list[bytes],
+    records: list[bytes],
+    made: list[list[bytes]],
+    others: list[NewRow],
+    since: int,
+) -> None:
+    """Insert plain rows, with one key in each index (`made`), and others."""
+    all_keys = keys + [row.key for row in others]
+    all_records = records + [row.record for row in others]
+    insert_sorted(table.state.tree, table.session, *in_order(all_keys, all_records), since)
+    for place, (index, entries) in enumerate(zip(table.state.secondary, made, strict=True)):
+        marks = keys + [row.key for row in others for _ in row.entries[place]]
+        entries += [entry for row in others for entry in row.entries[place]]
+        insert_sorted(index.tree, table.session, *in_order(entries, marks), since)
 
 
 def _numbered(state: TableState, session: Session, values: Mapping[str, Value]) -> dict[str, Value]:

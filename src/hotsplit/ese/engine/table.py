@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING, Any, overload
 
 from hotsplit.errors import InvalidUse, Jet, RecordNotFound
 from hotsplit.ese.engine.cursor import Cursor
-from hotsplit.ese.engine.inserting import FIRST_BATCH, insert_batch, insert_row, next_batch
+from hotsplit.ese.engine.inserting import (
+    FIRST_BATCH,
+    NewRow,
+    insert_batch,
+    insert_row,
+    next_batch,
+    store,
+)
 from hotsplit.ese.engine.longfile import LongFile
 from hotsplit.ese.engine.longvalues import SessionReader
 from hotsplit.ese.engine.rowmaker import INTRINSIC_MOST
@@ -116,23 +123,20 @@ class Table:
                 count += len(batch)
         return count
 
-    def insert_general(self, values: Mapping[str, Value]) -> bytes:
-        """Insert a row of any kind; return its bookmark. The lock is held."""
+    def new_row(self, values: Mapping[str, Value]) -> NewRow:
+        """Return a row of any kind as it will be stored; its long values are. The lock is held."""
         pieces = Pieces()
         for name, value in values.items():
             self._set(pieces, name, value)
-        return self._insert_pieces(pieces, values)
+        return self._new_row(pieces, values)
 
-    def _insert_pieces(self, pieces: Pieces, values: Mapping[str, Value]) -> bytes:
+    def _new_row(self, pieces: Pieces, values: Mapping[str, Value]) -> NewRow:
         self._count(pieces, values)
         self._check_not_null(pieces)
         record = self._fit(pieces)
         key = self._primary_key(pieces)
-        self.state.tree.insert(self.session, key, record)
-        for index in self.state.secondary:
-            for entry in index.keys.keys(pieces, self.reader):
-                index.tree.insert(self.session, entry, key)
-        return key
+        entries = [index.keys.keys(pieces, self.reader) for index in self.state.secondary]
+        return NewRow(key, record, entries)
 
     def update(self, bookmark: bytes, values: Mapping[str, Value]) -> bytes:
         """Change columns of a row; return its bookmark, which a change of the key changes.
@@ -191,7 +195,7 @@ class Table:
             for lid in lids(pieces.tagged.values()):
                 assert self.state.long_values is not None
                 self.state.long_values.share(self.session, lid)
-            return self._insert_pieces(pieces, values)
+            return store(self, self._new_row(pieces, values))
 
     def open_long(self, bookmark: bytes, column: str, number: int = 0) -> LongFile:
         """Return a long value as a file, of which parts are read and written.
