@@ -26,6 +26,7 @@ _REAL = {
 }
 _NOT_FOUND = {
     "update-datastore": {"*UpdateID", "HResult"},  # of newer systems; no document, no file
+    "dhcp": {"*ServerIp*", "*MacAddress*", "*LeaseTerminate*", "*ExpiryTime*"},  # of no document
     "srum": {"{B6D82AF1-F780-4E17-8077-6CB9AD8A6FC4}"},  # an extension that is seldom there
 }
 _Schema = Mapping[str, Collection[str]]
