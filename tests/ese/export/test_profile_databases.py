@@ -156,7 +156,7 @@ def test_the_columns_are_documented(name: str) -> None:
 
 def test_more_than_values(tmp_path: Path) -> None:
     """Secrets are marked, text columns may have a dollar sign, owners come from their table."""
-    tables = {
+    tables: dict[str, list[tuple[str, Any, Any]]] = {
         "Requests": [("$Disposition", 20, "issued"), ("RawArchivedKey", b"\1", "01")],
         "Certificates": [("RequestID", 1, 1)],
         "CRLs": [("CRLRowId", 1, 1)],
