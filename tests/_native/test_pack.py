@@ -65,7 +65,7 @@ COLUMNS = [
     column(400, pack_py.ENCODED, 4),
 ]
 KEYS = [
-    Key([KeyPart(0, 4, SIGNED_N, False, None)], 255),
+    Key([KeyPart(0, 4, SIGNED_N, False, None)], 255, pack_py.NEEDED, False),
     Key(
         [
             KeyPart(9, 0, TEXT_N, True, None),
@@ -73,6 +73,8 @@ KEYS = [
             KeyPart(10, 0, BINARY_N, False, None),
         ],
         60,
+        pack_py.SOME_NULL,
+        True,
     ),
     Key(
         [
@@ -81,6 +83,14 @@ KEYS = [
             KeyPart(11, 0, 9, False, lambda data: b"\x7f" + data[::-1]),
         ],
         255,
+        pack_py.ALL_NULL | pack_py.FIRST_NULL,
+        False,
+    ),
+    Key(
+        [KeyPart(1, 1, 0, False, None), KeyPart(9, 0, TEXT_N, True, None)],
+        255,
+        pack_py.NO_NULL | pack_py.ALL_NULL | pack_py.FIRST_NULL | pack_py.SOME_NULL,
+        False,
     ),
 ]
 INTEGERS = st.integers(-(1 << 65), 1 << 65) | st.sampled_from(
@@ -132,7 +142,7 @@ def packed(form: ModuleType, what: list[Any], names: tuple[str, ...] | None, **h
     """Pack rows, one packer for all; those that are not plain are left out."""
     packer = form.Packer(COLUMNS, KEYS, **how)
     records: list[bytes] = []
-    keys: list[list[bytes]] = [[] for _ in KEYS]
+    keys: list[list[bytes | None]] = [[] for _ in KEYS]
     left, done = [], 0
     while done < len(what):
         done = packer.pack(what, done, names, records, keys)
@@ -200,13 +210,13 @@ def test_a_row_that_loses_its_values_on_the_way() -> None:
         ([column(1, pack_py.BYTES, 10, 3)], [], 100),
         (COLUMNS, [], 15),
         (COLUMNS, [], 32769),
-        (COLUMNS, [Key([], 255)], 100),
-        (COLUMNS, [Key([KeyPart(0, 4, SIGNED_N, False, None)] * 17, 255)], 100),
-        (COLUMNS, [Key([KeyPart(0, 4, SIGNED_N, False, None)], 2001)], 100),
-        (COLUMNS, [Key([KeyPart(0, 8, SIGNED_N, False, None)], 255)], 100),
-        (COLUMNS, [Key([KeyPart(13, 0, BINARY_N, False, None)], 255)], 100),
-        (COLUMNS, [Key([KeyPart(10, 4, SIGNED_N, False, None)], 255)], 100),
-        (COLUMNS, [Key([KeyPart(99, 0, BINARY_N, False, None)], 255)], 100),
+        (COLUMNS, [Key([], 255, 0, False)], 100),
+        (COLUMNS, [Key([KeyPart(0, 4, SIGNED_N, False, None)] * 17, 255, 0, False)], 100),
+        (COLUMNS, [Key([KeyPart(0, 4, SIGNED_N, False, None)], 2001, 0, False)], 100),
+        (COLUMNS, [Key([KeyPart(0, 8, SIGNED_N, False, None)], 255, 0, False)], 100),
+        (COLUMNS, [Key([KeyPart(13, 0, BINARY_N, False, None)], 255, 0, False)], 100),
+        (COLUMNS, [Key([KeyPart(10, 4, SIGNED_N, False, None)], 255, 0, False)], 100),
+        (COLUMNS, [Key([KeyPart(99, 0, BINARY_N, False, None)], 255, 0, False)], 100),
     ],
 )
 def test_plans_that_cannot_be_are_refused(
@@ -222,6 +232,6 @@ def test_wrong_use_is_refused(form: ModuleType) -> None:
     with pytest.raises(ValueError):
         packer.pack([], 0, None, [], [])
     with pytest.raises(ValueError):
-        packer.pack([], -1, None, [], [[], [], []])
+        packer.pack([], -1, None, [], [[] for _ in KEYS])
     for names, row in [(("c1", "c1"), (1, 1)), (("c1",), (1, 2)), (("c1",), [1]), (("x",), (1,))]:
-        assert packer.pack([row], 0, names, [], [[], [], []]) == 0
+        assert packer.pack([row], 0, names, [], [[] for _ in KEYS]) == 0

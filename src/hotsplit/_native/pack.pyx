@@ -27,7 +27,7 @@ cdef extern from "Python.h":
 cdef extern from "pack.h" nogil:
     enum:
         HS_VALUE, HS_NULL, HS_ABSENT, HS_PAGE_MAX, HS_KEY_MOST, HS_SEGMENTS
-        HS_FIRST_VARIABLE, HS_FIRST_TAGGED
+        HS_FIRST_VARIABLE, HS_FIRST_TAGGED, HS_NULLS_HIGH
     ctypedef struct hs_segment:
         uint32_t size
         int normal
@@ -35,6 +35,7 @@ cdef extern from "pack.h" nogil:
     ctypedef struct hs_index:
         hs_segment segments[16]
         uint32_t count
+        uint32_t flags
         uint32_t key_most
         uint32_t var_most
     ctypedef struct hs_column:
@@ -73,6 +74,13 @@ from hotsplit._native.pack_py import INTRINSIC_MOST, Column, Key, KeyPart, _chec
 cdef enum:
     ENCODED, SIGNED, UNSIGNED, SINGLE, DOUBLE, BIT, BYTES, TEXT, WIDE_TEXT
 
+cdef enum:
+    ALL_NULL = 1
+    FIRST_NULL = 2
+    SOME_NULL = 4
+    NO_NULL = 8
+    NEEDED = 16
+
 cdef uint32_t _INTRINSIC = INTRINSIC_MOST
 
 
@@ -86,7 +94,7 @@ cdef class Packer:
     cdef uint32_t count, given_count
     cdef hs_index *indexes
     cdef uint32_t *parts            # columns of the keys, 16 for each
-    cdef list makes, encodes, required, keep, held
+    cdef list makes, nulls, encodes, required, keep, held
     cdef dict numbers
     cdef bytes packed               # the record of the row at hand
     cdef uint8_t record[32768 + 8]
@@ -101,7 +109,7 @@ cdef class Packer:
         cdef uint32_t i, end = 4
         cdef hs_column *c
         columns = [Column(*column) for column in columns]
-        keys = [Key([KeyPart(*part) for part in parts], longest) for parts, longest in keys]
+        keys = [Key([KeyPart(*part) for part in key[0]], *key[1:]) for key in keys]
         _check(columns, keys, most)
         self.count = <uint32_t>len(columns)
         self.columns = <hs_column *>calloc(self.count + 1, sizeof(hs_column))
@@ -143,10 +151,12 @@ cdef class Packer:
     cdef _set_keys(self, keys):
         cdef hs_index *x
         cdef uint32_t k, i
-        self.makes = []
+        self.makes, self.nulls = [], []
         for k in range(<uint32_t>len(keys)):
             x = &self.indexes[k]
             x.count, x.key_most, x.var_most = <uint32_t>len(keys[k].parts), keys[k].most, HS_KEY_MOST + 1
+            x.flags = HS_NULLS_HIGH if keys[k].high else 0
+            self.nulls.append(keys[k].nulls)
             makes = []
             for i in range(x.count):
                 part = keys[k].parts[i]
@@ -195,10 +205,8 @@ cdef class Packer:
         if not size or size > self.row.most:
             return None
         for k in range(<uint32_t>len(self.makes)):
-            key = self._key(k)
-            if key is None:
+            if not self._key(k, made):
                 return None
-            made.append(key)
         self.packed = PyBytes_FromStringAndSize(<char *>self.record, size)
         return made
 
@@ -373,34 +381,46 @@ cdef class Packer:
 
     # Keys
 
-    cdef _key(self, uint32_t k):
-        """Return the key of the row at hand in an index, None if it is not plain."""
+    cdef bint _key(self, uint32_t k, list made) except -1:
+        """Append the key of the row at hand in an index, None without one; tell whether it is plain."""
         cdef hs_index *x = &self.indexes[k]
         cdef uint8_t key[2048]
         cdef const uint8_t *data
-        cdef uint32_t i, n, length, made = 0, size
+        cdef uint32_t i, n, length, size, used = 0, rules = self.nulls[k]
+        cdef bint there, all_null = True, first_null = False, some_null = False, has_entry
         for i in range(x.count):
             n = self.parts[HS_SEGMENTS * k + i]
-            if not hs_effective(&self.columns[n], &self.cells[n], &data, &length):
-                return None
-            if self.columns[n].id < HS_FIRST_VARIABLE:
+            there = hs_effective(&self.columns[n], &self.cells[n], &data, &length)
+            if there and self.columns[n].id < HS_FIRST_VARIABLE:
                 data, length = self._padded(n, data, length), self.columns[n].size
-            if not length:
-                return None
-            if self.makes[k][i] is None:
-                size = hs_append(x, &x.segments[i], HS_VALUE, data, length, key + made,
-                                 x.key_most - made)
+            if there:
+                all_null = False
+            elif i:
+                some_null = True
+            else:
+                first_null = True
+            if not there or self.makes[k][i] is None:
+                size = hs_append(x, &x.segments[i], HS_VALUE if there else HS_NULL, data, length,
+                                 key + used, x.key_most - used)
             else:
                 try:
                     part = self.makes[k][i](PyBytes_FromStringAndSize(<char *>data, length))
                 except Exception:
-                    return None
-                size = <uint32_t>min(len(<bytes?>part), x.key_most - made)
-                memcpy(key + made, PyBytes_AS_STRING(part), size)
-            made += size
-            if made >= x.key_most:
-                return None
-        return PyBytes_FromStringAndSize(<char *>key, made)
+                    return False
+                size = <uint32_t>min(len(<bytes?>part), x.key_most - used)
+                memcpy(key + used, PyBytes_AS_STRING(part), size)
+            used += size
+            if used >= x.key_most:
+                return False
+        if all_null:
+            has_entry = (rules & ALL_NULL) != 0
+        else:
+            has_entry = ((not first_null or rules & FIRST_NULL != 0)
+                         and (not some_null or rules & SOME_NULL != 0))
+        if ((first_null or some_null) and rules & NO_NULL) or (not has_entry and rules & NEEDED):
+            return False
+        made.append(PyBytes_FromStringAndSize(<char *>key, used) if has_entry else None)
+        return True
 
     cdef const uint8_t *_padded(self, uint32_t n, const uint8_t *data, uint32_t length):
         """Return a fixed column at its full size: as it is in the record, or behind its end."""

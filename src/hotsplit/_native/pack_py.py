@@ -1,7 +1,7 @@
 """Records and index keys of new rows: the readable reference of the ``pack`` kernel.
 
-A plain row has one value or none in each column, each short enough to stay in the record, and none
-in a key is NULL or empty. What is not plain, or wrong, is left to the caller.
+A plain row has one value or none in each column, each short enough to stay in the record. What is
+not plain, or wrong, is left to the caller.
 
 Source: format specification 7.1, 7.3, 7.5 (records), 10.1 to 10.3 (keys).
 """
@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hotsplit._native.indexkey_py import Index, Segment
+from hotsplit._native.indexkey_py import NULLS_HIGH, Index, Segment
 
 ENCODED, SIGNED, UNSIGNED, SINGLE, DOUBLE, BIT, BYTES, TEXT, WIDE_TEXT = range(9)
 """Kinds of columns: how their values become bytes. The first one has only its function for that."""
@@ -61,11 +61,20 @@ class KeyPart(NamedTuple):
     make: Callable[[bytes], bytes] | None
 
 
+ALL_NULL, FIRST_NULL, SOME_NULL, NO_NULL, NEEDED = 1, 2, 4, 8, 16
+"""Which rows have an entry: with NULL in all columns of the key, in the first one, in others.
+
+NO_NULL: no row has a NULL there; NEEDED: each row has an entry; others are not plain.
+"""
+
+
 class Key(NamedTuple):
-    """The key of an index. most: its greatest size."""
+    """The key of an index. most: its greatest size. nulls: the bits above. high: NULL is last."""
 
     parts: Sequence[KeyPart]
     most: int
+    nulls: int
+    high: bool
 
 
 class _NotPlainError(Exception):
@@ -82,7 +91,7 @@ class Packer:
         self, columns: Sequence[Column], keys: Sequence[Key], *, large: bool, most: int
     ) -> None:
         self._columns = [Column(*column) for column in columns]
-        self._keys = [Key([KeyPart(*part) for part in parts], most) for parts, most in keys]
+        self._keys = [Key([KeyPart(*part) for part in key[0]], *key[1:]) for key in keys]
         self._large, self._most = large, most
         _check(self._columns, self._keys, most)
         self._numbers = {column.name: i for i, column in enumerate(self._columns)}
@@ -94,10 +103,11 @@ class Packer:
         first: int,
         names: tuple[str, ...] | None,
         records: list[bytes],
-        keys: Sequence[list[bytes]],
+        keys: Sequence[list[bytes | None]],
     ) -> int:
         """Append the records of rows from number `first` on, and their keys in each index.
 
+        A row without an entry in an index has None there.
         Rows are dictionaries by column name, or tuples of the columns `names`. Return the number of
         the first row that is not plain, len(rows) if all are. Raises ValueError for wrong use.
         """
@@ -115,9 +125,9 @@ class Packer:
                 part.append(one)
         return len(rows)
 
-    def make(self, row: Any) -> tuple[bytes, list[bytes]] | None:
+    def make(self, row: Any) -> tuple[bytes, list[bytes | None]] | None:
         """Return the record and the keys of a row, a dictionary; None if it is not plain."""
-        records, keys = list[bytes](), [list[bytes]() for _ in self._keys]
+        records, keys = list[bytes](), [list[bytes | None]() for _ in self._keys]
         if not self.pack([row], 0, None, records, keys):
             return None
         return records[0], [one[0] for one in keys]
@@ -235,23 +245,34 @@ class Packer:
 
     # Keys
 
-    def _key(self, key: Key, cells: dict[int, bytes | None]) -> bytes:
-        made = b""
+    def _key(self, key: Key, cells: dict[int, bytes | None]) -> bytes | None:
+        made, nulls = b"", []
         for part in key.parts:
             data = self._effective(cells, part.column)
             column = self._columns[part.column]
             if data is not None and column.id < FIRST_VARIABLE:
                 data = data.ljust(column.size, bytes([column.pad]))
-            if not data:
-                raise _NotPlainError
-            made += _segment(part, data, key.most - len(made))
+            nulls.append(data is None)
+            made += _segment(key, part, data, key.most - len(made))
             if len(made) >= key.most:
                 raise _NotPlainError
-        return made
+        if (any(nulls) and key.nulls & NO_NULL) or (
+            not _has_entry(key, nulls) and key.nulls & NEEDED
+        ):
+            raise _NotPlainError
+        return made if _has_entry(key, nulls) else None
 
 
-def _segment(part: KeyPart, data: bytes, room: int) -> bytes:
-    if part.make is not None:
+def _has_entry(key: Key, nulls: list[bool]) -> bool:
+    if all(nulls):
+        return bool(key.nulls & ALL_NULL)
+    if nulls[0] and not key.nulls & FIRST_NULL:
+        return False
+    return not any(nulls[1:]) or bool(key.nulls & SOME_NULL)
+
+
+def _segment(key: Key, part: KeyPart, data: bytes | None, room: int) -> bytes:
+    if part.make is not None and data is not None:
         try:
             return part.make(data)
         except Exception as error:
@@ -259,7 +280,8 @@ def _segment(part: KeyPart, data: bytes, room: int) -> bytes:
     segment = Segment(
         1, 0, part.size, False, part.normal, part.descending, False, False, False, None
     )
-    index = Index([segment], [], 0, room, _KEY_MOST + 1, None, 0, None)
+    flags = NULLS_HIGH if key.high else 0
+    index = Index([segment], [], flags, room, _KEY_MOST + 1, None, 0, None)
     return index.segment(segment, data, room)
 
 

@@ -72,6 +72,41 @@ def test_rows_in_any_order_are_stored_as_one_by_one(rig: Rig) -> None:
     assert by_number(rig.session.open_table(rig.database, "T").rows()) == by_number(rows)
 
 
+PLAIN = [
+    Index("pk", ["Id"], primary=True),
+    Index("by_size", ["-Size", "Name"]),
+    Index("by_name", ["Name"], unique=True, nulls=False),
+]
+
+
+@pytest.mark.parametrize("as_tuples", [True, False])
+def test_plain_rows_are_stored_as_one_by_one(rig: Rig, as_tuples: bool) -> None:
+    columns = [column for column in COLUMNS if column.name != "Tags"]
+    many = rig.session.create_table(rig.database, "T", columns, PLAIN)
+    single = rig.session.create_table(rig.database, "S", columns, PLAIN)
+    numbers = random.Random(1).sample(range(10_000), 500)
+    rows = [{name: row[name] for name in row if name != "Tags"} for row in items(numbers)]
+    if as_tuples:
+        names = ["Name", "Id", "Body", "Size"]
+        many.insert_many(([row[name] for name in names] for row in rows[:200]), names)
+        many.insert_many((tuple(row[name] for name in names) for row in rows[200:]), names)
+    else:
+        many.insert_many(rows)
+    with rig.session.transaction():
+        for row in rows:
+            single.insert(row)
+    for index in (None, "by_size", "by_name"):
+        assert list(many.rows(index)) == list(single.rows(index))
+    with pytest.raises(KeyDuplicate):
+        many.insert_many([{"Id": -1}, {"Id": -2, "Name": "x"}, {"Id": -3, "Name": "X"}])
+    with pytest.raises(InvalidUse):
+        many.insert_many([(1, 2, 3)], ["Id", "Size"])
+    with pytest.raises(InvalidUse):
+        many.insert_many([(-1, -1)], ["Id", "Id"])
+    assert sum(1 for _ in many.rows()) == len(rows)
+    rig.reopen()
+
+
 def test_no_rows_are_no_change(rig: Rig) -> None:
     table = table_of(rig)
     assert table.insert_many([]) == 0

@@ -49,9 +49,11 @@ def insert_row(table: Table, values: Mapping[str, Value]) -> bytes:
         return store(table, table.new_row(values))
     record, keys = row
     key = keys.pop(0) if state.primary is not None else state.next_hidden_key()
+    assert key is not None
     state.tree.insert(session, key, record)
     for index, entry in zip(state.secondary, keys, strict=True):
-        index.tree.insert(session, entry, key)
+        if entry is not None:
+            index.tree.insert(session, entry, key)
     return key
 
 
@@ -79,7 +81,7 @@ def insert_batch(
     has_keys = state.primary is not None
     others: list[NewRow] = []
     records, hidden = list[bytes](), list[bytes]()
-    made: list[list[bytes]] = [[] for _ in range(len(state.secondary) + has_keys)]
+    made: list[list[Any]] = [[] for _ in range(len(state.secondary) + has_keys)]
     done = 0
     while done < len(rows):
         if state.row_maker is not None:
@@ -98,16 +100,18 @@ def _insert_all(
     table: Table,
     keys: list[bytes],
     records: list[bytes],
-    made: list[list[bytes]],
+    made: list[list[bytes | None]],
     others: list[NewRow],
     since: int,
 ) -> None:
-    """Insert plain rows, with one key in each index (`made`), and others."""
+    """Insert plain rows and others. made: the keys of plain ones in each index, None without."""
     all_keys = keys + [row.key for row in others]
     all_records = records + [row.record for row in others]
     insert_sorted(table.state.tree, table.session, *in_order(all_keys, all_records), since)
-    for place, (index, entries) in enumerate(zip(table.state.secondary, made, strict=True)):
-        marks = keys + [row.key for row in others for _ in row.entries[place]]
+    for place, (index, found) in enumerate(zip(table.state.secondary, made, strict=True)):
+        marks = [key for key, entry in zip(keys, found, strict=True) if entry is not None]
+        marks += [row.key for row in others for _ in row.entries[place]]
+        entries = [entry for entry in found if entry is not None]
         entries += [entry for row in others for entry in row.entries[place]]
         insert_sorted(index.tree, table.session, *in_order(entries, marks), since)
 

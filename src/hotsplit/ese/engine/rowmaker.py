@@ -1,7 +1,7 @@
 """Plain rows made fast: records and keys of new rows, by a plan that is compiled once a table.
 
-What is not plain (several values, values that are too long to stay in the record, NULL in a key)
-goes the general way (`rows`, `indexing`), which makes the same bytes; a test compares them.
+What is not plain (several values, values that are too long to stay in the record) goes the general
+way (`rows`, `indexing`), which makes the same bytes; a test compares them.
 
 Source: format specification 7.1, 10.1 to 10.3.
 """
@@ -17,6 +17,7 @@ from hotsplit.ese.check.rowplan import Normal, normal_of
 from hotsplit.ese.engine.indexing import KeyMaker
 from hotsplit.ese.engine.rows import RowFormat
 from hotsplit.ese.format import keys
+from hotsplit.ese.format.catalogschema import IndexFlag
 from hotsplit.ese.format.columns import (
     TEXT_TYPES,
     UTF16,
@@ -33,6 +34,12 @@ _KEY_MOST = 2000
 _ASCII_PAGES = (0, 1252, 20127, 65001)
 """Code pages in which ASCII text has the bytes that it has in ASCII, for certain."""
 
+_RULES = {
+    IndexFlag.ALLOW_ALL_NULLS: plan.ALL_NULL,
+    IndexFlag.ALLOW_FIRST_NULL: plan.FIRST_NULL,
+    IndexFlag.ALLOW_SOME_NULLS: plan.SOME_NULL,
+    IndexFlag.NO_NULL_SEGMENTS: plan.NO_NULL,
+}
 INTRINSIC_MOST = plan.INTRINSIC_MOST
 _KINDS = {
     Coltyp.BIT: plan.BIT,
@@ -50,10 +57,10 @@ _KINDS = {
 
 
 class PlainRow(NamedTuple):
-    """A row ready to be stored: its record and its key in each index, the primary one first."""
+    """A row ready to be stored: its record and its key in each index, None without an entry."""
 
     record: bytes
-    keys: list[bytes]
+    keys: list[bytes | None]
 
 
 class RowMaker:
@@ -82,7 +89,7 @@ class RowMaker:
         first: int,
         names: tuple[str, ...] | None,
         records: list[bytes],
-        made: Sequence[list[bytes]],
+        made: Sequence[list[bytes | None]],
     ) -> int:
         """Append what rows from number `first` on are stored as; see `pack_py.Packer.pack`."""
         done: int = self._packer.pack(rows, first, names, records, made)
@@ -137,7 +144,10 @@ def _plan_key(maker: KeyMaker, numbers: dict[int, int]) -> plan.Key | None:
         make = None if known else _segment(column, descending, maker)
         size = column.stored_size if column.is_fixed else 0
         parts.append(plan.KeyPart(numbers[column.id], size, int(normal), descending, make))
-    return plan.Key(parts, maker.most)
+    flags = maker.index.flags
+    rules = plan.NEEDED if maker.index.is_primary else 0
+    rules |= sum(bit for flag, bit in _RULES.items() if flags & flag)
+    return plan.Key(parts, maker.most, rules, bool(flags & IndexFlag.SORT_NULLS_HIGH))
 
 
 def _segment(column: ColumnDef, descending: bool, maker: KeyMaker) -> Callable[[bytes], bytes]:
