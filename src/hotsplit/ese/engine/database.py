@@ -130,6 +130,10 @@ class OpenDatabase:
             catalog = self._as_read()
             return [self._known(catalog, entry) for entry in self._user_tables(catalog)]
 
+    def root_trees(self) -> list[int]:
+        """Return the roots of all trees whose space comes from the database itself."""
+        return [entry.root for entry in self._as_read().entries().values()]
+
     def find_table(self, name: str) -> TableState | None:
         """Return a table by its name, None if there is none."""
         state = self._tables.get(name.casefold())

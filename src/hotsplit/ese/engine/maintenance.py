@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.engine import records
 from hotsplit.ese.engine.joining import FILLED, part, whole
+from hotsplit.ese.engine.leaks import reclaim
 from hotsplit.ese.engine.merge import carry_out, discard
 from hotsplit.ese.engine.pagemove import can_vacate, vacate
 from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
@@ -38,7 +39,7 @@ _KEPT = b"\0"
 class Done:
     """What was done, in pages. given_back: by trees to their parents. cut: off the end of the file.
 
-    size: of the database afterwards.
+    reclaimed: that were in nobody's hands. size: of the database afterwards.
     """
 
     joined: int = 0
@@ -46,6 +47,7 @@ class Done:
     given_back: int = 0
     cut: int = 0
     scrubbed: int = 0
+    reclaimed: int = 0
     size: int = 0
 
 
@@ -81,8 +83,13 @@ def _give_back(tree: Tree, session: Session, done: Done) -> None:
 
 
 def defragment(session: Session, database: OpenDatabase, table: str = "") -> Done:
-    """Fill the leaves of all trees and give extents that become free back to their parents."""
+    """Fill the leaves of all trees and give extents that become free back to their parents.
+
+    In a whole database pages that a crash left in nobody's hands come back, too: see `reclaim`.
+    """
     done = Done()
+    if not table:
+        done.reclaimed = reclaim(session, database)
     for tree in trees_of(database, table):
         _leaf_by_leaf(tree, session, done, _fill)
         _give_back(tree, session, done)
@@ -141,6 +148,7 @@ def shrink(session: Session, database: OpenDatabase) -> Done:
     done = Done()
     with session.context.lock:
         session.context.holds.check_detach(database.dbid)
+    done.reclaimed = reclaim(session, database)
     for tree in trees_of(database):
         _vacate(session, tree, 1, done, grow=False)
     while _cut(session, database, done) or _empty_end(session, database, done):
