@@ -21,6 +21,7 @@ from hotsplit.ese.format.columns import UTF16, Coltyp, ColumnDef, ColumnFlag, Va
 from hotsplit.ese.format.keys import record_key
 from hotsplit.ese.format.page import Node, Page, PageFlag
 from hotsplit.ese.format.record import encode_record
+from hotsplit.ese.format.taggedcolumns import TaggedField, TagHeader, build_fields
 
 KERNELS: list[Any] = [integrity_py]
 try:
@@ -251,12 +252,111 @@ def test_tuples(kernel: Any) -> None:
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
+def test_a_long_value_is_fetched_once_for_all_its_tuples(kernel: Any) -> None:
+    limits = struct.pack("<5I", 3, 10, 50, 1, 0)
+    on = index(["title"], 0, tuple_limits=limits, lcmap_flags=0x30401, sort_version=0x60305)
+    text = "".join(map(chr, range(0x41, 0x7B))).encode("utf-16-le")
+    fields = [TaggedField(258, False, TagHeader.LONG | TagHeader.SEPARATED, bytes([7, 0, 0, 0]))]
+    record = encode_record([], {}, large=False) + build_fields(fields, large=False)
+    asked = []
+
+    def fetch(separated: bool, data: bytes, most: int) -> bytes:
+        asked.append((separated, data))
+        return text[:most]
+
+    ledger = kernel.Collection()
+    plan = index_plan(SHAPE, on, ledger)
+    rows = kernel.Rows(layout_of(SHAPE, SIZE, None), None, [plan], fetch, [])
+    kernel.Tree(SIZE, 8, 0, 1, 2000, rows, []).enter(page_of([Node(b"k", record)]))
+    assert asked == [(True, bytes([7, 0, 0, 0]))]
+    assert ledger.size > 40 * len(b"k")
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize(("must_be_null", "present"), [(False, 1), (True, 2)])
 def test_conditions(kernel: Any, must_be_null: bool, present: int) -> None:
     condition = Segment(IDS["small"], KeySegment.MUST_BE_NULL if must_be_null else 0)
     on = index(["k"], ALL, conditions=(condition,))
     records: list[dict[str, Value]] = [{"k": 1, "small": 7}, {"k": 2, "small": None}]
     assert entries(kernel, records, on) == [segment(present)]
+
+
+# Entries in order
+
+
+def collected(kernel: Any, pages: list[bytes], plan: Any) -> list[tuple[bytes, bytes]]:
+    """Return the entries that the records on leaves make, as a collection hands them out."""
+    rows = kernel.Rows(layout_of(SHAPE, SIZE, None), None, [plan], lambda *_: None, [])
+    tree = kernel.Tree(SIZE, 8, 0, 1, 2000, rows, [])
+    for page in pages:
+        tree.enter(page)
+    assert rows.unknown == [0]
+    run, found, at = plan[7].run(), [], 0
+    while at < len(run):
+        key, data = struct.unpack_from("<II", run, at)
+        found.append((run[at + 8 : at + 8 + key], run[at + 8 + key : at + 8 + key + data]))
+        at += 8 + key + data
+    return found
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+@settings(max_examples=30, deadline=None)
+@given(
+    names=st.lists(
+        st.one_of(
+            st.binary(max_size=60),
+            st.text("ab", max_size=12).map(str.encode),
+            st.integers(0, 40).map(lambda size: b"a" * size),
+        ),
+        max_size=25,
+    )
+)
+def test_a_collection_has_all_entries_in_order(kernel: Any, names: list[bytes]) -> None:
+    """Of a tuple index, where a record may make an entry twice: those of the records in order."""
+    limits = struct.pack("<5I", 3, 10, 32767, 1, 0)
+    on = index(["name"], 0, tuple_limits=limits)
+    expected = set()
+    nodes = []
+    for number, name in enumerate(names, 1):
+        mark = struct.pack(">I", number)
+        record = encode_record([COLUMNS[2]], {"name": name}, large=False)
+        nodes.append(Node(mark, record))
+        for start in range(len(name) - 2):
+            part = name[start : start + 10].split(b"\0")[0].upper()
+            expected.add((b"\x7f" + part + b"\0", mark))
+    pages = [page_of(nodes[:12]), page_of(nodes[12:])]
+    ledger = kernel.Collection()
+    found = collected(kernel, pages, index_plan(SHAPE, on, ledger))
+    assert found == sorted(expected)
+    assert ledger.size == 0 and ledger.run() == b""
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_records_that_break_rules_make_entries_all_the_same(kernel: Any) -> None:
+    """An unused bit of the null bitmap is cleared; deleted nodes make none."""
+    record = bytearray(encode_record(COLUMNS, {"k": 5, "small": 1}, large=False))
+    end = struct.unpack_from("<H", record, 2)[0]
+    record[end - 1] &= 0x7F
+    page = page_of([Node(b"a", bytes(record)), Node(b"b", bytes(record), 2)])
+    plan = index_plan(SHAPE, index(["k"], 0), kernel.Collection())
+    assert collected(kernel, [page], plan) == [(segment(5), b"a")]
+
+
+def test_entries_of_damaged_leaves_are_the_same_of_both() -> None:
+    """A byte changed at a time: in the header, the records, the tags."""
+    record = encode_record(COLUMNS, {"k": 5}, large=False)
+    page = page_of([Node(b"a", record), Node(b"c", record)])
+    for at in (*range(24, 120), *range(SIZE - 16, SIZE)):
+        damaged = bytearray(page)
+        damaged[at] ^= 0xFF
+        found = []
+        for kernel in KERNELS:
+            plan = index_plan(SHAPE, index(["k"], 0), kernel.Collection())
+            assert plan is not None
+            rows = kernel.Rows(layout_of(SHAPE, SIZE, None), None, [plan], lambda *_: None, [])
+            kernel.Tree(SIZE, 8, 0, 1, 2000, rows, []).enter(bytes(damaged))
+            found.append((plan[7].run(), list(rows.unknown)))
+        assert len({str(one) for one in found}) == 1, at
 
 
 # Ledgers

@@ -118,6 +118,9 @@ class Source:
     def __init__(self, record: Record, fetch: Fetch) -> None:
         self.record = record
         self._fetch = fetch
+        # What was fetched last: a tuple index asks for it again and again.
+        self._asked: tuple[bool, bytes, int] | None = None
+        self._given: bytes | None = None
 
     def stored(self, s: Segment, number: int) -> tuple[bytes, int] | None:
         """Return the value of a column as stored, None for null; see `instance`."""
@@ -152,10 +155,12 @@ class Source:
         found = self.stored(s, number)
         if found is None or not found[1]:
             return None if found is None else found[0]
-        data = self._fetch(bool(found[1] & _H_SEPARATED), found[0], most)
-        if data is None:
+        asked = bool(found[1] & _H_SEPARATED), found[0], most
+        if asked != self._asked:
+            self._asked, self._given = asked, self._fetch(*asked)
+        if self._given is None:
             raise UnknownError
-        return data
+        return self._given
 
 
 # Normalising: each returns a segment of at most `room` bytes.

@@ -5,6 +5,7 @@
 #ifndef HOTSPLIT_INTEGRITY_H
 #define HOTSPLIT_INTEGRITY_H
 
+#include "collect.h"
 #include "lvcheck.h"
 
 enum {
@@ -210,6 +211,24 @@ static int hs_read_node(const hs_tree *t, const hs_page *p, uint32_t i, hs_node 
     memcpy(key, p->data + p->prefix, n->shared);
     memcpy(key + n->shared, p->data + n->key, n->key_length);
     return 0;
+}
+
+/* Make the entries of the records on a leaf without checking these. */
+static void hs_leaf_enter(hs_tree *t, const uint8_t *data)
+{
+    hs_page p;
+    hs_node n;
+    int32_t line;
+    uint32_t i, length;
+    if (hs_open_page(&p, data, t->size) || hs_check_flags(&p) || hs_check_tags(&p, &line) ||
+        !(p.flags & HS_LEAF))
+        return;
+    hs_set_prefix(&p);
+    for (i = 0; p.first + i < p.count; i++)
+        if (!hs_read_node(t, &p, i, &n, t->keys[0], &length) && !(n.flags & HS_NODE_DELETED) &&
+            n.length)
+            hs_row_enter(t->rows, t->keys[0], length, p.data + n.data, n.length,
+                         !(p.flags & HS_NEW_RECORD));
 }
 
 static int hs_compare(const uint8_t *a, uint32_t a_length, const uint8_t *b, uint32_t b_length)

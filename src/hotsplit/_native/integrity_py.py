@@ -15,12 +15,13 @@ import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from hotsplit._native.collect_py import Collection
 from hotsplit._native.fingerprint_py import ENTRIES, Ledger, Place, hash_number
 from hotsplit._native.indexkey_py import BY_KEY, entry_hash
 from hotsplit._native.integrity_codes import Code
 from hotsplit._native.rowcheck_py import Report, Rows
 
-__all__ = ["Entries", "Ledger", "LongValues", "Rows", "Tree"]
+__all__ = ["Collection", "Entries", "Ledger", "LongValues", "Rows", "Tree"]
 
 _SIZES = (2048, 4096, 8192, 16384, 32768)
 _KEY_ROOM = 16384
@@ -402,6 +403,11 @@ class Tree:
         return found
 
     def _wanted(self, rows: Rows, page: _Page) -> Iterator[bytes]:
+        for node in self._records(page):
+            yield from rows.wanted(node.data, not page.flags & _NEW_RECORD)
+
+    def _records(self, page: _Page) -> Iterator[_Node]:
+        """Yield the records of a leaf that need not be checked yet."""
         try:
             page.check()
         except _Problem:
@@ -411,7 +417,17 @@ class Tree:
             with contextlib.suppress(_Problem):
                 node = page.node(i, self._key_most)
                 if node.data and not node.flags & _DELETED:
-                    yield from rows.wanted(node.data, not page.flags & _NEW_RECORD)
+                    yield node
+
+    def enter(self, pages: bytes | bytearray | memoryview) -> None:
+        """Make the entries of the records on leaves, without checking these."""
+        content, data = self._content, bytes(pages)
+        if not isinstance(content, Rows):
+            return
+        for at in range(0, len(data) - self._size + 1, self._size):
+            page = _Page(data[at : at + self._size], 0)
+            for node in self._records(page):
+                content.enter(node.key, node.data, not page.flags & _NEW_RECORD)
 
     def _leaf(
         self, data: bytes, pgno: int, is_root: bool, low: bytes | None, high: bytes | None

@@ -364,13 +364,38 @@ static void hs_check_key(hs_rows *r, const uint8_t *key, uint32_t length)
         hs_row_report(r, HS_C_KEY, made_length, length);
 }
 
+/* Make the entries of a record. */
+static void hs_enter_entries(hs_rows *r, const hs_record *rec, const hs_bookmark *bookmark)
+{
+    uint32_t i;
+    r->source.record = rec;
+    r->source.asked = NULL;
+    for (i = 0; i < r->index_count; i++)
+        if (r->indexes[i].ledger)
+            hs_row_entries(&r->indexes[i], &r->source, bookmark);
+    r->source.record = NULL;
+}
+
+/* The same of a record that is not checked. */
+static void hs_row_enter(hs_rows *r, const uint8_t *key, uint32_t key_length, const uint8_t *data,
+                         uint32_t length, int old)
+{
+    hs_record rec;
+    hs_bookmark bookmark;
+    hs_open(&rec, data, length, r->large, old);
+    bookmark.data = key;
+    bookmark.length = key_length;
+    bookmark.place.pgno = 0;
+    bookmark.place.node = 0;
+    hs_enter_entries(r, &rec, &bookmark);
+}
+
 /* Check one live record; 0 if it is sound enough to have told its entries and references. */
 static int hs_check_row(hs_rows *r, const uint8_t *key, uint32_t key_length, const uint8_t *data,
                         uint32_t length, int old, hs_place place)
 {
     hs_record rec;
     hs_bookmark bookmark;
-    uint32_t i;
     int wrong;
     r->place = place;
     hs_open(&rec, data, length, r->large, old);
@@ -388,10 +413,7 @@ static int hs_check_row(hs_rows *r, const uint8_t *key, uint32_t key_length, con
     bookmark.data = key;
     bookmark.length = key_length;
     bookmark.place = place;
-    for (i = 0; i < r->index_count; i++)
-        if (r->indexes[i].ledger)
-            hs_row_entries(&r->indexes[i], &r->source, &bookmark);
-    r->source.record = NULL;
+    hs_enter_entries(r, &rec, &bookmark);
     return 0;
 }
 

@@ -348,7 +348,14 @@ class Rows:
         source = Source(rec, self._call)
         if self._primary is not None:
             self._check_key(source, key)
+        self._enter_entries(source, key, place)
+        return True
+
+    def enter(self, key: bytes, data: bytes, old: bool) -> None:
+        """Make the entries of a record that is not checked."""
+        self._enter_entries(Source(Record(data, self._large, old), self._call), key, (0, 0))
+
+    def _enter_entries(self, source: Source, key: bytes, place: Place) -> None:
         for i, index in enumerate(self._indexes):
             if index.ledger is not None and not RowEntries(index, source, key, place).enter():
                 self.unknown[i] += 1
-        return True

@@ -13,7 +13,7 @@ from hotsplit.ese.check.fileheader import is_clean
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.rebuild.losses import Repaired
-from hotsplit.ese.rebuild.repair import repair
+from hotsplit.ese.rebuild.repair import PASSES, repair
 
 SWITCHES = {
     "t": Takes.PATH,
@@ -59,7 +59,7 @@ def _repair(console: Console, env: Env, path: str, arguments: Arguments) -> None
         def work(into: str, on_page: OnPage) -> None:
             done.append(repair(env, file, path, into, on_page))
 
-        place.build("Repair", file.page_count, work)
+        place.build("Repair", PASSES * file.page_count, work)
     for line in loss_lines(done[0]):
         console.error_line(line)
     place.instate()

@@ -9,7 +9,7 @@ from hotsplit.cli.output import Output
 from hotsplit.ese.check.integrity import CheckResult, check_database
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.rebuild.losses import Repaired, TreeLoss
-from hotsplit.ese.rebuild.repair import repair
+from hotsplit.ese.rebuild.repair import PASSES, repair
 from hotsplit.report import Reporter
 
 LOST = 4
@@ -38,10 +38,11 @@ def command(database: str, into: str, replay: bool, logs: tuple[str, ...], json:
     out, env = Output(json=json), OsEnv()
     with (
         opened(env, database, replay=replay, logs=logs) as source,
-        out.progress("Looking at all pages", source.page_count) as progress,
+        out.progress("Repairing", PASSES * source.page_count) as progress,
     ):
         result = repair(env, source, database, into, progress.advance)
-    checked = check_database(env, into, Reporter())
+    with out.progress("Checking the result", result.pages * result.page_size, unit="B") as progress:
+        checked = check_database(env, into, Reporter(), progress.advance)
     _print(out, result, checked, into)
     out.emit(
         {

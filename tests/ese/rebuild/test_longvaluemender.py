@@ -51,10 +51,11 @@ def values_in(nodes: list[Node]) -> dict[int, tuple[int, bytes]]:
     seed=st.integers(0, 1 << 32),
     share=st.floats(0, 0.6),
     known=st.booleans(),
+    strict=st.booleans(),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_any_nodes_missing(
-    sizes: list[int], first: int, seed: int, share: float, known: bool
+    sizes: list[int], first: int, seed: int, share: float, known: bool, strict: bool
 ) -> None:
     rng = random.Random(seed)
     # No byte is one that begins a compressed chunk.
@@ -64,7 +65,7 @@ def test_any_nodes_missing(
     counts = Counter(references)
     whole = [n for lid, value in values.items() for n in nodes_of(lid, value, counts[lid] or 1)]
     left = [node for node in whole if rng.random() >= share]
-    mender = LongValueMender(CHUNK, 1000)
+    mender = LongValueMender(CHUNK, 1000, strict=strict)
     sound = mender.survey([Batch(0, left)])
     made = [
         node
@@ -83,6 +84,9 @@ def test_any_nodes_missing(
             n.key for n in whole if split_key(n.key)[0] == lid
         ]
         assert (lid in lost) != complete
+        chunks = [n for n in nodes_of(lid, values[lid], 1) if split_key(n.key)[1] is not None]
+        if all(node in left for node in chunks):
+            assert value == values[lid]
         assert (value == values[lid]) or lid in lost
         assert all(a in (0, b) for a, b in zip(value, values[lid], strict=False))
         if lid in lost and lost[lid].lost is not None:

@@ -13,7 +13,7 @@ from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.rebuild.losses import Repaired
-from hotsplit.ese.rebuild.repair import repair
+from hotsplit.ese.rebuild.repair import PASSES, repair
 from hotsplit.report import Reporter, Severity
 from tests.ese.check.planted import Planter
 from tests.ese.check.test_planted import DEFECTS
@@ -47,8 +47,10 @@ def mend(db: Planter, folder: Path) -> tuple[Repaired, Path]:
     db.seal()
     source, into = folder / "old.edb", folder / "new.edb"
     source.write_bytes(db.data)
+    told: list[int] = []
     with DatabaseFile.open(OsEnv(), str(source)) as file:
-        result = repair(OsEnv(), file, str(source), str(into))
+        result = repair(OsEnv(), file, str(source), str(into), told.append)
+        assert sum(told) == PASSES * file.page_count and min(told) > 0
     reporter = Reporter()
     check_database(OsEnv(), str(into), reporter)
     left = {rule for rule in reporter.counts if RULES[rule].severity != Severity.NOTE}

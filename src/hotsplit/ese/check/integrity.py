@@ -119,11 +119,11 @@ class Faults(NamedTuple):
         return self.rules.get(objid, set())
 
 
-def find_faults(source: RunSource) -> Faults:
+def find_faults(source: RunSource, on_read: OnRead | None = None) -> Faults:
     """Check a database that may be damaged in any way: which of its trees break which rules?"""
     findings = Findings(Reporter(limit=0), "", dirty=False)
     result = CheckResult("", findings.reporter)
-    check = _Check(source, PageReader(source), findings, result)
+    check = _Check(source, PageReader(source, on_read), findings, result)
     with contextlib.suppress(HotsplitError):
         check.run()
     return Faults(findings.faults, check.checked)

@@ -36,9 +36,12 @@ class LostValue(NamedTuple):
 
 
 class _Piece(NamedTuple):
+    """One node. is_last: no other node of its long value follows."""
+
     lid: int
     offset: int | None
     node: Node
+    is_last: bool
 
 
 @dataclass
@@ -88,6 +91,15 @@ class LongValueMender:
         return not self._lost and not self.bad_nodes
 
     def _pieces(self, batches: Iterable[Batch]) -> Iterator[_Piece]:
+        before: tuple[int, int | None, Node] | None = None
+        for piece in self._split(batches):
+            if before is not None:
+                yield _Piece(*before, before[0] != piece[0])
+            before = piece
+        if before is not None:
+            yield _Piece(*before, True)
+
+    def _split(self, batches: Iterable[Batch]) -> Iterator[tuple[int, int | None, Node]]:
         for _, nodes in batches:
             for node in nodes:
                 try:
@@ -95,14 +107,14 @@ class LongValueMender:
                 except ValueError:
                     self.bad_nodes += 1
                     continue
-                yield _Piece(lid, offset, node)
+                yield lid, offset, node
 
     def _state(self, pieces: Iterable[_Piece]) -> _State:
         state = _State()
-        for _, offset, node in pieces:
+        for _, offset, node, is_last in pieces:
             if offset is None:
                 state.root = _root_of(node)
-            elif self._fits(state, offset, node.data):
+            elif self._fits(state, offset, node.data, is_last):
                 if offset > state.end:
                     state.gap = state.end if state.gap is None else state.gap
                     state.missing += offset - state.end
@@ -124,13 +136,18 @@ class LongValueMender:
             and len(data) <= self._chunk
         )
 
-    def _fits(self, state: _State, offset: int, data: bytes) -> bool:
-        """True for a chunk that can be read where it is."""
+    def _fits(self, state: _State, offset: int, data: bytes, is_last: bool) -> bool:
+        """True for a chunk that can be read where it is.
+
+        Without a root node it is not known how large the last one is, so it can be of any size.
+        """
         size = state.root.size if state.root is not None else BEING_DELETED
         if offset % self._chunk or not state.end <= offset < size:
             return False
         if not self._strict or (state.root is not None and state.root.is_encrypted):
             return True
+        if state.root is None and is_last:
+            return len(data) <= self._chunk
         return self._is_whole(data, min(self._chunk, size - offset))
 
     def _is_whole(self, data: bytes, expected: int) -> bool:
@@ -211,13 +228,13 @@ class LongValueMender:
         """Yield root and chunks of one long value."""
         state, begun = _State(), False
         size = self._sizes.get(lid)
-        for _, offset, node in pieces:
+        for _, offset, node, is_last in pieces:
             root = _root_of(node) if offset is None else None
             if not begun:
                 begun = True
                 state.root = self._new_root(root, size, count)
                 yield Node(root_key(lid), state.root.pack())
-            if offset is None or not self._fits(state, offset, node.data):
+            if offset is None or not self._fits(state, offset, node.data, is_last):
                 continue
             for at in range(state.end, offset, self._chunk):
                 yield Node(chunk_key(lid, at), bytes(self._chunk))

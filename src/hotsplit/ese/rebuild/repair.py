@@ -32,10 +32,13 @@ from hotsplit.ese.rebuild.repaircatalog import SalvagedCatalog
 from hotsplit.ese.rebuild.repairtable import TableRepair
 from hotsplit.ese.rebuild.rowfacts import EntryMaker
 from hotsplit.ese.rebuild.sorting import first_of_each
-from hotsplit.ese.rebuild.source import OnPage, Watched, is_clean, no_progress
+from hotsplit.ese.rebuild.source import OnPage, Pass, Watched, is_clean, no_progress
 from hotsplit.ese.rebuild.space import FIRST_FREE_PAGE
 from hotsplit.ese.rebuild.target import NewDatabase
 from hotsplit.ese.rebuild.workshop import Workshop
+
+PASSES = 3
+"""How often as many pages are dealt with as the database has: looked at, checked, written."""
 
 _OWN_OBJECTS = 1  # the database's root tree
 _FIXED = (_OWN_OBJECTS, CATALOG.objid, SHADOW.objid, NAME_INDEX.objid, ROOT_INDEX.objid)
@@ -46,7 +49,8 @@ def repair(
 ) -> Repaired:
     """Write a new database `into` with everything readable of the one at `path`.
 
-    source: its pages; a dirty database is taken as it lies. Raises TargetExists; DataDamaged
+    source: its pages; a dirty database is taken as it lies. on_page: is told of `PASSES` times as
+    many pages as it has. Raises TargetExists; DataDamaged
     (-1220) if not one row of the catalog is readable; and what writing raises.
     """
     watched = Watched(source)
@@ -75,10 +79,15 @@ class _Repair:
         on_page: OnPage,
     ) -> None:
         self._env, self._database, self._result = env, database, result
-        inventory = Inventory(source, on_page)
+        looking, checking, self._writing = (Pass(source.page_count, on_page) for _ in range(PASSES))
+        inventory = Inventory(source, looking.advance)
+        looking.finish()
         result.damaged_pages = list(inventory.damaged)
         self._catalog = SalvagedCatalog(source, inventory, result)
-        faults = find_faults(source)
+        size = source.page_size
+        faults = find_faults(source, lambda read: checking.advance(read // size))
+        checking.finish()
+        database.on_page = self._writing.advance
         self._builder = DatabaseBuilder(database)
         room = source.page_count * source.page_size
         self._shop = Workshop(
@@ -109,6 +118,7 @@ class _Repair:
                 self._write_locale_list(table)
         self._write_catalogs()
         self._find_strangers(tables)
+        self._writing.finish()
         self._result.tables, self._result.nodes = self._builder.tables, self._builder.nodes
         return max(self._builder.roots)
 

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
-from hotsplit._native.indexkey_py import Fetch
 from hotsplit.ese.check.rowplan import Compare, TableShape, compare_loosely, is_unicode
+from hotsplit.ese.check.values import RowValues
 from hotsplit.ese.format.catalogschema import IndexDef
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.rebuild.builder import Batch, TreeContent
 from hotsplit.ese.rebuild.losses import TreeLoss
 from hotsplit.ese.rebuild.recordmender import ALL_TAGGED, ALL_VARIABLE
-from hotsplit.ese.rebuild.rowfacts import EntryMaker, can_make
+from hotsplit.ese.rebuild.rowfacts import EntryMaker, EntryRuns, can_make
 from hotsplit.ese.rebuild.salvage import TreeSalvage
 from hotsplit.ese.rebuild.sorting import begun, first_of_each
 from hotsplit.ese.rebuild.walk import TreeName
@@ -29,7 +29,7 @@ _SAMPLE = 40  # entries
 class NewTable:
     """A table whose rows and long values are written already.
 
-    fetch: gives its long values. loss: what happened to its rows. damaged: rows or long values are
+    values: gives its long values. loss: what happened to its rows. damaged: rows or long values are
     not simply what they were; stale: its pages were of different times. changed: ids of columns
     that lost values; values_lost: long values are not whole.
     """
@@ -37,7 +37,7 @@ class NewTable:
     rows: TreeName
     root: int
     shape: TableShape | None
-    fetch: Fetch
+    values: RowValues
     loss: TreeLoss
     damaged: bool
     stale: bool
@@ -120,23 +120,23 @@ class IndexRepair:
 
     # From the rows
 
-    def _maker(self, compare: Compare | None = None) -> EntryMaker | None:
-        """Return what makes the entries of a row, None if the index is not defined any more.
+    def _runs(self, compare: Compare | None = None) -> EntryRuns | None:
+        """Return what makes the entries of all rows, None if the index is not defined any more.
 
-        compare: how it only tells that a row has entries, None to make them.
+        compare: how it only tells which rows have entries, None to make them.
         """
         if self._table.shape is None or self._index is None:
             return None
         size = self._shop.builder.database.page_size
         try:
-            return EntryMaker(self._table.shape, self._index, size, self._table.fetch, compare)
+            return EntryRuns(self._table.shape, self._index, size, self._table.values, compare)
         except ValueError:
             return None
 
-    def _entries(self, maker: EntryMaker) -> Iterator[Node]:
-        for new, nodes in self._rows():
-            for node in nodes:
-                yield from maker.entries(node, old=not new)
+    def _entries(self, runs: EntryRuns) -> Iterator[Node]:
+        """Yield the entries of all rows, in order."""
+        leaves = self._shop.new_leaves(self._table.root, self._table.rows)
+        return self._shop.sorter().merged(runs.runs(leaves))
 
     def _made(self, *, at_once: bool) -> Iterator[Node] | None:
         """Return the entries that the rows make, in order; None if they cannot be made.
@@ -144,27 +144,27 @@ class IndexRepair:
         at_once: some entries are better than none, but for those of Unicode text: if the keys of
         some rows are not known here nobody would find these by an index that others are in.
         """
-        maker, shape, index = self._maker(), self._table.shape, self._index
-        if maker is None or shape is None or index is None or not can_make(shape, index):
+        runs, shape, index = self._runs(), self._table.shape, self._index
+        if runs is None or shape is None or index is None or not can_make(shape, index):
             return None
-        if is_unicode(shape, index) and not self._sorts_as_known():
+        if is_unicode(shape, index) and not self._sorts_as_known(shape, index):
             return None
-        nodes = begun(self._shop.sorter().sorted(self._entries(maker)))
-        if maker.failed and (not at_once or is_unicode(shape, index)):
+        nodes = begun(self._entries(runs))
+        if runs.failed and (not at_once or is_unicode(shape, index)):
             return None
-        if maker.failed:
+        if runs.failed:
             self._shop.result.notes.append(
-                f"{self._tree.text}: the entries of {maker.failed} rows could not be made"
+                f"{self._tree.text}: the entries of {runs.failed} rows could not be made"
             )
         return nodes
 
-    def _sorts_as_known(self) -> bool:
+    def _sorts_as_known(self, shape: TableShape, index: IndexDef) -> bool:
         """True unless most of some entries that are there have other keys than rows make here.
 
         They are then sorted by other weights of characters than the catalog says.
         """
-        maker = self._maker()
-        assert maker is not None
+        size = self._shop.builder.database.page_size
+        maker = EntryMaker(shape, index, size, self._table.values.fetch)
         rows = self._shop.new_tree(self._table.root, self._table.rows)
         same, judged = 0, 0
         for entry in islice((node for _, nodes in self._old.batches() for node in nodes), _SAMPLE):
@@ -181,11 +181,11 @@ class IndexRepair:
 
     def _is_complete(self) -> bool:
         """True if there are entries of all rows that must have some."""
-        maker = None if self._index is None else self._maker(compare_loosely(self._index))
-        if maker is None:
+        runs = None if self._index is None else self._runs(compare_loosely(self._index))
+        if runs is None:
             return True
         there = (node.data for _, nodes in self._old.batches() for node in nodes)
-        due = (entry.data for entry in self._entries(maker))
+        due = (entry.data for entry in self._entries(runs))
         return next(self._shop.without(due, there), None) is None
 
     def _rebuild(self, nodes: Iterator[Node]) -> None:

@@ -204,7 +204,7 @@ class TableRepair:
             self._table.rows,
             self._root,
             self._shape,
-            self._fetch,
+            self._new_values,
             loss,
             self._damaged,
             self._stale,

@@ -1,20 +1,24 @@
 """The index entries that the records of a table make.
 
-The compiled kernel only sums entries up; its Python reference hands them out, which is what a
-rebuilt index needs. Source: format specification 7 (records), 10 (keys).
+Source: format specification 7 (records), 10 (keys).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from hotsplit import _native
 from hotsplit._native.indexkey_py import Fetch, Index, RowEntries, Source
 from hotsplit._native.record_py import Record
-from hotsplit.ese.check.rowplan import Compare, TableShape, compare_mode, index_plan
+from hotsplit.ese.check.rowplan import Compare, TableShape, compare_mode, index_plan, layout_of
+from hotsplit.ese.check.values import RowValues
 from hotsplit.ese.format.basics import is_large
-from hotsplit.ese.format.catalogschema import IndexDef
+from hotsplit.ese.format.catalogschema import IndexDef, key_most
 from hotsplit.ese.format.page import Node
+from hotsplit.ese.rebuild.sorting import RUN_BYTES
+
+_kernel = _native.load("integrity")
 
 
 @dataclass
@@ -46,10 +50,34 @@ def can_make(shape: TableShape, index: IndexDef) -> bool:
 
 
 class EntryMaker:
-    """Makes the entries of one index. failed: for how many records they cannot be told.
+    """Makes the entries of one index, record by record.
 
-    compare: a way that needs no keys if only bookmarks are asked for. Raises ValueError for a
-    definition that makes no sense.
+    Raises ValueError for a definition that makes no sense.
+    """
+
+    def __init__(self, shape: TableShape, index: IndexDef, page_size: int, fetch: Fetch) -> None:
+        self._entries = Collector()
+        plan = index_plan(shape, index, self._entries)
+        if plan is None:
+            raise ValueError("a column of the key is missing")
+        self._index = Index.of(plan)
+        self._large = is_large(page_size)
+        self._fetch = fetch
+
+    def entries(self, node: Node, *, old: bool) -> Iterator[Node]:
+        """Yield the entries of a record, each once; those that can be told."""
+        self._entries.items.clear()
+        source = Source(Record(node.data, self._large, old), self._fetch)
+        RowEntries(self._index, source, node.key, (0, 0)).enter()
+        for key, bookmark in dict.fromkeys(self._entries.items):
+            yield Node(key, bookmark)
+
+
+class EntryRuns:
+    """Makes all entries of one index, leaf by leaf.
+
+    compare: a way that needs no keys if only bookmarks are asked for. values: gives long values.
+    Raises ValueError for a definition that makes no sense.
     """
 
     def __init__(
@@ -57,22 +85,29 @@ class EntryMaker:
         shape: TableShape,
         index: IndexDef,
         page_size: int,
-        fetch: Fetch,
+        values: RowValues,
         compare: Compare | None = None,
     ) -> None:
-        self._entries = Collector()
+        self._entries = _kernel.Collection()
         plan = index_plan(shape, index, self._entries, compare)
         if plan is None:
             raise ValueError("a column of the key is missing")
-        self._index = Index.of(plan)
-        self._large = is_large(page_size)
-        self._fetch = fetch
-        self.failed = 0
+        layout = layout_of(shape, page_size, None)
+        self._rows = _kernel.Rows(layout, None, [plan], values.fetch, [])
+        most = 2 * key_most(page_size)
+        self._tree = _kernel.Tree(page_size, shape.table.objid, 0, 0, most, self._rows, [])
+        self._values = values
 
-    def entries(self, node: Node, *, old: bool) -> Iterator[Node]:
-        """Yield the entries of a record, each once."""
-        self._entries.items.clear()
-        source = Source(Record(node.data, self._large, old), self._fetch)
-        self.failed += not RowEntries(self._index, source, node.key, (0, 0)).enter()
-        for key, bookmark in dict.fromkeys(self._entries.items):
-            yield Node(key, bookmark)
+    @property
+    def failed(self) -> int:
+        """For how many records the entries cannot be told."""
+        return int(self._rows.unknown[0])
+
+    def runs(self, leaves: Iterable[bytes]) -> Iterator[bytes]:
+        """Yield the entries of the records on leaves in runs (`hotsplit.ese.rebuild.sorting`)."""
+        for page in leaves:
+            self._values.prefetch(self._tree.wanted(page))
+            self._tree.enter(page)
+            if self._entries.size >= RUN_BYTES:
+                yield self._entries.run()
+        yield self._entries.run()

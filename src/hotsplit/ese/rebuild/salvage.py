@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import heapq
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import NamedTuple
 
 from hotsplit import _native
@@ -44,6 +45,20 @@ class _Item(NamedTuple):
     serial: int
     kind: int
     node: Node
+
+
+class _Gaps:
+    """The keys that are missing: of holes in order of their low ends, the farthest high end yet."""
+
+    def __init__(self, holes: list[Hole]) -> None:
+        ends = sorted((hole.low or b"", hole.high is None, hole.high or b"") for hole in holes)
+        self._lows = [low for low, *_ in ends]
+        self._highs = list(accumulate((end for _, *end in ends), max))
+
+    def has(self, low: bytes, high: bytes) -> bool:
+        """True if one hole has both bookmarks."""
+        at = bisect_right(self._lows, low)
+        return at > 0 and self._highs[at - 1] > [False, high]
 
 
 class TreeSalvage:
@@ -114,8 +129,9 @@ class TreeSalvage:
                 self.nodes += not flags & _DELETED
         if not self.holes:
             return
+        gaps = _Gaps(self.holes)
         for pgno in self._inventory.leaves.get(self.tree.objid, ()):
-            if pgno not in walk.visited and self._belongs(pgno):
+            if pgno not in walk.visited and self._belongs(pgno, gaps):
                 self.found.append(pgno)
         self._count_missing()
 
@@ -138,7 +154,7 @@ class TreeSalvage:
         mine = page.objid == self.tree.objid and page.is_leaf
         return page if mine and not page.flags & PageFlag.SPACE_TREE else None
 
-    def _belongs(self, pgno: int) -> bool:
+    def _belongs(self, pgno: int, gaps: _Gaps) -> bool:
         """True for a page within the missing keys that no sound neighbour disowns."""
         page = self._page(pgno)
         nodes = self._readable(page) if page is not None else []
@@ -150,12 +166,10 @@ class TreeSalvage:
             return False
         if after is not None and after.previous != pgno:
             return False
-        ends = [key if self._unique else key + data for key, data, _ in (nodes[0], nodes[-1])]
-        inside = any(
-            all((h.low is None or h.low <= end) and (h.high is None or end < h.high)
-                for end in ends)
-            for h in self.holes
-        )  # fmt: skip
+        low, high = sorted(
+            key if self._unique else key + data for key, data, _ in (nodes[0], nodes[-1])
+        )
+        inside = gaps.has(low, high)
         self.nodes += inside * sum(not node.is_deleted for node in nodes)
         return inside
 

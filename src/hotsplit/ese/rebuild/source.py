@@ -19,6 +19,27 @@ def no_progress(_: int) -> None:
     """Tell nobody."""
 
 
+class Pass:
+    """One of several times that somebody goes over about as many pages as a database has.
+
+    However many these are, `pages` are told of until `finish`.
+    """
+
+    def __init__(self, pages: int, tell: OnPage) -> None:
+        self._left, self._tell = pages, tell
+
+    def advance(self, pages: int) -> None:
+        """Take down pages that were dealt with."""
+        pages = min(pages, self._left)
+        if pages:
+            self._left -= pages
+            self._tell(pages)
+
+    def finish(self) -> None:
+        """Take down that no more pages come."""
+        self.advance(self._left)
+
+
 def is_clean(header: DatabaseHeader) -> bool:
     """True for a database that needs no logs."""
     return header.state in _CLEAN_STATES and not header.has_trailer

@@ -16,6 +16,7 @@ from hotsplit.ese.format.basics import NO_SIGNATURE, BackupInfo, LogPosition, Lo
 from hotsplit.ese.format.checksum import stamp
 from hotsplit.ese.format.header import DatabaseHeader, DbState
 from hotsplit.ese.format.page import Page, PageFlag
+from hotsplit.ese.rebuild.source import OnPage, no_progress
 
 FIRST_DBTIME = 0x40
 _FIRST_FLUSH = 0x8000
@@ -31,8 +32,8 @@ class NewDatabase:
     """A database that is being written to a file beside `path`.
 
     like: header of the database that it is made from; page size, format revision, versions and
-    object ids are those. Pages that were written can be read, as from any source. Used as a context
-    manager: on an error nothing is left behind.
+    object ids are those. Pages that were written can be read, as from any source. on_page: is told
+    of each. Used as a context manager: on an error nothing is left behind.
     """
 
     def __init__(self, env: Env, path: str, like: DatabaseHeader, first_page: int) -> None:
@@ -51,6 +52,7 @@ class NewDatabase:
         self._checksums = like.update_major >= _NEW_CHECKSUM_FROM
         self._block = bytearray()
         self._block_first = 0
+        self.on_page: OnPage = no_progress
 
     def __enter__(self) -> Self:
         return self
@@ -96,6 +98,7 @@ class NewDatabase:
             self.flush()
             self._block_first = page.number
         self._block += data
+        self.on_page(1)
 
     def flush(self) -> None:
         """Hand all pages to the file, so that they can be read."""

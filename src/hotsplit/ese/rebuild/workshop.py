@@ -73,6 +73,12 @@ class Workshop:
         for page in self.new_tree(root, tree).leaves():
             yield Batch(page.flags & PageFlag.NEW_RECORD, page.nodes())
 
+    def new_leaves(self, root: int, tree: TreeName) -> Iterator[bytes]:
+        """Yield the leaves of a tree of the new database."""
+        self.builder.database.flush()
+        for page in self.new_tree(root, tree).leaves():
+            yield bytes(page.data)
+
     def without(self, some: Iterable[bytes], others: Iterable[bytes]) -> Iterator[bytes]:
         """Yield those of the first that are not among the second, in order, each once."""
         left = (node.key for node in self.sorter().sorted(Node(key, b"") for key in others))
