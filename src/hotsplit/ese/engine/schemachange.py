@@ -14,7 +14,7 @@ from hotsplit.ese.engine import catalog, schema
 from hotsplit.ese.engine.longvalues import LongValueTree
 from hotsplit.ese.engine.schema import Column, Index
 from hotsplit.ese.engine.space import make_tree
-from hotsplit.ese.engine.tablestate import TableState
+from hotsplit.ese.engine.tablestate import SecondaryIndex, TableState
 from hotsplit.ese.engine.versions import check_conflict
 from hotsplit.ese.format.catalogschema import (
     IndexDef,
@@ -202,8 +202,8 @@ def _enter_index(
         database.catalog.add_objid(session, index.objid, table.objid, RowType.INDEX)
 
 
-def create_index(session: Session, state: TableState, index: Index) -> None:
-    """Make a secondary index of a table and enter its rows."""
+def create_index(session: Session, state: TableState, index: Index) -> SecondaryIndex:
+    """Make a secondary index of a table, without the rows that are there (`indexbuild`)."""
     if index.primary:
         raise InvalidUse("A primary index is made with its table", jet=Jet.errIndexInvalidDef)
     schema.check_name(index.name)
@@ -215,12 +215,7 @@ def create_index(session: Session, state: TableState, index: Index) -> None:
     state.follow(session, following)
     new = next(i for i in following.secondary if i.keys.index is made)
     session.on_undo(lambda: forget_trees(session, [new.tree]))
-    from hotsplit.ese.engine.table import Table
-
-    table = Table(session, following)
-    for key, record in state.tree.entries(session):
-        for entry in new.keys.keys(following.rows.split(record), table.reader):
-            new.tree.insert(session, entry, key)
+    return new
 
 
 def add_column(session: Session, state: TableState, column: Column) -> ColumnDef:

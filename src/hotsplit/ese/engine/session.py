@@ -23,6 +23,7 @@ from hotsplit.ese.engine.dropping import (
     rename_column,
     rename_table,
 )
+from hotsplit.ese.engine.indexbuild import fill_index
 from hotsplit.ese.engine.schema import Column, Index
 from hotsplit.ese.engine.schemachange import Kind, add_column, create_index, create_table
 from hotsplit.ese.engine.table import Table
@@ -258,9 +259,14 @@ class Session(Closing):
         return Table(self, state)
 
     def create_index(self, table: Table, index: Index) -> None:
-        """Make a secondary index of a table. Raises InvalidUse, KeyDuplicate, WriteConflict."""
-        with self._changes_schema_of(table.state.database):
-            create_index(self, table.writable, index)
+        """Make a secondary index of a table. Raises InvalidUse, KeyDuplicate, WriteConflict.
+
+        Others go on reading meanwhile, and writing to other tables.
+        """
+        with self.statement() as since:
+            with self._changes_schema_of(table.state.database):
+                made = create_index(self, table.writable, index)
+            fill_index(self, table, made, since)
 
     def add_column(self, table: Table, column: Column) -> None:
         """Add a column to a table. Raises InvalidUse, WriteConflict."""
