@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KERNELS := $(wildcard src/hotsplit/_native/*.pyx src/hotsplit/_native/*.h)
 
-.PHONY: demo test lint fuzz sanitize campaign bench errors clean
+.PHONY: demo test lint fuzz sanitize campaign bench compatibility errors clean
 
 $(VENV)/installed: pyproject.toml $(KERNELS)
 	$(PYTHON) -m venv $(VENV)
@@ -45,6 +45,9 @@ campaign: $(VENV)/dev ## crashes at every change of a file: of both ways of reco
 
 bench: $(VENV)/dev ## all benchmarks; the figures go to docs/performance.md
 	$(BIN)/python -m bench.run
+
+compatibility: $(VENV)/dev ## counts of docs/compatibility.md that need no published engine
+	$(BIN)/python -m tests.compatibility
 
 errors: $(VENV)/installed ## write docs/errors.md anew
 	$(BIN)/python -m hotsplit.errors > docs/errors.md
