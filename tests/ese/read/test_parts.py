@@ -24,8 +24,13 @@ def overlay(request: pytest.FixtureRequest, shared: Path) -> RunOverlay:
     return RunOverlay(unpack_vector(request.param) / "recovered" / "test.edb")
 
 
+@pytest.mark.parametrize("bytes_", [1 << 24, 1 << 11], ids=["plain", "cut"])
 @pytest.mark.parametrize("count", [1, 2, 3, 7, 10_000])
-def test_parts_are_the_whole(overlay: RunOverlay, count: int) -> None:
+def test_parts_are_the_whole(
+    overlay: RunOverlay, count: int, bytes_: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where batches are cut for their long values, and leaves are read again."""
+    monkeypatch.setattr("hotsplit.ese.read.batches._VALUE_BYTES", bytes_)
     db = Database(overlay)
     several = 0
     for name in db.tables(system=True):
