@@ -113,3 +113,15 @@ def test_filling_a_page_gives_its_nodes_back(
     plain = Page.new(size, 9, 5, 1, flags)
     lines = [Page.encode(Node(*n), prefix if compress else b"") for n in nodes]
     assert filled.free == plain.free + 0 - len(prefix) - sum(4 + len(line) for line, _ in lines)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(keys=st.lists(KEYS, max_size=9), prefix=KEYS)
+def test_a_prefix_saves_what_a_page_with_it_has_more_room(
+    form: ModuleType, keys: list[bytes], prefix: bytes
+) -> None:
+    nodes = [Node(key, b"data") for key in sorted(keys)]
+    free = [Page(leaf(nodes, shared, 4096)).free for shared in (prefix, b"")]
+    assert form.saved(keys, prefix) == free[0] + len(prefix) - free[1]
+    with pytest.raises(TypeError):
+        form.saved([1], prefix)

@@ -173,3 +173,20 @@ def shared(bytearray page not None, bytes key not None):
     while i < most and prefix[i] == k[i]:
         i += 1
     return i if i > 2 else 0
+
+
+def saved(list keys not None, bytes prefix not None):
+    cdef const uint8_t *p = prefix
+    cdef const uint8_t *k
+    cdef uint32_t i, most, length = <uint32_t>len(prefix)
+    cdef Py_ssize_t total = 0
+    cdef bytes key
+    for key in keys:
+        k = key
+        most = min(<uint32_t>len(key), length)
+        i = 0
+        while i < most and p[i] == k[i]:
+            i += 1
+        if i > 2:
+            total += i - 2
+    return total

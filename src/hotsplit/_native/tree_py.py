@@ -121,3 +121,9 @@ def _shared(prefix: bytes, key: bytes) -> int:
     limit = min(len(key), len(prefix))
     same = next((i for i in range(limit) if key[i] != prefix[i]), limit)
     return same if same > _WORTH else 0
+
+
+def saved(keys: list[bytes], prefix: bytes) -> int:
+    """Return the bytes that keys take less on a page with this prefix; its own do not count."""
+    shared_sizes = [_shared(prefix, key) for key in keys]
+    return sum(size - _WORTH for size in shared_sizes if size)

@@ -227,7 +227,7 @@ def test_rows_are_changed_in_the_transaction_that_made_them(rig: Rig) -> None:
     rig.session.commit()
     assert by_number(seen.rows()) == expected
     state = table.state
-    assert not any(bool(tree.versions) or tree.open_versions for tree in state.trees)
+    assert not any(bool(tree.versions) or tree.open_replaces for tree in state.trees)
 
 
 def test_many_small_calls_in_a_long_transaction(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,8 +47,8 @@ def keep(page: bytearray, change: int) -> None:
 
 def kept_for_undo(tree: Tree, lines: list[Node]) -> list[int]:
     """Return the bytes that must stay free for an undo of each line."""
-    if not tree.open_versions:
-        return [0] * len(lines)
+    if not tree.open_replaces:
+        return [0] * len(lines)  # nothing else leaves a node with less than its undo needs
     kept = []
     for node in lines:
         chain = tree.versions.get(tree.bookmark(node.key, node.data))

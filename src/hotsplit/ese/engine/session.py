@@ -31,7 +31,7 @@ from hotsplit.ese.engine.tree import Tree
 from hotsplit.ese.engine.versions import Bookmark, Transaction, Version
 from hotsplit.ese.files.opened import Closing
 from hotsplit.ese.format.recordtable import RecordType as T
-from hotsplit.ese.recovery.core import INSERT
+from hotsplit.ese.recovery.core import INSERT, REPLACE
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.database import OpenDatabase
@@ -122,7 +122,7 @@ class Session(Closing):
                 record = _BEGIN0.pack(T.COMMIT0, self.procid, 0, self.context.next_trx())
                 position = self.context.journal.session(record)
             for version in transaction.versions:
-                version.tree.open_versions -= version.count
+                version.tree.open_replaces -= version.operation == REPLACE
             self.context.versions.commit(transaction)
             self._over()
             return position
@@ -169,7 +169,7 @@ class Session(Closing):
                 versions += version.tree.versions.take_apart(version)
                 continue
             version.tree.undo(self, version)
-            version.tree.open_versions -= 1
+            version.tree.open_replaces -= version.operation == REPLACE
             version.tree.versions.drop(version)
             if version.operation == INSERT:
                 self.context.versions.deleted.append((version.tree, version.bookmark))
@@ -368,7 +368,7 @@ class Session(Closing):
         version = Version(transaction, tree, bookmark, operation, rceid, self.level, image)
         transaction.versions.append(version)
         tree.versions.add(version)
-        tree.open_versions += 1
+        tree.open_replaces += operation == REPLACE
         return version
 
     def remember_run(self, run: InsertRun, since: int) -> None:
@@ -378,7 +378,6 @@ class Session(Closing):
         """
         versions = self.current.versions
         self.changes += run.count
-        run.tree.open_versions += run.count
         last = versions[-1] if len(versions) > since else None
         if not (isinstance(last, InsertRun) and last.grow(run)):
             versions.append(run)

@@ -5,11 +5,13 @@ Source: format specification 2.5, 3.2, 4.2; log specification 4.2 (before images
 
 from __future__ import annotations
 
+from hotsplit import _native
 from hotsplit.ese.format.basics import page_header_size
 from hotsplit.ese.format.beforeimage import COMPRESSED, DEHYDRATED, dehydrate
 from hotsplit.ese.format.compression import compress_xpress
 from hotsplit.ese.format.page import Node, Page, common_prefix
 
+_kernel = _native.load("tree")
 _TAG = 4
 _HEAD = 2
 _NONE = -1
@@ -20,15 +22,20 @@ def room(size: int) -> int:
     return size - page_header_size(size) - _TAG
 
 
-def _cost(node: Node, prefix: bytes = b"") -> int:
-    shared = common_prefix(node.key, prefix) if prefix else 0
-    saved = shared - _HEAD if shared > _HEAD else 0
-    return _TAG + _HEAD + len(node.key) + len(node.data) - saved
+def _cost(node: Node) -> int:
+    return _TAG + _HEAD + len(node.key) + len(node.data)
 
 
 def used(lines: list[Node], prefix: bytes) -> int:
     """Return the bytes that nodes take on a page with this prefix, which is counted, too."""
-    return sum(_cost(node, prefix) for node in lines) + len(prefix)
+    saved = _saved(lines, prefix) if prefix else 0
+    return sum(map(_cost, lines)) - saved + len(prefix)
+
+
+def _saved(lines: list[Node], prefix: bytes) -> int:
+    """Return the bytes of keys that a prefix stands for, less those that say so."""
+    saved: int = _kernel.saved([node.key for node in lines], prefix)
+    return saved
 
 
 def fits(size: int, lines: list[Node], kept: int = 0) -> bool:
@@ -50,8 +57,7 @@ def best_prefix(lines: list[Node]) -> int:
         return _NONE
     line = len(lines) // 2
     prefix = lines[line].key
-    saved = sum(max(0, common_prefix(node.key, prefix) - _HEAD) for node in lines)
-    return line if saved > len(prefix) else _NONE
+    return line if _saved(lines, prefix) > len(prefix) else _NONE
 
 
 def point(size: int, lines: list[Node], kept: list[int], changed: int) -> int:

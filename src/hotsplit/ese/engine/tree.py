@@ -77,7 +77,7 @@ class Tree:
     """One tree of a database.
 
     kind: page flags that all its pages share. versions: chains of versions by bookmark.
-    open_versions: how many of them are not committed. dropped: by which transaction.
+    open_replaces: changes of data among them that are not committed. dropped: by which transaction.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Tree:
         self.versioned = Place(database.dbid, root, objid, flags | VERSIONED)
         self._resident, self._dbid = database.context.core.page, database.dbid
         self.versions = Chains()
-        self.open_versions = 0
+        self.open_replaces = 0
         self.dropped: Transaction | None = None
 
     @functools.cached_property
