@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from hotsplit.classic import eseutil
+from hotsplit.classic.console import Console
 from hotsplit.errors import Jet
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.schema import Column, Index
@@ -22,6 +25,8 @@ from hotsplit.ese.format.logsegment import SEGMENT_SIZE
 from hotsplit.ese.read.database import Database
 from tests.classic.tool import run_eseutil
 from tests.conftest import unpack_vector
+from tests.ese.engine.crashes import FOLDER, PATH
+from tests.ese.engine.test_leaks import begun, dropped, findings
 
 COLUMNS = [Column("Id", Coltyp.LONG), Column("Text", Coltyp.LONG_TEXT, code_page=1252)]
 TABLE = "Messages"
@@ -134,7 +139,21 @@ def test_recovery_that_shrinks(crashed: Path, switch: str) -> None:
     assert ids(crashed / "mail.edb") == list(range(20))
 
 
-@pytest.mark.parametrize("switch", ["/t", "/kmail.edb"])
+def test_recovery_that_gives_back_what_a_crash_left(tmp_path: Path) -> None:
+    image = dropped(*begun(), "table")
+    for switches, left in (([], ["S34"]), ([f"-p{PATH}"], [])):
+        out = io.StringIO()
+        arguments = ["/r", "E00", f"-l{FOLDER}", f"-d{FOLDER}", *switches]
+        assert eseutil.run(arguments, Console(out, out), image) == 0, out.getvalue()
+        assert findings(image) == left
+
+
+def test_only_one_kind_of_space_is_given_back(crashed: Path) -> None:
+    ran = run_eseutil("/r", "E00", *_switches(crashed), "/kmail.edb", "/pmail.edb")
+    assert ran.result == -1
+
+
+@pytest.mark.parametrize("switch", ["/t", "/kmail.edb", "/pmail.edb"])
 def test_what_belongs_to_recovery_in_place(crashed: Path, tmp_path: Path, switch: str) -> None:
     ran = run_eseutil("/r", "E00", *_switches(crashed), f"-r{tmp_path / 'new'}", switch)
     assert ran.result == -1

@@ -36,7 +36,7 @@ _HELP = (
     "MODES OF OPERATION:",
     "      Defragmentation:  eseutil /d DATABASE [/tTEMP] [/bBACKUP] [/p]",
     "             Recovery:  eseutil /r BASE [/lLOGS] [/sSYSTEM] [/d[DIR]] [/nNEW[:OLD]] [/i] [/v]",
-    "                        ... [/t] [/kDATABASE]",
+    "                        ... [/t] [/kDATABASE|/pDATABASE]",
     "                        eseutil /r BASE /rNEWDIR [/a] [/u[LOG]] [/bBACKUP] ...",
     "            Integrity:  eseutil /g DATABASE",
     "             Checksum:  eseutil /k FILE|BASE [/e]",

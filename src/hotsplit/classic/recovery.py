@@ -6,10 +6,12 @@ import os.path
 import re
 
 from hotsplit.classic.console import Console, Ruler, Usage
-from hotsplit.classic.stream import remove_archives, shrink_database
+from hotsplit.classic.stream import give_back, remove_archives
 from hotsplit.classic.switches import Arguments, Takes
 from hotsplit.errors import HotsplitError, Jet, RecoveryFailed, Unsupported
 from hotsplit.ese.engine.inplace import recover_in_place
+from hotsplit.ese.engine.leaks import reclaim
+from hotsplit.ese.engine.maintenance import shrink
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.recovery.events import EventId
@@ -35,7 +37,7 @@ SWITCHES = {
     "m": Takes.MAYBE,
     "p": Takes.MAYBE,
 }
-_ONLY_IN_PLACE = ("t", "k")
+_ONLY_IN_PLACE = ("t", "k", "p")
 _NEEDS_FOLDER = {
     "a": "/a loses transactions that the logs still have",
     "u": "/u leaves the databases dirty, or older than their logs",
@@ -93,8 +95,8 @@ def _hint(console: Console, error: HotsplitError) -> None:
 
 def _refuse(arguments: Arguments) -> None:
     """Raise for what cannot be done at all, or not in place."""
-    if "p" in arguments:
-        raise Unsupported("/p: leaked space is not looked for; /d returns it")
+    if "p" in arguments and "k" in arguments:
+        raise Usage("Usage Error: Only one of /k and /p can be done.")
     for letter in _ONLY_IN_PLACE:
         if letter in arguments and "r" in arguments:
             raise Usage(
@@ -154,12 +156,15 @@ def _recover(console: Console, env: Env, arguments: Arguments, base: str, option
 
 
 def _afterwards(env: Env, arguments: Arguments, base: str) -> None:
-    """Do what was asked for after a recovery in place: shrink a database, delete old logs."""
+    """Do what was asked for after a recovery in place: give space back, delete old logs."""
     logs = arguments.value("l") or "."
+    system = arguments.value("s") or logs
     if "k" in arguments:
         path = arguments.value("k")
         path = path[1:] if path[:1].lower() == "f" and not env.exists(path) else path
-        shrink_database(env, logs, arguments.value("s") or logs, base, path)
+        give_back(env, logs, system, base, path, shrink)
+    if "p" in arguments:
+        give_back(env, logs, system, base, arguments.value("p"), reclaim)
     if "t" in arguments:
         remove_archives(env, logs, base)
 

@@ -5,16 +5,17 @@ Source: log specification 6.11 (options of recovery), 8.1 (streaming backup), 10
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 
 from hotsplit.classic.console import Console
 from hotsplit.classic.switches import Arguments, Takes
 from hotsplit.ese.backup.folder import back_up
 from hotsplit.ese.backup.kinds import Kind
+from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.inplace import recover_in_place
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.maintenance import shrink
+from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.logsequence import LogSequence
@@ -75,11 +76,18 @@ def _checkpoint(env: Env, folder: str) -> str | None:
     return f"{folder}/{found[0]}" if len(found) == 1 else None
 
 
-def shrink_database(env: Env, logs: str, system: str, base: str, path: str) -> None:
-    """Return the free space at the end of a recovered database. Raises HotsplitError."""
+def give_back(
+    env: Env,
+    logs: str,
+    system: str,
+    base: str,
+    path: str,
+    work: Callable[[Session, OpenDatabase], object],
+) -> None:
+    """Have `work` give back space of a recovered database. Raises HotsplitError."""
     with _instance(env, logs, system, base) as instance:
         database = instance.attach_database(path)
-        shrink(instance.session(), database)
+        work(instance.session(), database)
 
 
 def remove_archives(env: Env, logs: str, base: str) -> None:
