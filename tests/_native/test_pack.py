@@ -92,6 +92,16 @@ KEYS = [
         pack_py.NO_NULL | pack_py.ALL_NULL | pack_py.FIRST_NULL | pack_py.SOME_NULL,
         False,
     ),
+    Key(
+        [
+            KeyPart(13, 0, BINARY_N, False, None),
+            KeyPart(14, 0, TEXT_N, True, None),
+            KeyPart(15, 0, 9, False, lambda data: data + b"!"),
+        ],
+        255,
+        pack_py.FIRST_NULL | pack_py.SOME_NULL,
+        False,
+    ),
 ]
 INTEGERS = st.integers(-(1 << 65), 1 << 65) | st.sampled_from(
     [sign * (1 << bits) - less for bits in (7, 8, 15, 16, 31, 32, 63, 64) for less in (0, 1)
@@ -214,7 +224,7 @@ def test_a_row_that_loses_its_values_on_the_way() -> None:
         (COLUMNS, [Key([KeyPart(0, 4, SIGNED_N, False, None)] * 17, 255, 0, False)], 100),
         (COLUMNS, [Key([KeyPart(0, 4, SIGNED_N, False, None)], 2001, 0, False)], 100),
         (COLUMNS, [Key([KeyPart(0, 8, SIGNED_N, False, None)], 255, 0, False)], 100),
-        (COLUMNS, [Key([KeyPart(13, 0, BINARY_N, False, None)], 255, 0, False)], 100),
+        (COLUMNS, [Key([KeyPart(-1, 0, BINARY_N, False, None)], 255, 0, False)], 100),
         (COLUMNS, [Key([KeyPart(10, 4, SIGNED_N, False, None)], 255, 0, False)], 100),
         (COLUMNS, [Key([KeyPart(99, 0, BINARY_N, False, None)], 255, 0, False)], 100),
     ],

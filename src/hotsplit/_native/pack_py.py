@@ -323,8 +323,8 @@ def _check(columns: Sequence[Column], keys: Sequence[Key], most: int) -> None:
         if not 1 <= len(key.parts) <= 16 or not 1 <= key.most <= _KEY_MOST:
             raise ValueError("a key that cannot be")
         for part in key.parts:
-            if not 0 <= part.column < len(columns) or columns[part.column].id >= FIRST_TAGGED:
-                raise ValueError("a key of no fixed or variable column")
+            if not 0 <= part.column < len(columns):
+                raise ValueError("a key of a column that is not there")
             column = columns[part.column]
             is_number = part.make is None and part.normal < 6
             if is_number and (part.size not in (1, 2, 4, 8, 16) or part.size != column.size):

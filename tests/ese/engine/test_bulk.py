@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -348,3 +349,19 @@ def _records(env: MemoryEnv) -> list[LogRecord]:
             with LogFile.open(env, path) as file:
                 found += [decode(record) for _, record in file.records()]
     return [record for record in found if hasattr(record, "pgno")]
+
+
+def test_the_example_of_the_page_runs(rig: Rig) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "engine.md").read_text()
+    example = page.partition("### Many rows at a time")[2].partition("```python\n")[2]
+    table = rig.table(
+        Column("Id", Coltyp.LONG, autoincrement=True, not_null=True),
+        Column("Size", Coltyp.LONG),
+        Column("Subject", Coltyp.TEXT, code_page=1252),
+        indexes=(PK, Index("by_size", ["-Size", "Subject"])),
+    )
+    names = {"session": rig.session, "messages": table}
+    exec(compile(example.partition("```")[0], "engine.md", "exec"), names)
+    rows = list(table.rows())
+    assert len(rows) == 10_002
+    assert rows[-1] == {"Id": 10_002, "Size": 9, "Subject": "Notes"}

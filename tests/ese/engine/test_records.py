@@ -99,6 +99,8 @@ COLUMNS = [
     Column("Text", Coltyp.TEXT),
     Column("Ansi", Coltyp.TEXT, code_page=1252, size=20),
     Column("Data", Coltyp.BINARY, size=30),
+    Column("Tags", Coltyp.TEXT, code_page=1252, multi_valued=True),
+    Column("Marks", Coltyp.LONG, multi_valued=True),
 ]
 INDEXES = [
     Index("pk", ["Id"], primary=True),
@@ -106,6 +108,7 @@ INDEXES = [
     Index("b", ["Real", "-Data", "Code"], unique=True),
     Index("c", ["-Ansi", "Text"]),
     Index("d", ["Code", "Bit"], nulls=False),
+    Index("e", ["Tags", "-Marks"]),
 ]
 
 
@@ -134,6 +137,8 @@ LETTERS = st.text("abcXYZ 019_", max_size=25)
             "Text": LETTERS | st.none(),
             "Ansi": LETTERS | st.none(),
             "Data": st.binary(max_size=40) | st.none(),
+            "Tags": LETTERS | st.none(),
+            "Marks": st.integers(-9, 9) | st.none(),
         },
     )
 )

@@ -137,10 +137,10 @@ def _plan_key(maker: KeyMaker, numbers: dict[int, int]) -> plan.Key | None:
         return None
     parts = []
     for column, descending in maker.segments:
-        if column.is_tagged or column.is_multi_valued:
-            return None
         normal = normal_of(column, maker.index)
-        known = normal != Normal.UNICODE and (maker.index.var_segment_most or _WIDE) >= maker.most
+        known = column.is_fixed or normal in (Normal.BINARY, Normal.TEXT)
+        known = known and normal != Normal.UNICODE
+        known = known and (maker.index.var_segment_most or _WIDE) >= maker.most
         make = None if known else _segment(column, descending, maker)
         size = column.stored_size if column.is_fixed else 0
         parts.append(plan.KeyPart(numbers[column.id], size, int(normal), descending, make))
