@@ -61,6 +61,21 @@ def test_the_same_files_and_results(database: Path, tmp_path: Path, form: Format
     assert files(tmp_path / "many") == files(tmp_path / "one")
 
 
+def test_processes_that_open_the_database_themselves(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a process cannot inherit it: what it is told to do can be sent to it."""
+    monkeypatch.setattr(parallel, "start_method", lambda: "spawn")
+    opener = partial(Database.open, OsEnv(), str(database))
+    target = tmp_path / "many.csv"
+    with opener() as db:
+        plan = Plan("csv", tables=(LARGEST,), profile="none")
+        report = Job(OsEnv(), db, str(target), plan, opener=opener).run(2)
+    assert not report.failed
+    export(database, tmp_path / "one.csv", "csv", 1, tables=(LARGEST,))
+    assert target.read_bytes() == (tmp_path / "one.csv").read_bytes()
+
+
 def test_what_comes_in_pieces(database: Path) -> None:
     """Tables with more than their share, in formats of text, without remains."""
     with Database.open(OsEnv(), str(database)) as db:

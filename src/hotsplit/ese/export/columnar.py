@@ -141,13 +141,15 @@ class _Pass:
         self._declared = {column.name for column in view.columns if column.is_multi_valued}
         self._batches = view.table.batches(names, size=size, include=view.include)
         first = next(self._batches, None)
-        self._shape = _shape(view, first, lists)
+        self._shape: ArrowForm | None = _shape(view, first, lists)
         self._schema = self._shape.schema
         short = first is not None and first.rows < size
         self._ready = [self._record(first)] if first is not None else []
         del first
         if short:  # most likely there is no more: what reads is not needed any longer
-            self._ready += map(self._record, itertools.islice(self._batches, 1))
+            more = list(map(self._record, itertools.islice(self._batches, 1)))
+            self._ready += more
+            self._shape = self._shape if more else None
 
     @property
     def fields(self) -> list[pa.Field]:
@@ -161,10 +163,12 @@ class _Pass:
         yield from map(self._record, self._batches)
 
     def _record(self, batch: Batch) -> tuple[pa.RecordBatch, bytes]:
-        missing = list_columns(batch) - self._shape.lists - self._declared
+        shape = self._shape
+        assert shape is not None
+        missing = list_columns(batch) - shape.lists - self._declared
         if missing:
             raise _MoreLists(missing)
-        arrays = self._shape.arrays(batch)
+        arrays = shape.arrays(batch)
         return self._pa.RecordBatch.from_arrays(arrays, schema=self._schema), batch.places
 
 
