@@ -313,6 +313,12 @@ def two_nodes_swapped(db: Planter) -> None:
     page.data[one : one + 4], page.data[two : two + 4] = tags[1], tags[0]
 
 
+@breaks("T25a", "X59a", "X59b")
+def two_entries_of_one_key_in_a_unique_index(db: Planter) -> None:
+    page = db.page(db.leaves(db.table("Fixed").index("i_uniq").root)[0])
+    page.replace_node(2, Node(page.node(1).key, page.node(2).data))
+
+
 @breaks("T25b")
 def key_too_long(db: Planter) -> None:
     """In the template table, which has no rows."""
@@ -534,6 +540,47 @@ def index_with_the_root_page_of_its_table(db: Planter) -> None:
 @breaks("C41")
 def column_of_an_unknown_type(db: Planter) -> None:
     db.change_catalog("MSysObjids", 2, "type", at(14, b"\x63\0\0\0"))
+
+
+def flagged(column_or_index: int) -> Callable[[bytes], bytes]:
+    """Set flags of a catalog row; 0x20 of a column means escrow."""
+
+    def edit(record: bytes) -> bytes:
+        flags = int.from_bytes(record[22:26], "little") | column_or_index
+        return at(22, flags.to_bytes(4, "little"))(record)
+
+    return edit
+
+
+@breaks("C41")
+def fixed_column_that_leaves_a_gap(db: Planter) -> None:
+    db.change_catalog("Wide", 2, "F003", at(31, (16).to_bytes(2, "little")))
+
+
+@breaks("C41")
+def escrow_column_without_a_default(db: Planter) -> None:
+    db.change_catalog("Wide", 2, "F003", flagged(0x20))
+
+
+@breaks("C41", "C42")
+def escrow_column_in_a_key(db: Planter) -> None:
+    """It has no default, either."""
+    db.change_catalog("Fixed", 2, "fLong", flagged(0x20))
+
+
+@breaks("C42")
+def index_of_an_impossible_density(db: Planter) -> None:
+    db.change_catalog("Fixed", 3, "i_date", at(18, (5).to_bytes(4, "little")))
+
+
+@breaks("C42")
+def index_not_flagged_as_of_unicode_text(db: Planter) -> None:
+    db.change_catalog("Var", 3, "i_uni_bin", lambda row: at(23, bytes([row[23] & ~4]))(row))
+
+
+@breaks("C42", "C46")
+def index_flagged_as_of_unicode_text(db: Planter) -> None:
+    db.change_catalog("Fixed", 3, "i_date", flagged(0x400))
 
 
 @breaks("C42")

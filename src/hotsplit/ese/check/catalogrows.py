@@ -13,7 +13,8 @@ from typing import Any
 
 from hotsplit.ese.check.columnblock import ColumnBlock, table_of
 from hotsplit.ese.check.rowplan import LastIds
-from hotsplit.ese.format.catalogschema import CATALOG_COLUMNS, RowType
+from hotsplit.ese.format.basics import is_large
+from hotsplit.ese.format.catalogschema import CATALOG_COLUMNS, RowType, catalog_key
 from hotsplit.ese.format.columns import ColumnDef, decode_text
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.format.record import RecordPlan
@@ -133,6 +134,7 @@ class CatalogRows:
 
     def __init__(self, pages: CachedPages, root: int, objid: int) -> None:
         self._plan = RecordPlan(CATALOG_COLUMNS)
+        self._large = is_large(pages.page_size)
         self._tree = BTree(pages, root, name="catalog", reporter=Reporter(limit=0), objid=objid)
 
     def rows(self) -> Iterator[CatalogRow]:
@@ -185,12 +187,15 @@ class CatalogRows:
 
     def define(self, group: TableRows, fid: int) -> ColumnDef | None:
         """Return a column that one of the blocks of a group has, None if none has it."""
-        numbers = (block.page_of(fid) for block in group.blocks)
-        number = next((number for number in numbers if number is not None), None)
-        if number is None:
+        if not any(block.has(fid) for block in group.blocks):
             return None
-        rows = (row.values for row in self._rows_of(self._tree.leaf(number)))
-        return next((column for column in columns_of(rows) if column.id == fid), None)
+        key = catalog_key(group.objid, RowType.COLUMN) + catalog_key(fid)
+        node = next(self._tree.nodes_from(key), None)
+        if node is None or node.key != key:
+            return None
+        values, pending = self._plan.decode(node.data, self._large)
+        row = self._row(0, 0, key, values, pending)
+        return next(iter(columns_of([row.values])), None)
 
     def _rows_of_group(self, group: TableRows) -> Iterator[CatalogRow]:
         for part in group.parts:

@@ -6,11 +6,21 @@ Source: format specification 6.2 to 6.8 and 13.1 C 37 to 45.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from itertools import chain
 
 from hotsplit.ese.check.catalogrows import CatalogRow, IdSet, TableRows, as_text, picker
 from hotsplit.ese.check.columnblock import ColumnBlock
+from hotsplit.ese.check.definitionrules import (
+    AUTOINCREMENT,
+    SHORT_MOST,
+    TAGGED,
+    Kind,
+    column_problems,
+    default_problem,
+    key_problems,
+    kinds_of,
+    place_of,
+)
 from hotsplit.ese.check.findings import Findings
 from hotsplit.ese.format.catalogschema import (
     CATALOG_ROOT,
@@ -25,35 +35,23 @@ from hotsplit.ese.format.catalogschema import (
     tuple_limits,
     unsigned,
 )
-from hotsplit.ese.format.columns import (
-    FIRST_TAGGED,
-    FIRST_VARIABLE,
-    LAST_ID,
-    LONG_TYPES,
-    Coltyp,
-    ColumnFlag,
-    type_size,
-)
+from hotsplit.ese.format.columns import FIRST_VARIABLE, LAST_ID, type_size
 
 MANDATORY = ("ObjidTable", "Type", "Id", "ColtypOrPgnoFDP", "Flags", "Name")
 _ID_AND_TYPE = ("Id", "ColtypOrPgnoFDP")
 _OBJECT_TYPES = (RowType.TABLE, RowType.INDEX, RowType.LONG_VALUE)
 _SLV_TYPES = (6, 7)  # of Exchange 2000 and 2003, the database's own rows
 _KNOWN_TYPES = (*RowType, *_SLV_TYPES)
-_SHORT_MOST = 255
 _SEGMENTS_MOST = 16
-_INTEGERS = (Coltyp.LONG, Coltyp.CURRENCY, Coltyp.LONG_LONG,
-             Coltyp.UNSIGNED_LONG, Coltyp.UNSIGNED_LONG_LONG)  # fmt: skip
+FIRST_OFFSET = 4
+"""Where the first fixed column of a table begins in its records."""
+LEAST_DENSITY, MOST_DENSITY = 20, 100
+"""How full pages are made, in percent."""
 FIXED_PLACES = {2: ("MSysObjects", CATALOG_ROOT), 3: ("MSysObjectsShadow", SHADOW_ROOT)}
 _OF_CATALOG = tuple(FIXED_PLACES)
-_FIXED, _VARIABLE, _TAGGED = range(3)
 _mandatory_values = picker(*MANDATORY)
 _column_values = picker("Id", "ColtypOrPgnoFDP", "Flags", "SpaceUsage")
-# Plain numbers: a table can have 65,000 columns.
-KNOWN_COLTYPS = frozenset(map(int, Coltyp))
-_MULTI_VALUED, _AUTOINCREMENT = int(ColumnFlag.MULTI_VALUED), int(ColumnFlag.AUTOINCREMENT)
-_VERSION, _ESCROW = int(ColumnFlag.VERSION), int(ColumnFlag.ESCROW)
-_COMPRESSED, _PRIMARY = int(ColumnFlag.COMPRESSED), int(IndexFlag.PRIMARY)
+_PRIMARY = int(IndexFlag.PRIMARY)
 
 
 class CatalogRules:
@@ -92,8 +90,9 @@ class CatalogRules:
         own = {fid for fid, coltyp in pairs if coltyp}
         own.update(*(block.ids for block in group.blocks))
         given = self.templates.get(as_text(first["TemplateTable"]), set())
+        kinds = kinds_of(group)
         for row in group.of_type(RowType.INDEX) if known else ():
-            self._check_index(row, own, given)
+            self._check_index(row, own, given, kinds)
         self._check_one_of_a_kind(group)
         return all(sound) and known and first_of_its_id
 
@@ -192,7 +191,8 @@ class CatalogRules:
 
     def _check_columns(self, group: TableRows) -> None:
         known = self.templates.get(group.rows[0].text)
-        before, end, increments = 0, 0, 0
+        before, increments = 0, 0
+        end = 0 if as_text(group.rows[0]["TemplateTable"]) else FIRST_OFFSET
         of_catalog = group.objid in _OF_CATALOG
         for row in _columns_of(group):
             if isinstance(row, ColumnBlock):
@@ -202,12 +202,16 @@ class CatalogRules:
             if not before < fid <= LAST_ID:
                 self._breach("C41", row, "the id of the column")
                 continue
+            end = end if fid == before + 1 else 0  # of columns in between nothing is known
             before = fid
             if known is not None:
                 known.add(fid)
-            for problem in _column_problems(_place_of(fid), coltyp, flags, size):
+            for problem in column_problems(place_of(fid), coltyp, flags, size):
                 self._breach("C41", row, problem)
-            increments += bool(coltyp and flags & _AUTOINCREMENT)
+            problem = default_problem(fid, coltyp, flags, size, row["DefaultValue"])
+            if problem:
+                self._breach("C41", row, problem)
+            increments += bool(coltyp and flags & AUTOINCREMENT)
             if fid < FIRST_VARIABLE and not of_catalog:
                 end = self._check_offset(row, coltyp, end)
         if increments > 1:
@@ -218,14 +222,20 @@ class CatalogRules:
         offset = row["RecordOffset"]
         if not coltyp or offset is None:
             return 0  # a deleted column leaves its place
-        if offset < 4 or (end and offset < end):
-            self._breach("C41", row, f"the column begins at {offset}, within the one before")
+        if offset < FIRST_OFFSET or (end and offset != end):
+            what = f"the column begins at {offset}, the one before ends at {end or FIRST_OFFSET}"
+            self._breach("C41", row, what)
         return int(offset) + (type_size(coltyp) or row.number("SpaceUsage"))
 
     # Indexes
 
-    def _check_index(self, row: CatalogRow, own: set[int], given: set[int]) -> None:
-        """Check an index of a table with these columns of its own and of its template."""
+    def _check_index(
+        self, row: CatalogRow, own: set[int], given: set[int], kinds: dict[int, Kind]
+    ) -> None:
+        """Check an index of a table with these columns of its own and of its template.
+
+        kinds: what is known of some of its own.
+        """
         flags = row.number("Flags")
         try:
             key = parse_segments(row["KeyFldIDs"] or b"", flags)
@@ -239,18 +249,22 @@ class CatalogRules:
         for segment in (*key, *conditions):
             if not _is_known(segment, own, given):
                 self._breach("C42", row, f"there is no column {segment.column_id}")
+        for problem in key_problems(flags, key, kinds):
+            self._breach("C42", row, problem)
         for problem in self._index_problems(row, flags, bool(limits), bool(conditions)):
             self._breach("C42", row, problem)
 
     def _index_problems(
         self, row: CatalogRow, flags: int, tuples: bool, conditional: bool
     ) -> list[str]:
-        most = row.number("KeyMost") or _SHORT_MOST
+        most = row.number("KeyMost") or SHORT_MOST
+        density = row.number("SpaceUsage")
         var_most = int.from_bytes(row["VarSegMac"] or b"", "little")
         checks = (
             (most > self._key_most, f"keys of {most} bytes"),
             (var_most > most, f"segments of {var_most} bytes, keys of {most}"),
             (bool(flags & _PRIMARY) and not flags & IndexFlag.UNIQUE, "not unique"),
+            (not LEAST_DENSITY <= density <= MOST_DENSITY, f"pages of {density} % density"),
             (
                 bool(flags & _PRIMARY) and (tuples or conditional),
                 "not every row has a key",
@@ -287,7 +301,7 @@ def is_plain(group: TableRows) -> bool:
 
 def _has_plain_kinds(blocks: list[ColumnBlock]) -> bool:
     return not any(
-        not coltyp or flags & _AUTOINCREMENT or _column_problems(_TAGGED, coltyp, flags, size)
+        not coltyp or flags & AUTOINCREMENT or column_problems(TAGGED, coltyp, flags, size)
         for coltyp, flags, size in set().union(*(block.kinds for block in blocks))
     )
 
@@ -302,30 +316,3 @@ def _is_known(segment: Segment, own: set[int], given: set[int]) -> bool:
     if segment.flags & KeySegment.TEMPLATE and given:
         return segment.column_id in given
     return segment.column_id in own or segment.column_id in given
-
-
-def _place_of(fid: int) -> int:
-    return _FIXED if fid < FIRST_VARIABLE else _VARIABLE if fid < FIRST_TAGGED else _TAGGED
-
-
-@lru_cache(4096)
-def _column_problems(place: int, coltyp: int, flags: int, size: int) -> list[str]:
-    """Return what is wrong with a column; most of a table's columns are alike."""
-    if not coltyp:
-        return []  # deleted
-    if coltyp not in KNOWN_COLTYPS:
-        return [f"unknown type {coltyp}"]
-    fixed, tagged, is_long = place == _FIXED, place == _TAGGED, coltyp in LONG_TYPES
-    short = coltyp in (Coltyp.TEXT, Coltyp.BINARY)
-    countable = fixed and type_size(coltyp) in (4, 8)
-    rules = (
-        (is_long and not tagged, "a long value must be tagged"),
-        (not fixed and not tagged and not short, "only text and binary columns can be variable"),
-        (fixed and short and not 1 <= size <= _SHORT_MOST, f"a fixed column of {size} bytes"),
-        (flags & _MULTI_VALUED and not tagged, "a multi-valued column must be tagged"),
-        (flags & _AUTOINCREMENT and coltyp not in _INTEGERS, "autoincrement, no integer"),
-        (flags & _VERSION and coltyp != Coltyp.LONG, "a version column must be Long"),
-        (flags & _ESCROW and not countable, "escrow, but not fixed of 4 or 8 bytes"),
-        (flags & _COMPRESSED and not is_long, "only long values are compressed"),
-    )
-    return [text for broken, text in rules if broken]

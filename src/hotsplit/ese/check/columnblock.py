@@ -8,7 +8,7 @@ Source: format specification 6.2, 6.3.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator
 from functools import cached_property
 from itertools import pairwise
@@ -61,7 +61,6 @@ class ColumnBlock:
         self._tree = tree
         self._visited = PageSet()
         self._builder: Any = _kernel.Builder(_LAYOUT, page_size)
-        self._starts: list[int] = []
         self._whole = True
         self.ids: list[int] = []
         self.types: list[int] = []
@@ -73,7 +72,6 @@ class ColumnBlock:
         """Take the next page."""
         number = page.number
         self.pages.append(number)
-        self._starts.append(self._builder.rows)
         self._visited.cover(number + 1)
         data, bits = bytes(page.data), self._visited.bits
         good = bytes([RUN_GOOD])
@@ -119,12 +117,10 @@ class ColumnBlock:
         """All combinations of type, flags and size."""
         return set(zip(self.types, self.flags, self.sizes, strict=True))
 
-    def page_of(self, fid: int) -> int | None:
-        """Return the page that defines a column, None if it is not in the block."""
+    def has(self, fid: int) -> bool:
+        """True for a column of the block."""
         at = bisect_left(self.ids, fid)
-        if at == len(self.ids) or self.ids[at] != fid:
-            return None
-        return self.pages[bisect_right(self._starts, at) - 1]
+        return at < len(self.ids) and self.ids[at] == fid
 
     def infos(self, known: dict[tuple[int, int], int]) -> array[int]:
         """Return a number for each column, by its type and flags."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from hotsplit import _native
@@ -235,7 +235,7 @@ class _Check:
             table.columns = columns_of(row.values for row in group.of_type(RowType.COLUMN))
         shape = TableShape(table, group.last_ids, blocks=group.blocks)
         if group.blocks:
-            shape.define = partial(rows.define, group)
+            shape.define = lru_cache(None)(partial(rows.define, group))
         if table.is_template:
             self._templates[table.name] = shape
         template = self._templates.get(table.template)

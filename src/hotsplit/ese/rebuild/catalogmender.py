@@ -14,7 +14,14 @@ from itertools import groupby
 from typing import Any
 
 from hotsplit.ese.check.catalogrows import as_text
-from hotsplit.ese.check.catalogrules import FIXED_PLACES, KNOWN_COLTYPS, MANDATORY
+from hotsplit.ese.check.catalogrules import (
+    FIRST_OFFSET,
+    FIXED_PLACES,
+    LEAST_DENSITY,
+    MANDATORY,
+    MOST_DENSITY,
+)
+from hotsplit.ese.check.definitionrules import KNOWN_COLTYPS, Kind
 from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.catalogschema import (
     CATALOG_COLUMNS,
@@ -26,6 +33,7 @@ from hotsplit.ese.format.catalogschema import (
     parse_segments,
     unsigned,
 )
+from hotsplit.ese.format.columns import FIRST_VARIABLE, ColumnFlag, type_size
 from hotsplit.ese.format.page import PageFlag
 from hotsplit.ese.format.record import RecordPlan, encode_record
 from hotsplit.ese.rebuild.inventory import Inventory
@@ -168,6 +176,33 @@ class CatalogMender:
             elif coltyp:
                 live.append(row)
         self._rename(table, live, set())
+        if not self._old:
+            self._check_escrow(table, live)
+            self._check_offsets(table)
+
+    def _check_escrow(self, table: _Table, columns: list[Values]) -> None:
+        """Let no column be escrow that has no default or is in a key: it is a plain number then."""
+        keys = {fid for row in table.of(RowType.INDEX) for fid in _columns_of(row)}
+        for row in columns:
+            escrow = unsigned(row["Flags"]) & ColumnFlag.ESCROW
+            if escrow and (row["DefaultValue"] is None or unsigned(row["Id"]) in keys):
+                flags = unsigned(row["Flags"]) & ~int(ColumnFlag.ESCROW)
+                self._set(table, row, "Flags", _signed(flags))
+
+    def _check_offsets(self, table: _Table) -> None:
+        """Let a fixed column begin where the one before it ends."""
+        before, end = 0, 0 if table.own is not None and table.own["TemplateTable"] else FIRST_OFFSET
+        for row in table.of(RowType.COLUMN) if table.objid not in FIXED_PLACES else ():
+            fid, coltyp = unsigned(row["Id"]), unsigned(row["ColtypOrPgnoFDP"])
+            if fid >= FIRST_VARIABLE:
+                return
+            end = end if fid == before + 1 else 0
+            offset = row["RecordOffset"]
+            if coltyp and offset is not None and end and offset != end:
+                self._set(table, row, "RecordOffset", end)
+            size = type_size(coltyp) or unsigned(row["SpaceUsage"])
+            known = coltyp and row["RecordOffset"] is not None
+            before, end = fid, row["RecordOffset"] + size if known else 0
 
     def _check_template(self, table: _Table) -> None:
         assert table.own is not None
@@ -194,9 +229,25 @@ class CatalogMender:
                 self._follow_tree(row)
             elif flags & IndexFlag.PRIMARY:
                 self._set(table, row, "ColtypOrPgnoFDP", root)
+            self._check_use(table, row)
             if not _has_key(row, known):
                 del table.rows[_key_of(row)]
                 self._left_out(f"index {name} of table {table.name}")
+
+    def _check_use(self, table: _Table, row: Values) -> None:
+        """Let the density of an index be one, and its flags say whether it is of Unicode text."""
+        if self._old:
+            return
+        if not LEAST_DENSITY <= unsigned(row["SpaceUsage"]) <= MOST_DENSITY:
+            self._set(table, row, "SpaceUsage", MOST_DENSITY)
+        kinds = table.kinds
+        found = [kinds.get(fid) for fid in _columns_of(row, templates=False)]
+        if not found or None in found:
+            return
+        flags = unsigned(row["Flags"]) & ~int(IndexFlag.LOCALIZED_TEXT)
+        localized = any(kind is not None and kind.unicode for kind in found)
+        flags |= int(IndexFlag.LOCALIZED_TEXT) if localized else 0
+        self._set(table, row, "Flags", _signed(flags))
 
     def _follow_tree(self, row: Values) -> None:
         """Let an index have unique keys only if the root page of its tree says so."""
@@ -229,6 +280,32 @@ class _Table:
     def columns(self) -> set[int]:
         """Ids of the columns that are not deleted."""
         return {unsigned(r["Id"]) for r in self.of(RowType.COLUMN) if r["ColtypOrPgnoFDP"]}
+
+    @property
+    def kinds(self) -> dict[int, Kind]:
+        """What indexes have to know of the columns."""
+        names = ("Id", "ColtypOrPgnoFDP", "Flags", "PagesOrLocale")
+        rows = ([unsigned(r[name]) for name in names] for r in self.of(RowType.COLUMN))
+        return {fid: Kind.of(coltyp, flags, page) for fid, coltyp, flags, page in rows if coltyp}
+
+
+def _signed(number: int) -> int:
+    """Return a number of 32 bits as the catalog has it."""
+    return number - ((number & 0x80000000) << 1)
+
+
+def _columns_of(row: Values, *, templates: bool = True) -> list[int]:
+    """Return the columns of an index's key, none if it cannot be read.
+
+    templates: also if some may be those of a template.
+    """
+    try:
+        key = parse_segments(row["KeyFldIDs"] or b"", unsigned(row["Flags"]))
+    except ValueError:
+        return []
+    if not templates and any(segment.flags & KeySegment.TEMPLATE for segment in key):
+        return []
+    return [segment.column_id for segment in key]
 
 
 def _has_key(row: Values, known: set[int]) -> bool:
