@@ -42,15 +42,17 @@ def insert_sorted(
 
     Raises KeyDuplicate, WriteConflict, InvalidUse (-1026); those in front are inserted then.
     """
-    done, rows = 0, _Rows(tree, session, keys, datas, since)
+    done, full, rows = 0, False, _Rows(tree, session, keys, datas, since)
     context = tree.database.context
     try:
         with tree.space.reserving(session, _pages(tree, keys, datas)):
             while done < len(keys):
-                rceid = context.following_rceid
-                count = _fill(tree, session, keys, datas, done)
+                rceid, count = context.following_rceid, 0
+                if not full:
+                    count, full = _fill(tree, session, keys, datas, done)
                 if not count:
                     rceid, count = tree.place_node(session, keys[done], datas[done]), 1
+                    full = False
                 rows.inserted(done, count, rceid)
                 done += count
     finally:
@@ -95,10 +97,12 @@ class _Rows:
         self._first = end
 
 
-def _fill(tree: Tree, session: Session, keys: list[bytes], datas: list[bytes], first: int) -> int:
+def _fill(
+    tree: Tree, session: Session, keys: list[bytes], datas: list[bytes], first: int
+) -> tuple[int, bool]:
     """Insert nodes from number `first` on into the leaf that the first belongs to, while they fit.
 
-    Return how many.
+    Return how many, and whether the next one belongs to the same leaf for certain.
     """
     session.prepare()
     database, place = tree.database, tree.versioned
@@ -109,12 +113,13 @@ def _fill(tree: Tree, session: Session, keys: list[bytes], datas: list[bytes], f
         session.procid, place.dbid, leaf.pgno, database.dbtime + 1, session.trx, session.level,
         place.flags, context.following_rceid, place.fdp, place.objid,
     )  # fmt: skip
-    log, ends = _kernel.plan(leaf.page, keys, datas, first, _bound(path), fields)
+    bound = _bound(path)
+    log, ends = _kernel.plan(leaf.page, keys, datas, first, bound, fields)
     if ends:
         database.dbtime += len(ends)
         context.take_rceids(len(ends))
         context.journal.apply_run(log, ends, place.dbid, leaf.pgno)
-    return len(ends)
+    return len(ends), bound is None
 
 
 def _bound(path: list[Step]) -> bytes | None:

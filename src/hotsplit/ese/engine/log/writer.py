@@ -22,6 +22,9 @@ from hotsplit.ese.engine.settings import SEGMENT, Settings
 from hotsplit.ese.files.env import Env, File
 from hotsplit.ese.format.attachments import Attachment
 from hotsplit.ese.format.basics import LogPosition, LogTime
+from hotsplit.ese.format.logsegment import SEGMENT_HEADER
+
+_BYTE = 0xFFFF  # of a position: its place in the segment, 0 for the begin
 
 
 class LogWriter:
@@ -137,8 +140,12 @@ class LogWriter:
 
     def append_together(self, *records: bytes) -> int:
         """Place records that must lie in the same file; return the position of the last one."""
+        with self._mutex:
+            position = self._buffer.append_here(b"".join(records))
+        if position:
+            start = 0 if position & _BYTE else SEGMENT_HEADER
+            return position + start + sum(map(len, records[:-1]))
         self._make_room(sum(map(len, records)) + SEGMENT)
-        position = 0
         with self._mutex:
             for record in records:
                 position = self._buffer.append(record)
