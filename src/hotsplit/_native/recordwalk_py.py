@@ -47,12 +47,16 @@ def record_size(data: bytes, at: int, end: int) -> int:
 
 
 class RecordWalk:
-    """Walks stretches of log data. record, position: of the latest record; why: what is wrong."""
+    """Walks stretches of log data. record, position: of the latest record; why: what is wrong.
+
+    in_parts: the latest record was put together from fragments.
+    """
 
     def __init__(self) -> None:
         self.record = b""
         self.position = 0
         self.why = ""
+        self.in_parts = False
         self._data = b""
         self._base = self._at = 0
         self._framed = False
@@ -65,6 +69,15 @@ class RecordWalk:
         self._fragments.clear()
         self._fragment_total = 0
         self.record = b""
+
+    def mark(self) -> tuple[int, bytes, int]:
+        """Return the place behind the latest record, which is not in parts."""
+        return self._at, self.record, self.position
+
+    def back(self, mark: tuple[int, bytes, int]) -> None:
+        """Go back to a place; what follows is read again."""
+        self._at, self.record, self.position = mark
+        self._fragment_total, self.in_parts, self.why = 0, False, ""
 
     def next(self) -> bool:
         """Find the next whole record; False at the end of the data or with `why` set."""
@@ -119,7 +132,7 @@ class RecordWalk:
                 if kind not in _MAY_INTERRUPT:
                     self.position, self.why = position, "a record is not continued"
                     return False
-            self.position, self.record = position, record
+            self.position, self.record, self.in_parts = position, record, False
             return True
         if len(self._fragments) < self._fragment_total:
             return False
@@ -128,5 +141,5 @@ class RecordWalk:
         if not whole or record_size(whole, 0, len(whole)) != len(whole):
             self.why = "a record in parts has a wrong size"
             return False
-        self.record = whole
+        self.record, self.in_parts = whole, True
         return True

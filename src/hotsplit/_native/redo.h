@@ -4,16 +4,7 @@
 #ifndef HOTSPLIT_REDO_H
 #define HOTSPLIT_REDO_H
 
-#include "nodeop.h"
-#include "recordwalk.h"
-
-static void hs_note(hs_database *db, uint64_t dbtime, uint32_t objid)
-{
-    if (dbtime > db->dbtime)
-        db->dbtime = dbtime;
-    if (objid > db->objid)
-        db->objid = objid;
-}
+#include "appendredo.h"
 
 /* The page to change, NULL in *page if it has the change already; else why the record must wait. */
 static int hs_needs_redo(hs_core *c, const hs_database *db, const hs_head_fields *h, uint8_t **page,
@@ -36,15 +27,6 @@ static int hs_needs_redo(hs_core *c, const hs_database *db, const hs_head_fields
         return now < h->before ? HS_TOO_OLD : HS_TOO_NEW;
     *page = (*slot)->data;
     return HS_END;
-}
-
-static int hs_in_macro(const hs_core *c, uint32_t procid, uint64_t dbtime)
-{
-    uint32_t i;
-    for (i = 0; i < c->macro_count; i++)
-        if (c->macros[i].procid == procid && c->macros[i].dbtime == dbtime)
-            return 1;
-    return 0;
 }
 
 static int hs_node_record(hs_core *c)
@@ -108,6 +90,8 @@ static int hs_carry_out(hs_core *c)
                 s->trx = hs_get32(r + 4);
         }
         return HS_END;
+    case 11:
+        return hs_append_macro(c);
     case 29: case 30: case 31: case 32: case 33: case 34: case 35: case 36: case 37: case 38:
     case 39: case 93:
         return hs_node_record(c);

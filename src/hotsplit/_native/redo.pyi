@@ -9,6 +9,7 @@ TOO_OLD: int
 TOO_NEW: int
 BEYOND: int
 DAMAGED: int
+NEW: int
 
 class Core:
     def __init__(self, page_size: int) -> None: ...

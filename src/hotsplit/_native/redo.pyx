@@ -13,7 +13,7 @@ from hotsplit._native.sessions_py import Version
 
 cdef extern from "redo.h" nogil:
     enum:
-        HS_END, HS_RECORD, HS_MISS, HS_TOO_OLD, HS_TOO_NEW, HS_BEYOND, HS_DAMAGED, HS_NO_MEMORY
+        HS_END, HS_RECORD, HS_MISS, HS_TOO_OLD, HS_TOO_NEW, HS_BEYOND, HS_DAMAGED, HS_NEW, HS_NO_MEMORY
         HS_DIRTY, HS_SKIP, HS_GONE, HS_MACROS
     ctypedef struct hs_version:
         uint32_t rceid
@@ -92,7 +92,7 @@ cdef extern from "redo.h" nogil:
     int hs_run(hs_core *c)
     void hs_core_free(hs_core *c)
 
-END, RECORD, MISS, TOO_OLD, TOO_NEW, BEYOND, DAMAGED = range(7)
+END, RECORD, MISS, TOO_OLD, TOO_NEW, BEYOND, DAMAGED, NEW = range(8)
 
 
 cdef class Core:

@@ -1,8 +1,9 @@
 """Replay of log records onto resident pages: the readable reference of the ``redo`` kernel.
 
 `Core` walks log segments and carries out the records that make up almost all of a log: those of
-sessions and of single nodes. It stops and hands over to its caller for everything rare (macros,
-page creation, database records), for a page that is not resident, and when a page and a record do
+sessions and of single nodes, and macros that add a page to the end of a tree. It stops and hands
+over to its caller for everything rare (other macros, page creation, database records), for a page
+that is not resident (MISS, or NEW if the records at hand make it), and when a page and a record do
 not go together. The caller mends the matter and calls `run` again.
 
 A position is one number: generation << 32 | sector << 16 | byte, so that positions compare.
@@ -15,12 +16,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 
+from hotsplit._native import appendredo_py as appends
 from hotsplit._native.noderedo_py import HEAD, NODE_RECORDS, NodeRedo
 from hotsplit._native.recordwalk_py import RecordWalk
-from hotsplit._native.sessions_py import Session, Version
+from hotsplit._native.sessions_py import INSERT, Session, Version
 
 # Why `run` returned.
-END, RECORD, MISS, TOO_OLD, TOO_NEW, BEYOND, DAMAGED = range(7)
+END, RECORD, MISS, TOO_OLD, TOO_NEW, BEYOND, DAMAGED, NEW = range(8)
 
 NO_DBTIME = 0xFFFFFFFFFFFFFFFF
 
@@ -247,7 +249,74 @@ class Core:
         if kind == 7:
             self._session(int.from_bytes(record[1:3], "little")).rollback(record[3])
             return True
+        if kind == appends.MACRO_BEGIN:
+            return self._append_macro(record)
         return kind in NODE_RECORDS and self._node_record(record)
+
+    def _append_macro(self, begin: bytes) -> bool:
+        """Carry out the macro that begins if it adds a page to the end of a tree."""
+        procid, dbtime = int.from_bytes(begin[1:3], "little"), int.from_bytes(begin[3:11], "little")
+        if self._walk.in_parts or self._force_skip or not self.is_known(procid):
+            return False
+        if (procid, dbtime) in self._macros:
+            return False
+        mark = self._walk.mark()
+
+        def following() -> bytes:
+            return self._walk.record if self._walk.next() else b""
+
+        macro = appends.read_append(begin, following)
+        code = RECORD if macro is None else self._try_append(macro)
+        if macro is not None and code == END:
+            self.position = self._walk.position
+            self.records += 4
+            self.volume += macro.size - len(begin)
+            return True
+        self._walk.back(mark)
+        if code == NEW:
+            raise _Stop(NEW)
+        return False
+
+    def _try_append(self, macro: appends.Append) -> int:
+        """Carry out a macro: END. RECORD: it is the caller's; NEW: its new page is missing."""
+        split, db = macro.split, self._databases[macro.split.dbid]
+        new = split.dbid, split.new
+        above, source = self._untouched(macro.above), self._untouched(split)
+        if not db.attached or self._walk.position <= db.position:
+            return RECORD
+        if above is None or source is None or above is source or not appends.fits(macro, source):
+            return RECORD
+        line = appends.child_line(above, macro)
+        if line is None or new in self._skip:
+            return RECORD
+        target = self._pages.get(new)
+        if target is None:
+            self.missing = new
+            return NEW
+        if target is above or target is source or appends.dbtime_of(target) >= split.dbtime:
+            return RECORD
+        if not appends.change_parent(above, line, macro):
+            return RECORD
+        self._remember_insert(split, macro)
+        appends.make_page(target, macro)
+        appends.change_source(source, macro)
+        for key in ((split.dbid, macro.above.pgno), (split.dbid, split.pgno), new):
+            self._dirty.add(key)
+        for objid in (macro.above.objid, split.objid, macro.objid):
+            self.note(split.dbid, split.dbtime, objid)
+        return END
+
+    def _untouched(self, split: appends.Split) -> bytearray | None:
+        """Return a page if it is as it was when the record was made."""
+        page = self._pages.get((split.dbid, split.pgno))
+        return page if page is not None and appends.is_untouched(page, split) else None
+
+    def _remember_insert(self, split: appends.Split, macro: appends.Append) -> None:
+        if macro.flags & 1:
+            unique = bool(macro.flags & 4)
+            what = INSERT, macro.level, split.dbid, macro.fdp, macro.objid, macro.rceid, unique
+            data = b"" if unique else macro.data
+            self._session(split.procid).add(Version(*what, macro.key, data, b"", 0, 0))
 
     def _node_record(self, record: bytes) -> bool:
         kind, procid, dbid, pgno, dbtime, before, _, _, _, _, _, _, objid = HEAD.unpack_from(record)

@@ -8,12 +8,14 @@
 #include "session.h"
 
 
-enum { HS_END, HS_RECORD, HS_MISS, HS_TOO_OLD, HS_TOO_NEW, HS_BEYOND, HS_DAMAGED, HS_NO_MEMORY };
+enum { HS_END, HS_RECORD, HS_MISS, HS_TOO_OLD, HS_TOO_NEW, HS_BEYOND, HS_DAMAGED, HS_NEW,
+       HS_NO_MEMORY };
 #define HS_SEGMENT 4096u
 #define HS_SEGMENT_HEADER 40u
 #define HS_NO_DBTIME 0xFFFFFFFFFFFFFFFFu
 #define HS_MAX_RECORD (1u << 28)
 #define HS_MACROS 64
+#define HS_AHEAD 2048u
 
 typedef struct {
     uint8_t attached;
@@ -45,6 +47,7 @@ typedef struct {
     const char *why;
     uint64_t records, bytes, redone, skipped;
     uint8_t scratch[HS_PAGE_MAX], line[HS_PAGE_MAX + 8];
+    uint8_t parent[HS_AHEAD], split[HS_AHEAD], insert[HS_PAGE_MAX + HS_AHEAD];  /* read ahead */
 } hs_core;
 
 

@@ -183,6 +183,12 @@ class PageAccess:
         self.core.dirty(dbid, pgno)
         return page
 
+    def missing_new(self, dbid: int, pgno: int) -> None:
+        """Answer the kernel's call for a page that a record at hand makes."""
+        if self._as_it_was(dbid, pgno) is None:
+            self.make_room()
+            self.core.load(dbid, pgno, bytes(self.page_size))
+
     def _as_it_was(self, dbid: int, pgno: int) -> bytearray | None:
         """Return a page, None if it is of no use: most new pages were never written."""
         if not any(self.stores[dbid].read_raw(pgno)[_DBTIME]):

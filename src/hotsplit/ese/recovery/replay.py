@@ -23,6 +23,7 @@ from hotsplit.ese.recovery.core import (
     DAMAGED,
     END,
     MISS,
+    NEW,
     RECORD,
     TOO_NEW,
     TOO_OLD,
@@ -87,6 +88,8 @@ class Replay:
             self._record(decode(core.record))
         elif code == MISS:
             self.pages.missing(*core.missing)
+        elif code == NEW:
+            self.pages.missing_new(*core.missing)
         elif code in (TOO_OLD, TOO_NEW, BEYOND):
             self._mismatch(decode(core.record))
         elif code == DAMAGED:
