@@ -10,6 +10,14 @@ from pathlib import Path
 from hotsplit.ese.check.integrity import CheckResult, check_database
 from hotsplit.ese.files.env import File, OsEnv
 from hotsplit.ese.format.checksum import header_checksum, stamp
+from hotsplit.ese.format.flushmap import (
+    CLEAN,
+    FILE_TYPE,
+    PAGE_SIZE,
+    PER_PAGE,
+    FlushMapHeader,
+    FlushMapPage,
+)
 from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.format.page import Node, Page
 from hotsplit.ese.format.record import RecordPlan
@@ -35,18 +43,22 @@ class MemoryFile:
 
 
 class MemoryEnv(OsEnv):
-    """One file in memory."""
+    """One database in memory, and the flush map beside it if there is one."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data
+    def __init__(self, data: bytes, flush_map: bytes = b"") -> None:
+        self._data, self._flush_map = data, flush_map
 
     def open(self, path: str, mode: str) -> File:
-        return MemoryFile(path, self._data)  # type: ignore[return-value]
+        data = self._flush_map if path.endswith(".jfm") else self._data
+        return MemoryFile(path, data)  # type: ignore[return-value]
+
+    def exists(self, path: str) -> bool:
+        return path == "test.jfm" and bool(self._flush_map)
 
 
-def check(data: bytes) -> CheckResult:
+def check(data: bytes, flush_map: bytes = b"") -> CheckResult:
     """Check a database in memory."""
-    return check_database(MemoryEnv(data), "test.edb", Reporter(limit=100_000))
+    return check_database(MemoryEnv(data, flush_map), "test.edb", Reporter(limit=100_000))
 
 
 class Planter:
@@ -54,6 +66,7 @@ class Planter:
 
     def __init__(self, path: Path) -> None:
         self.data = bytearray(path.read_bytes())
+        self.flush_map = b""
         self._db = Database.open(MemoryEnv(bytes(self.data)), "test.edb")
         self.size = self._db.page_size
         self.before = Counter(check(bytes(self.data)).reporter.counts)
@@ -99,11 +112,29 @@ class Planter:
     def check(self) -> CheckResult:
         """Check the database as it is now."""
         self.seal()
-        return check(bytes(self.data))
+        return check(bytes(self.data), self.flush_map)
 
     def added(self, result: CheckResult) -> set[str]:
         """Return the rules that have more findings than before."""
         return set(Counter(result.reporter.counts) - self.before)
+
+    def map_flushes(self, wrong: int = 0) -> None:
+        """Make a flush map of the pages as they are, closed with the database.
+
+        wrong: a page that it says was written once more.
+        """
+        types = bytearray(PER_PAGE)
+        for pgno in range(1, self.last + 1):
+            at = (pgno + 1) * self.size + 36
+            types[pgno] = int.from_bytes(self.data[at : at + 4], "little") >> 15 & 3
+        types[wrong] = types[wrong] % 3 + 1 if wrong else 0
+        page = FlushMapPage.empty(PAGE_SIZE)
+        page.set_flush_types(types)
+        header, database = FlushMapHeader.empty(PAGE_SIZE), self.header()
+        header.version, header.flags, header.file_type = 3, CLEAN, FILE_TYPE
+        database.flush_map_signature = header.flush_map_signature = database.db_signature
+        self.set_header(database)
+        self.flush_map = header.sealed() + page.sealed()
 
     # Finding places
 

@@ -16,7 +16,7 @@ from hotsplit._native import integrity_py
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.check import compare, integrity, tablecheck, treewalk
 from hotsplit.ese.check.integrity import CheckResult, check_database
-from hotsplit.ese.check.rules import GROUPS, RULES
+from hotsplit.ese.check.rules import GROUPS, LAST_NUMBER, REMARKS, RULES, ids_of
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.checksum import stamp
 from hotsplit.ese.format.page import Node, Page
@@ -304,6 +304,13 @@ def test_pointers_in_circles_end(shared: Path) -> None:
     stamp(copy, 4)
     data[at : at + 4096] = copy
     assert check(bytes(data)).reporter.counts["P16"] >= page.node_count
+
+
+def test_every_number_of_the_list_is_a_rule_or_remarked_on() -> None:
+    """Of the specification's list: what is not checked is said with its reason."""
+    by_number = {number: ids_of(number) for number in range(1, LAST_NUMBER + 1)}
+    assert all(ids or number in REMARKS for number, ids in by_number.items())
+    assert [rule for ids in by_number.values() for rule in ids] == list(RULES)
 
 
 def test_rules_are_complete() -> None:

@@ -103,6 +103,31 @@ def no_signature(db: Planter) -> None:
     db.set_header(header)
 
 
+@breaks("H9")
+def write_that_was_lost(db: Planter) -> None:
+    """The flush map knows of one more write of a page."""
+    db.map_flushes(wrong=middle_leaf(db).number)
+
+
+@breaks()
+def flush_map_that_agrees(db: Planter) -> None:
+    db.map_flushes()
+
+
+@breaks()
+def flush_map_of_another_state_of_the_database(db: Planter) -> None:
+    db.map_flushes(wrong=middle_leaf(db).number)
+    header = db.header()
+    header.flush_map_signature = type(header.flush_map_signature)()
+    db.set_header(header)
+
+
+@breaks()
+def flush_map_that_is_damaged(db: Planter) -> None:
+    db.map_flushes(wrong=middle_leaf(db).number)
+    db.flush_map = db.flush_map[:5000]
+
+
 @breaks("H10")
 def streaming_file_is_not_there(db: Planter) -> None:
     header = db.header()

@@ -30,6 +30,7 @@ from hotsplit.ese.check.space import DATABASE, Space
 from hotsplit.ese.check.tablecheck import TableCheck
 from hotsplit.ese.files.database import HEADER_BYTES, DatabaseFile
 from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.flushmapfile import proving_map
 from hotsplit.ese.format.catalogschema import (
     CATALOG_COLUMNS,
     CATALOG_NAME,
@@ -98,7 +99,8 @@ def check_database(
         findings = Findings(reporter, path, dirty=not clean)
         reader = PageReader(file, on_read)
         check_header(env, file, findings)
-        _Check(file, reader, findings, result).run()
+        with proving_map(env, path, file.header) as reader.flush_map:
+            _Check(file, reader, findings, result).run()
         result.bytes = reader.bytes
         result.changed = before != (file.file.size(), file.file.pread(HEADER_BYTES, 0))
     result.seconds = (env.now() - begun).total_seconds()

@@ -1,6 +1,6 @@
 """Reading pages for the check: checksums judged, single wrong bits corrected.
 
-Source: format specification 2.3, 13.1 P 11, 12.
+Source: format specification 2.3, 11.3 (flush map), 13.1 H 9, P 11, 12.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from typing import Protocol
 
 from hotsplit.ese.check.findings import Findings
 from hotsplit.ese.check.result import OnRead
+from hotsplit.ese.files.flushmapfile import FlushMapFile
 from hotsplit.ese.format.checksum import (
     RUN_GOOD,
     RUN_UNINITIALIZED,
@@ -37,7 +38,10 @@ class Tree(Protocol):
 
 
 class PageReader:
-    """The pages of one database as they lie, 1 to `last`."""
+    """The pages of one database as they lie, 1 to `last`.
+
+    flush_map: knows how pages were last written; None if there is none that proves anything.
+    """
 
     def __init__(self, file: RunSource, on_read: OnRead | None = None) -> None:
         self.file = file
@@ -45,6 +49,7 @@ class PageReader:
         self.last = file.page_count
         self.dbtime: int = file.header.dbtime
         self.bytes = 0
+        self.flush_map: FlushMapFile | None = None
         self._on_read = on_read
 
     def read(
@@ -61,7 +66,10 @@ class PageReader:
             self._on_read(len(data))
         if len(data) < count * size:  # the file shrank meanwhile
             data = data.ljust(count * size, b"\0")
-        states = scan_pages(data, size, first).states
+        run = scan_pages(data, size, first)
+        states = run.states
+        if self.flush_map is not None:
+            self._compare(run.flush_types, self.flush_map, first, tree, findings)
         if states.count(RUN_GOOD) == count and not barred:
             yield first, data
             return
@@ -73,6 +81,19 @@ class PageReader:
                 yield page, content
             else:
                 yield page, self._mend(page, content, state, tree, findings)
+
+    @staticmethod
+    def _compare(
+        found: bytearray, flush_map: FlushMapFile, first: int, tree: Tree, findings: Findings
+    ) -> None:
+        """Report pages whose latest write did not reach the disk."""
+        known = flush_map.flush_types(first, len(found))
+        if found == known:
+            return
+        for page, (is_now, was_written) in enumerate(zip(found, known, strict=True), start=first):
+            if is_now and was_written and is_now != was_written:
+                what = f"the page has flush type {is_now}, the flush map says {was_written}"
+                findings.add("H9", f"{tree.name}: {what}", page, objid=tree.objid)
 
     def _mend(
         self, page: int, data: bytes, run_state: int, tree: Tree, findings: Findings

@@ -56,6 +56,9 @@ _TABLE: tuple[tuple[str, str, Severity, Jet | None, str], ...] = (
      "The file has every page that the database owns."),
     ("H7b", "File too big", _W, None, "The database owns the file up to its end."),
     ("H8", "Signatures", _W, None, "The database has a signature."),
+    ("H9", "Lost write", _E, Jet.errReadLostFlushVerifyFailure,
+     "A page in use is as it was last written, as far as the flush map (.jfm) of a clean database "
+     "knows."),
     ("H10", "Streaming file", _W, Jet.errDatabaseStreamingFileMismatch,
      "A streaming file (.stm) that the database has is there, and has its signature."),
     ("P11", "Uninitialized page", _E, Jet.errPageNotInitialized, "A page in use is not all zero."),
@@ -179,8 +182,50 @@ RULES: dict[str, Rule] = {row[0]: Rule(*row) for row in _TABLE}
 """All rules by id, in the order of the specification."""
 
 
+LAST_NUMBER = 62
+"""Of the list in the specification."""
+
+REMARKS: dict[int, str] = {
+    1: "Not a finding: without a readable header, or without root pages, the check ends with an "
+    "error.",
+    3: "Not a finding: a file that is no database, or of an unknown version, ends with an error.",
+    9: "An error here, as the page is not what was written. A map that is damaged or of another "
+    "state of the file is passed over: the engine makes it anew.",
+    14: "The second half, that object ids are not above the header's, is P14b.",
+    17: "What is to be ignored: pages that are not in use are not read.",
+    25: "Deleted nodes included. Also says that no key is twice in a unique index.",
+    39: "That object ids are not above the header's is P14b.",
+    40: "That root pages carry the object ids of their trees is P14a.",
+    42: "The flag of Unicode text is not asked for where columns come from a template.",
+    45: "Of the system tables only the two catalogs have fixed places: those of others differ in "
+    "databases that were upgraded.",
+    46: "Counts of MSysLocales may be too high, but not too low.",
+    49: "Several values in a column that is not flagged multi-valued are no breach: the engine "
+    "stores them.",
+    58: "A warning here: such values can be read.",
+    59: "Where keys of Unicode text are not known, by bookmark: see above.",
+    60: "T25a: the keys of a unique index ascend strictly.",
+    62: "What is to be ignored: entries flagged deleted are counted (T26), not compared.",
+}
+"""What is to be said of a number of the list beside the rules that bear it."""
+
+
+def ids_of(number: int) -> list[str]:
+    """Return the ids of the rules that come from one number of the list."""
+    return [rule for rule in RULES if int("".join(filter(str.isdigit, rule))) == number]
+
+
+def _numbers() -> list[str]:
+    rows = (
+        f"| {number} | {', '.join(ids_of(number))} | {REMARKS.get(number, '')} |"
+        for number in range(1, LAST_NUMBER + 1)
+    )
+    head = ["### Number by number", "", "| number | rules | remark |", "|---|---|---|"]
+    return [*head, *rows, ""]
+
+
 def markdown() -> str:
-    """Return the rules as tables for the documentation, one for each group."""
+    """Return the rules as tables for the documentation, one for each group, then by number."""
     lines: list[str] = []
     for letter, title in GROUPS.items():
         lines += [f"### {title}", "", "| rule | what holds | if not | error |", "|---|---|---|---|"]
@@ -189,7 +234,7 @@ def markdown() -> str:
                 jet = "" if rule.jet is None else f"{int(rule.jet)} {rule.jet.title}"
                 lines.append(f"| {rule.id} | {rule.meaning} | {rule.severity} | {jet} |")
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_numbers()])
 
 
 if __name__ == "__main__":

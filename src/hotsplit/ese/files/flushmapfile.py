@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import os.path
+from collections.abc import Iterator
 from typing import Self
 
+from hotsplit.errors import HotsplitError
 from hotsplit.ese.files.env import Env, File
 from hotsplit.ese.files.opened import Closing, closed_on_error, located
 from hotsplit.ese.format.flushmap import PAGE_SIZE, PER_PAGE, FlushMapHeader, FlushMapPage
+from hotsplit.ese.format.header import DatabaseHeader, DbState
 
 
 def flush_map_path(database: str) -> str:
     """Return where the flush map of a database lies: same name, ending ``.jfm``."""
     return os.path.splitext(database)[0] + ".jfm"  # noqa: PTH122 - paths are plain strings
+
+
+@contextlib.contextmanager
+def proving_map(env: Env, database: str, header: DatabaseHeader) -> Iterator[FlushMapFile | None]:
+    """Yield the flush map beside a database if it proves which writes were lost, else None.
+
+    That does a map that was closed together with the database; while the engine runs, the map on
+    disk lags behind the pages. One that is damaged, or of another state of the file, is none: the
+    engine would make it anew.
+    """
+    path = flush_map_path(database)
+    try:
+        found = FlushMapFile.open(env, path) if path != database and env.exists(path) else None
+    except HotsplitError:
+        found = None
+    if found is None:
+        yield None
+        return
+    with found:
+        clean = found.header.is_clean and header.state == DbState.CLEAN_SHUTDOWN
+        yield found if clean and found.header.belongs_to(header) else None
 
 
 class FlushMapFile(Closing):
