@@ -38,7 +38,7 @@ COLUMNS_A_FILE = {"parquet": 4096}
 """How many columns a file gets at most if nothing else is asked for; in other formats all."""
 
 _Item = TypeVar("_Item")
-_ROWS_A_GROUP = 65536
+_ROWS_A_GROUP, _BYTES_A_GROUP = 65536, 1 << 23
 _COLUMNS_A_PASS = 4096
 _PLACE = 8  # bytes of a row in `Batch.places`
 _LESS = 4  # a batch of several passes has a fourth of the rows: it is there as a whole
@@ -139,7 +139,9 @@ class _Pass:
         names = [column.name for column in view.columns]
         self._pa = pyarrow
         self._declared = {column.name for column in view.columns if column.is_multi_valued}
-        self._batches = view.table.batches(names, size=size, include=view.include)
+        self._batches = view.table.batches(
+            names, size=size, most_bytes=_BYTES_A_GROUP, include=view.include
+        )
         first = next(self._batches, None)
         self._shape: ArrowForm | None = _shape(view, first, lists)
         self._schema = self._shape.schema

@@ -50,9 +50,10 @@ class Feed(Protocol):
 class BatchReader:
     """Makes batches of the rows of one table.
 
-    name: of the table, for findings. columns: those wanted. size: most rows of a batch. keys:
-    bookmarks too. deleted: rows flagged as deleted too. exact: with the bytes of text that is none.
-    builder: the kernel's, for feeds. Damage is reported and left out.
+    name: of the table, for findings. columns: those wanted. size: most rows of a batch. most_bytes:
+    of its values, a usual number if None. keys: bookmarks too. deleted: rows flagged as deleted
+    too. exact: with the bytes of text that is none. builder: the kernel's, for feeds. Damage is
+    reported and left out.
     """
 
     def __init__(
@@ -64,10 +65,12 @@ class BatchReader:
         long_values: Callable[[], LongSource],
         reporter: Reporter,
         size: int = BATCH_ROWS,
+        most_bytes: int | None = None,
         keys: bool = False,
         deleted: bool = False,
         exact: bool = False,
     ) -> None:
+        most_bytes = most_bytes or _VALUE_BYTES
         self.visited = PageSet()
         self._columns = columns
         self.builder = _kernel.Builder(
@@ -76,10 +79,10 @@ class BatchReader:
             keys=keys,
             deleted=deleted,
             most_rows=row_limit(columns, size),
-            most_bytes=_VALUE_BYTES,
+            most_bytes=most_bytes,
             most_pending=_PENDING,
         )
-        self._resolver = Resolver(columns, name, long_values, reporter, _VALUE_BYTES, exact=exact)
+        self._resolver = Resolver(columns, name, long_values, reporter, most_bytes, exact=exact)
 
     def sweep(
         self, tree: BTree, *, reverse: bool = False, part: LeafRange | None = None

@@ -211,15 +211,17 @@ class Table:
         columns: Sequence[str] | None = None,
         *,
         size: int = BATCH_ROWS,
+        most_bytes: int | None = None,
         keys: bool = False,
         reverse: bool = False,
         include: Collection[State] = (),
     ) -> Iterator[Batch]:
         """Yield the rows in batches of columns, in primary order or against it.
 
-        columns: names of those wanted; all by default. size: most rows of a batch. keys: with
-        bookmarks. include: remains of rows too, as in `labelled`; `Batch.places` tells them apart.
-        Damage is dealt with as in `rows`. Raises HotsplitError if the root cannot be read.
+        columns: names of those wanted; all by default. size, most_bytes: most rows of a batch, and
+        bytes of its values unless a single row has more. keys: with bookmarks. include: remains of
+        rows too, as in `labelled`; `Batch.places` tells them apart. Damage is dealt with as in
+        `rows`. Raises HotsplitError if the root cannot be read.
         """
         tree = self.tree()
         reader = BatchReader(
@@ -229,6 +231,7 @@ class Table:
             long_values=self.long_values,
             reporter=self.reporter,
             size=size,
+            most_bytes=most_bytes,
             keys=keys,
             deleted=State.DELETED in include,
         )
