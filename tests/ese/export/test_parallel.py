@@ -100,18 +100,20 @@ def test_one_table_into_one_file(database: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["one.csv", "two.csv"]
 
 
-@pytest.mark.parametrize("to", ["skip one", "back"])
+@pytest.mark.parametrize("to", ["skip one", "back", "nowhere"])
+@pytest.mark.parametrize("at", [1, 2])
 def test_a_tree_whose_links_are_wrong_is_read_as_a_whole(
-    database: Path, tmp_path: Path, to: str
+    database: Path, tmp_path: Path, to: str, at: int
 ) -> None:
+    """Files and findings are the same, also where the link is the last one of a piece."""
     overlay = RunOverlay(database)
     table, leaves = widest_tree(Database(overlay))
-    target = leaves[4] if to == "skip one" else leaves[0]
-    overlay.edit(leaves[2], lambda page: setattr(page, "next", target))
+    target = {"skip one": leaves[at + 2], "back": leaves[0], "nowhere": 0}[to]
+    overlay.edit(leaves[at], lambda page: setattr(page, "next", target))
     copy = tmp_path / "copy.edb"
     data = bytearray(database.read_bytes())
-    at = (leaves[2] + 1) * overlay.page_size
-    data[at : at + overlay.page_size] = overlay.read_raw(leaves[2])
+    place = (leaves[at] + 1) * overlay.page_size
+    data[place : place + overlay.page_size] = overlay.read_raw(leaves[at])
     copy.write_bytes(data)
     one = export(copy, tmp_path / "one", "csv", 1)
     many = export(copy, tmp_path / "many", "csv", 3)

@@ -36,12 +36,15 @@ class LeafRange(NamedTuple):
             found.add(self.stop)
         return found
 
-    def check(self, visited: PageSet) -> None:
-        """Raise OutOfOrder if a reader saw other leaves than these."""
+    def check(self, visited: PageSet, led_to: int) -> None:
+        """Raise OutOfOrder if a reader saw other leaves than these.
+
+        led_to: the page that the link of the last one led to.
+        """
         wanted = self.visited()
         for pgno in self.leaves:
             wanted.add(pgno)
-        if not wanted.same(visited):
+        if led_to != self.stop or not wanted.same(visited):
             raise OutOfOrder
 
 

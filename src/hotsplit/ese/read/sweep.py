@@ -37,7 +37,7 @@ class Sweep:
         self._tree, self._builder, self._reverse = tree, builder, reverse
         self._reader = RunReader(tree.pages.source)
         tree.page(tree.root)
-        self._part = part
+        self._part, self._led_to = part, 0
         self._pgno = part.leaves[0] if part else next(tree.leaf_order(reverse=reverse), 0)
         self._skip, self._again = 0, False
         self._named = iter(()) if part else tree.leaf_order(reverse=reverse)
@@ -53,7 +53,7 @@ class Sweep:
                     self._again = True
                     return True
                 if reason in (_kernel.END, _kernel.MET):
-                    self._pgno = 0
+                    self._led_to, self._pgno = self._pgno, 0
                 elif reason == _kernel.REFUSED:
                     self._take_hard()
             elif self._builder.pending_count >= self._enough:
@@ -61,7 +61,7 @@ class Sweep:
             else:
                 self._read()
         if self._part is not None:
-            self._part.check(self.visited)
+            self._part.check(self.visited, self._led_to)
         return False
 
     def go_back(self, row: int) -> None:
@@ -93,7 +93,7 @@ class Sweep:
     def _read(self) -> None:
         """Read the run that the next leaf is in."""
         if self._pgno in self.visited and not self._again:
-            self._pgno = 0
+            self._led_to, self._pgno = self._pgno, 0
             return
         try:
             self._take_run(self._reader.read(self._pgno, reverse=self._reverse))
