@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,9 @@ def test_damaged_files(
         assert ended(run_eseutil(mode, path)), mode
     assert ended(run_eseutil("/ml", path, "/v"))
     assert ended(run_eseutil("/m", path, "/p4", "/v"))
+    for rest in (["/mp", path], ["/mp", path, "/p0", "/v"], ["/m", path, "/n4:2"]):
+        assert ended(run_eseutil(*rest)), rest
+    assert ended(run_eseutil("/ml", path, "/x"))
     assert ended(run_esefile("/s", path))
 
 
@@ -119,4 +123,27 @@ def test_pages_with_a_good_checksum_and_any_content(
     for mode in ("/mm", "/ms", "/g"):
         assert ended(run_eseutil(mode, path)), mode
     assert ended(run_eseutil("/m", path, f"/p{pgno}", "/v"))
+    for letter in "ni":
+        assert ended(run_eseutil("/m", path, f"/{letter}{pgno}:1"))
     assert ended(run_esefile("/x", path, str(pgno)))
+
+
+@settings(parent=QUICK, max_examples=10)
+@given(
+    name=st.sampled_from(["test.edb", "E00.log", "E0000000006.log", "E00.chk"]),
+    at=st.integers(0, 1 << 17),
+    content=st.binary(min_size=1, max_size=64),
+)
+def test_backups_of_damaged_groups(
+    shared: Path, tmp_path_factory: pytest.TempPathFactory, name: str, at: int, content: bytes
+) -> None:
+    """They end with an error and no folder, or with a backup."""
+    folder = tmp_path_factory.mktemp("group")
+    for path in (unpack_vector("crash-p4096-mid") / "crash").iterdir():
+        shutil.copy(path, folder)
+    data = bytearray((folder / name).read_bytes())
+    data[at : at + len(content)] = content
+    (folder / name).write_bytes(data)
+    ran = run_eseutil("/b", folder / "kept", f"-l{folder}")
+    assert ended(ran)
+    assert (folder / "kept").exists() == (ran.result == 0)
