@@ -172,3 +172,24 @@ def test_without_pyarrow(
     assert "hotsplit[export]" in err
     assert not target.exists()
     assert run(capfd, "export", database, "Fixed", "-o", tmp_path / "k.sqlite")[0] == 0
+
+
+def test_columns_in_several_files(
+    capfd: pytest.CaptureFixture[str], database: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("pyarrow")
+    most = ("--columns-per-file", 3)
+    target = ("-o", tmp_path / "out", "--format", "parquet")
+    status, out, _ = run(capfd, "export", database, "Wide", *target, *most)
+    assert status == 0
+    files = sorted(path.name for path in (tmp_path / "out").glob("*.parquet"))
+    assert "Wide.1.parquet to Wide." in out
+    manifest = json.loads((tmp_path / "out" / "export.json").read_text())
+    assert sorted(manifest["tables"][0]["files"]) == files
+    status, out, _ = run(capfd, "export", database, "Wide", *target, *most)
+    assert status == 0
+    assert "kept" in out
+    csv_ = ("-o", tmp_path / "x", "--format", "csv")
+    status, _, err = run(capfd, "export", database, "Wide", *csv_, *most)
+    assert status == 35
+    assert "one file" in err
