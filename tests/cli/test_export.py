@@ -183,7 +183,7 @@ def test_columns_in_several_files(
     status, out, _ = run(capfd, "export", database, "Wide", *target, *most)
     assert status == 0
     files = sorted(path.name for path in (tmp_path / "out").glob("*.parquet"))
-    assert "Wide.1.parquet to Wide." in out
+    assert "Wide~c1.parquet to Wide~c" in out
     manifest = json.loads((tmp_path / "out" / "export.json").read_text())
     assert sorted(manifest["tables"][0]["files"]) == files
     status, out, _ = run(capfd, "export", database, "Wide", *target, *most)

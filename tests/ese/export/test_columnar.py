@@ -11,6 +11,7 @@ import pytest
 
 from hotsplit.errors import InvalidUse
 from hotsplit.ese.export import columnar
+from hotsplit.ese.export.files import file_name
 from hotsplit.ese.export.job import Job, Report
 from hotsplit.ese.export.manifest import Plan
 from hotsplit.ese.export.writers import Format
@@ -118,7 +119,7 @@ def test_columns_in_several_files(
 def test_an_export_in_several_files_goes_on(database: Path, tmp_path: Path) -> None:
     """All files of a table or none; the same number of columns is needed to go on."""
     target, plan = tmp_path / "out", {"tables": ("Wide", "Auto64"), "columns_per_file": WIDEST}
-    report = export(database, target, "parquet", Failing("Wide.2", 100), **plan)
+    report = export(database, target, "parquet", Failing("Wide~c2", 100), **plan)
     assert [r.table for r in report.failed] == ["Wide"]
     assert not list(target.glob("Wide*"))
     again = export(database, target, "parquet", **plan)
@@ -129,6 +130,12 @@ def test_an_export_in_several_files_goes_on(database: Path, tmp_path: Path) -> N
     assert json.loads((target / "export.json").read_text())["complete"] is True
     with pytest.raises(Exception, match="another export"):
         export(database, target, "parquet", tables=("Wide",), columns_per_file=WIDEST + 1)
+
+
+def test_files_of_tables_never_have_names_of_parts() -> None:
+    taken: set[str] = set()
+    part = columnar._numbered("big.parquet", 1).removesuffix(".parquet")
+    assert [file_name(name, taken) for name in (part, "big", "BIG")] == ["big%7Ec1", "big", "BIG~2"]
 
 
 def test_what_cannot_be_in_several_files(database: Path, tmp_path: Path) -> None:

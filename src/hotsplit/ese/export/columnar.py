@@ -72,8 +72,9 @@ def write_columns(
 
 
 def _numbered(path: str, number: int) -> str:
+    """Return the name of a file with some columns: one that no table's own file ever has."""
     stem, _, suffix = path.rpartition(".")
-    return f"{stem}.{number}.{suffix}"
+    return f"{stem}~c{number}.{suffix}"
 
 
 class _MoreLists(Exception):
