@@ -68,13 +68,23 @@ class Cache(PageAccess):
 
     def for_new(self, dbid: int, pgno: int, dbtime: int, objid: int, flags: int) -> Page | None:
         """Return an empty page; what it held before does not matter."""
+        self._load_blank(dbid, pgno)
+        page = super().for_new(dbid, pgno, dbtime, objid, flags)
+        self.touch(dbid, pgno)
+        return page
+
+    def missing_new(self, dbid: int, pgno: int) -> None:
+        """See `PageAccess`."""
+        self._load_blank(dbid, pgno)
+        if self.core.page(dbid, pgno) is None:
+            super().missing_new(dbid, pgno)
+
+    def _load_blank(self, dbid: int, pgno: int) -> None:
+        """Make a page without reading it where that is certain to find nothing."""
         store = self.stores[dbid]
         blank = isinstance(store, LiveStore) and store.is_blank(pgno)
         if blank and self.core.page(dbid, pgno) is None:
             self.core.load(dbid, pgno, bytes(self.page_size))
-        page = super().for_new(dbid, pgno, dbtime, objid, flags)
-        self.touch(dbid, pgno)
-        return page
 
     def attach(self, dbid: int) -> None:
         """Begin to keep pages of a database."""

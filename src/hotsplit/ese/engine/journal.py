@@ -17,7 +17,7 @@ from hotsplit.ese.engine.cache import Cache
 from hotsplit.ese.engine.log.writer import LogWriter
 from hotsplit.ese.format.logrecord import decode
 from hotsplit.ese.format.recordtable import RecordType as T
-from hotsplit.ese.recovery.core import END, MISS, RECORD, Core
+from hotsplit.ese.recovery.core import END, MISS, NEW, RECORD, Core
 from hotsplit.ese.recovery.macros import carry_out
 from hotsplit.ese.recovery.trees import HANDLERS
 
@@ -70,11 +70,24 @@ class Journal:
         self, procid: int, dbid: int, dbtime: int, records: list[bytes], pages: list[int]
     ) -> None:
         parts = [_MACRO.pack(T.MACRO_BEGIN, procid, dbtime), *records]
-        self.log.append_run(b"".join(parts), list(itertools.accumulate(map(len, parts))))
+        data, end = b"".join(parts), _MACRO.pack(T.MACRO_COMMIT, procid, dbtime)
+        position = self.log.append_run(data, list(itertools.accumulate(map(len, parts))))
         content = struct.pack(f"<BI{len(pages)}I", dbid, len(pages), *pages)
         info = _INFO.pack(T.MACRO_INFO2, len(content)) + content
-        self.log.append_together(_MACRO.pack(T.MACRO_COMMIT, procid, dbtime), info)
-        carry_out(self.cache, [decode(record) for record in records])
+        self.log.append_together(end, info)
+        if not self._carried_out(data + end, position):
+            carry_out(self.cache, [decode(record) for record in records])
+        for pgno in pages:
+            self.cache.touch(dbid, pgno)
+
+    def _carried_out(self, macro: bytes, position: int) -> bool:
+        """Let the kernel carry out a macro; tell whether it is of a kind that it does."""
+        self.core.feed(macro, position, 0, False)
+        code = self.core.run()
+        while code == NEW:
+            self.cache.missing_new(*self.core.missing)
+            code = self.core.run()
+        return code == END
 
     def _run(self, record: bytes, position: int) -> None:
         """Apply a record. One that was logged and cannot be applied stops the instance."""
