@@ -2,8 +2,9 @@
 
 Settings are environment variables. FUZZ_SECONDS: how long (300). FUZZ_SEED: the seed of an earlier
 run, to run the same cases again; drawn and printed otherwise. FUZZ_CASE: run this case alone.
-FUZZ_JOBS: how many processes (one a core). FUZZ_COMPARE: run each case with the compiled kernels
-and with their references, and compare. Exit status: 0 without findings, 1 with some.
+FUZZ_JOBS: how many processes (one a core). FUZZ_TARGETS: names of functions of `fuzz.targets`, to
+run only these. FUZZ_COMPARE: run each case with the compiled kernels and with their references, and
+compare. Exit status: 0 without findings, 1 with some.
 
 A finding is an exception that is not a HotsplitError, an outcome against the contract of a command,
 a death of the process, more than 512 MB of memory, more than `CASE_SECONDS` for one case, or

@@ -35,6 +35,7 @@ _CORPUS = (
     "ual/{C519A76A-D9B5-4F85-B667-5FAC08E0E1B4}.mdb",
     "engine/binary.edb",
     "engine/decompress_test.edb",
+    "engine/index.edb",
     "engine/multi.edb",
     "engine/test.edb",
     "engine/text.edb",

@@ -26,6 +26,7 @@ from hotsplit.ese.format.logrecord import decode
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import State
 from hotsplit.ese.read.table import Table
+from hotsplit.ese.rebuild.objects import CATALOG, SHADOW
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.recover import recover
 
@@ -198,6 +199,25 @@ def rewrite(place: Place) -> str:
     return " ".join(found)
 
 
+def mend(place: Place) -> str:
+    """Repair the databases: results are sound, unless both copies of the catalog are damaged."""
+    found = []
+    for path in place.of_kind(FileKind.DATABASE):
+        into = place.scratch / f"mended {path.name}"
+        status, text = run_command("repair", str(path), "--into", str(into), "--json")
+        if status not in _STATUSES:
+            raise WrongOutcome(f"exit status {status} of repair: {text[:300]}")
+        report = json.loads(text)
+        if report.get("error") is not None:
+            found.append(report["error"]["name"])
+            continue
+        catalogs = {tree["object"] for tree in report["trees"]} & {CATALOG.text, SHADOW.text}
+        if not report["sound"] and not catalogs and not report["notes"]:
+            raise WrongOutcome(f"the result is not sound: {report['check']}")
+        found.append(f"{report['sound']} {_all_tables(into, _read_rows)}")
+    return " ".join(found)
+
+
 def export(place: Place) -> str:
     """Export the databases as text, with what was deleted."""
     found = []
@@ -209,7 +229,8 @@ def export(place: Place) -> str:
 
 
 ALWAYS: tuple[Target, ...] = (verify, inspect, logs, records, rows, check, assess, recover_all)
-SOMETIMES: tuple[Target, ...] = (batches, remains, recover_where_they_lie, rewrite, export)
+SOMETIMES: tuple[Target, ...] = (batches, remains, recover_where_they_lie, rewrite, export, mend)
+NAMED: dict[str, Target] = {target.__name__: target for target in (*ALWAYS, *SOMETIMES)}
 
 
 def targets_of(number: int) -> tuple[Target, ...]:
