@@ -23,7 +23,7 @@ from tests.ese.engine.crashes import Image, Run
 from tests.ese.engine.judge import Judge
 
 STEPS = 30
-_THOROUGH = 0.05
+_THOROUGH = 0.2
 _COMMAND = "python -m tests.ese.engine.campaign"
 
 

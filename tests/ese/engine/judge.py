@@ -7,9 +7,9 @@ Each image is opened, which recovers it; its rows are compared with the model, a
 checked against all rules. Images that are made of the same writes hold the same bytes: one of them
 is looked at. Opening begins with the mending of torn pages; that is done to every image, and of
 those whose files are equal then, one is recovered: what recovery does depends on files alone. Equal
-pages after recovery are checked once. Part of all images is opened whatever is known, and looked at
-thoroughly: also through the engine's own cursors, and by a check that shares nothing with the
-project's; the recovery of some is interrupted in turn.
+pages after recovery are checked once. Part of those that are recovered is looked at thoroughly:
+also through the engine's own cursors, and by a check that shares nothing with the project's. The
+recovery of part of all images is interrupted in turn.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class Interrupted(BaseException):
 class Judge:
     """Judges the images of one run.
 
-    thorough: part of the images that is looked at thoroughly. again: part of all recoveries that is
-    interrupted. tried: images so far; distinct: different ones; looked_at: those that were opened;
-    reopened, undone, mended, copied, interrupted: what was done to them.
+    thorough: part of the images recovered that is looked at thoroughly. again: part of all images
+    whose recovery is interrupted. tried: images so far; distinct: different ones; looked_at: those
+    that were opened; reopened, undone, mended, copied, interrupted: what was done to them.
     """
 
     def __init__(self, settings: Settings, seed: int, thorough: float, again: float = 0.1) -> None:
@@ -78,8 +78,6 @@ class Judge:
         """Open an image, unless one that is equal after its pages were mended was opened before."""
         if self._chance.random() < self._again:
             self._interrupt(image)
-        if self._chance.random() < self._thorough:
-            return self._look(image, thorough=True)
         safe = PageSafe(image.env, self.settings.folder, self.settings.base)
         safe.mend()
         self.mended += safe.mended
@@ -88,7 +86,8 @@ class Judge:
         # 64 bits that nobody can aim at are enough for the thousands of images of one run.
         content = frozenset((path, hash(data)) for path, data in files.items())
         if content not in self._recovered:
-            self._recovered[content] = self._look(image, thorough=False)
+            thorough = self._chance.random() < self._thorough
+            self._recovered[content] = self._look(image, thorough=thorough)
         return expect(self._recovered[content], image)
 
     def _interrupt(self, image: Image) -> None:
