@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ import pytest
 from hotsplit.errors import FreezeExpired, InstanceDown, InvalidUse, IoFailed, Jet
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.engine.table import Table
 from hotsplit.ese.recovery.events import EventId
 from hotsplit.ese.recovery.recover import recover
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, by_number
@@ -39,7 +41,7 @@ class Writers:
         with self._instance.session() as session:
             (database,) = self._instance.databases.values()
             table = session.open_table(database, "Items")
-            number = lane << 20
+            number = (lane + 1) << 20
             while not self._end.is_set():
                 with session.transaction():
                     for n in range(number, number + 3):
@@ -119,6 +121,123 @@ def test_nothing_changes_while_it_is_frozen() -> None:
     assert 0.15 < report.longest <= report.held + 0.1
     assert report.longest <= report.total <= 3 * report.longest
     assert rows_after_recovery(image) >= done
+
+
+def filled(instance: Instance) -> Table:
+    (database,) = instance.databases.values()
+    table = instance.session().open_table(database, "Items")
+    with table.session.transaction():
+        for number in range(600):
+            body = b"b" * (5000 if number % 9 == 0 else 300)
+            table.insert({"Id": number, "Name": f"n{number}", "Size": number % 5, "Body": body})
+    return table
+
+
+def read_all(instance: Instance) -> int:
+    """Read in all ways; return how many rows there are."""
+    (database,) = instance.databases.values()
+    assert database.table_names() == ["Items"]
+    assert instance.counters().pages > 0
+    with instance.session() as session, session.transaction():
+        table = session.open_table(database, "Items")
+        found = by_number(table.rows())
+        assert table.get(9) == found[9]
+        assert sum(1 for _ in table.rows("by_size")) == len(found)
+        assert sum(len(batch) for batch in table.batches()) == len(found)
+        cursor = table.cursor("by_name")
+        assert cursor.seek("n18")
+        assert cursor.row() == found[18]
+        session.begin()
+        session.rollback()
+    return len(found)
+
+
+def test_readers_go_on() -> None:
+    env = FaultEnv()
+    with working(env, 0) as (instance, _):
+        table = filled(instance)
+        writer = table.session
+        writer.begin()
+        table.insert({"Id": 1000})
+        ended: list[str] = []
+
+        def end() -> None:
+            writer.commit()
+            ended.append("commit")
+
+        waiting = threading.Thread(target=end)
+        with instance.freeze() as freeze:
+            before = len(env.changes)
+            assert read_all(instance) == 600
+            assert table.get(1000) is not None
+            waiting.start()
+            until(lambda: bool(instance.context.lock.waiting))
+            assert read_all(instance) == 600
+            assert len(env.changes) == before
+            assert not ended
+        waiting.join()
+        assert freeze.report is not None
+        assert freeze.report.waiters == 1
+        assert read_all(instance) == 601
+
+
+def test_readers_and_writers_through_many_freezes() -> None:
+    env = FaultEnv()
+    with working(env, 0) as (instance, _):
+        filled(instance)
+        writers = Writers(instance, 2)
+        stop, counts, failures = threading.Event(), [0], list[BaseException]()
+
+        def read() -> None:
+            try:
+                while not stop.is_set():
+                    assert read_all(instance) >= 600
+                    counts[0] += 1
+            except BaseException as error:
+                failures.append(error)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            for _ in range(4):
+                with instance.freeze():
+                    before, count = len(env.changes), counts[0]
+                    until(lambda count=count: counts[0] > count + 1 or bool(failures))  # type: ignore[misc]
+                    assert len(env.changes) == before
+                done = writers.all_done()
+                until(lambda done=done: writers.all_done() != done)  # type: ignore[misc]
+        finally:
+            stop.set()
+            reader.join()
+            writers.stop()
+        assert not failures
+
+
+def test_reading_writes_nothing_of_what_it_meets() -> None:
+    """Neither pages that the cache is too small for, nor one with a wrong bit."""
+    env = FaultEnv()
+    with working(env, 0) as (instance, _):
+        filled(instance)
+        instance.close()
+    content = bytearray(env.get(PATH))
+    leaf = next(n for n in range(20, 200) if b"n300" in content[n * 8192 : (n + 1) * 8192])
+    content[leaf * 8192 + 4000] ^= 0x10
+    env.put(PATH, bytes(content))
+    small = dataclasses.replace(SETTINGS, cache_size=128 << 10)
+    told = Events()
+    with Instance.open(env, small, told) as instance, instance.session() as session:
+        table = session.open_table(instance.attach_database(PATH), "Items")
+        with session.transaction():
+            for number in range(40):
+                table.update(table.bookmark(number), {"Size": 7})
+        with instance.freeze():
+            before = len(env.changes)
+            assert read_all(instance) == 600
+            assert len(env.changes) == before
+        assert EventId.PAGE_CORRECTED in told.numbers
+        assert read_all(instance) == 600
+        assert len(env.changes) > before
+    check_database(env, PATH)
 
 
 def test_a_copy_of_one_instant_needs_no_freeze() -> None:

@@ -6,13 +6,11 @@ Whoever changes anything holds the lock; a wait for the log does not.
 from __future__ import annotations
 
 import struct
-import threading
 from collections.abc import Callable
-from types import TracebackType
-from typing import Protocol
 
 from hotsplit.errors import HotsplitError, InstanceDown
 from hotsplit.ese.engine.cache import Cache
+from hotsplit.ese.engine.changelock import ChangeLock
 from hotsplit.ese.engine.journal import Journal
 from hotsplit.ese.engine.log.files import LogFiles, log_disk_full
 from hotsplit.ese.engine.log.holds import LogHolds
@@ -28,33 +26,10 @@ _RCEID_STEP = 2
 _MASK = 0xFFFFFFFF
 
 
-class Lock(Protocol):
-    """A lock that its holder may take again (`threading.RLock`)."""
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take it; tell whether it is taken. timeout: in seconds, -1 for none."""
-        ...
-
-    def release(self) -> None:
-        """Give it back."""
-        ...
-
-    def __enter__(self) -> bool: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-        /,
-    ) -> None: ...
-
-
 class Context:
     """See the module.
 
-    lock: the one lock; during a freeze, one that notes who waits stands before it.
-    freezing: held as long as the instance is frozen or about to be.
+    lock: for those who change something, `looking` for those who only read; see `changelock`.
     safe_point: called with the lock whenever no operation is under way: housekeeping.
     ended: why the instance shut itself down, None if it did not.
     make_log_room: tries to get the logs out of a full disk; tells whether it did.
@@ -63,8 +38,8 @@ class Context:
 
     def __init__(self, env: Env, settings: Settings, core: Core | None = None) -> None:
         self.env, self.settings = env, settings
-        self.lock: Lock = threading.RLock()
-        self.freezing = threading.Lock()
+        self.lock = ChangeLock()
+        self.looking = self.lock.looking
         self.files = LogFiles(env, settings)
         self.log = LogWriter(env, settings, self.files)
         self.holds = LogHolds()

@@ -121,12 +121,12 @@ class OpenDatabase:
 
     def table_names(self) -> list[str]:
         """Return the names of all tables but the engine's own. Raises InstanceDown."""
-        with self.context.lock:
+        with self.context.looking:
             return [entry.name for entry in self._user_tables(self._as_read())]
 
     def tables(self) -> list[TableState]:
         """Return all tables but the engine's own. Raises InstanceDown."""
-        with self.context.lock:
+        with self.context.looking:
             catalog = self._as_read()
             return [self._known(catalog, entry) for entry in self._user_tables(catalog)]
 

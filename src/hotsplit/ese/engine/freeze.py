@@ -4,9 +4,10 @@
         ...  # split the mirror, take the snapshot
     print(freeze.report)
 
-A watchdog holds the lock of the instance meanwhile, so the freeze ends at its deadline whatever
-became of its caller. While it lasts, all commits are durable, no page is half written, and whoever
-wants to read or change something waits; how long is counted.
+While it lasts, all commits are durable, no page is half written, and whoever wants to change
+something waits; how long is counted. Who reads goes on: what is to be read is read, what reading
+would write by the way (pages that the cache is too small for, a wrong bit put right) waits. A
+watchdog ends the freeze at its deadline whatever became of its caller.
 
 A copy of one instant does not need any of this: see "Hot split" in the manual.
 
@@ -23,14 +24,12 @@ from types import TracebackType
 from typing import Self
 
 from hotsplit.errors import FreezeExpired, HotsplitError, InvalidUse, Jet
-from hotsplit.ese.engine.context import Context, Lock
+from hotsplit.ese.engine.context import Context
 from hotsplit.ese.recovery.events import EventId, NoWatch, Watch
 from hotsplit.ese.recovery.store import Store
 
 DEADLINE = 10.0
 """Seconds that a freeze lasts at most unless told otherwise."""
-
-_QUEUE = 0.02  # in these seconds, who waited for the lock before has had it and comes back counted
 
 
 @dataclass(frozen=True)
@@ -47,40 +46,6 @@ class FreezeReport:
     longest: float
     total: float
     expired: bool
-
-
-class _CountingLock:
-    """Stands before the lock during a freeze. waiting: since when, by thread."""
-
-    def __init__(self, lock: Lock) -> None:
-        self._lock = lock
-        self.waiting: dict[int, float] = {}
-
-    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """Take the lock."""
-        taken = self._lock.acquire(blocking=False)
-        if taken or not blocking:
-            return taken
-        thread = threading.get_ident()
-        self.waiting[thread] = time.monotonic()
-        taken = self._lock.acquire(timeout=timeout)
-        del self.waiting[thread]
-        return taken
-
-    def release(self) -> None:
-        """Give the lock back."""
-        self._lock.release()
-
-    def __enter__(self) -> bool:
-        return self.acquire()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.release()
 
 
 class Freeze:
@@ -160,24 +125,16 @@ class Freeze:
             self._frozen.set()
 
     def _hold(self) -> None:
-        context = self._context
-        if not context.freezing.acquire(blocking=False):
+        lock = self._context.lock
+        if not lock.may_close():
             raise InvalidUse("The instance is frozen already", jet=Jet.errOSSnapshotNotAllowed)
-        lock = context.lock
-        counting = _CountingLock(lock)
         try:
-            self._settle_what_can_wait()
-            context.lock = counting
-            time.sleep(_QUEUE)
-            if not lock.acquire(timeout=self._deadline):
+            self._settle()
+            if not lock.close(self._deadline):
                 raise FreezeExpired(f"The instance stayed busy for {self._deadline:g} s")
-            try:
-                self._freeze(counting)
-            finally:
-                lock.release()
+            self._freeze()
         finally:
-            context.lock = lock
-            context.freezing.release()
+            lock.over()
 
     def _tell_end(self) -> None:
         assert self.report is not None
@@ -187,7 +144,7 @@ class Freeze:
         else:
             self._watch.event(EventId.THAWED, f"Thawed after {held} s", held)
 
-    def _settle_what_can_wait(self) -> None:
+    def _settle(self) -> None:
         """Make most of the pages durable before anybody is kept waiting for it."""
         for store in self._stores():
             try:
@@ -195,19 +152,21 @@ class Freeze:
             except HotsplitError:  # detached meanwhile, or it will fail again below
                 continue
 
-    def _freeze(self, counting: _CountingLock) -> None:
-        begun = time.monotonic()
-        context = self._context
-        context.check()
-        context.log.flush()
-        for store in self._stores():
-            store.sync()
+    def _freeze(self) -> None:
+        context, lock, begun = self._context, self._context.lock, time.monotonic()
+        try:  # the lock is closed, and ours, so that no page is being written
+            context.check()
+            context.log.flush()
+            for store in self._stores():
+                store.sync()
+        finally:
+            context.looking.release()
         position = context.log.durable
         self._frozen.set()
         left = self._deadline - (time.monotonic() - begun)
         expired = not self._thaw.wait(max(0.0, left))
         end = time.monotonic()
-        waits = [end - max(begun, since) for since in list(counting.waiting.values())]
+        waits = [end - max(begun, since) for since in list(lock.waiting.values())]
         self.report = FreezeReport(
             position, end - begun, len(waits), max(waits, default=0.0), sum(waits), expired
         )

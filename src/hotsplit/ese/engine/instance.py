@@ -200,7 +200,7 @@ class Instance(Closing):
 
     def session(self) -> Session:
         """Begin a session. Raises InvalidUse (-1101) when there are too many."""
-        with self.context.lock:
+        with self.context.looking:
             self.context.check()
             for procid in range(FIRST_SESSION, _MOST_SESSIONS):
                 if procid not in self._sessions:
@@ -243,7 +243,7 @@ class Instance(Closing):
             context.log.flush(position)
             header.attach, header.attach_time = position_of(position), context.now()
             store = LiveStore.create(context.env, path, header)
-            store.watch = self.watch
+            self._instruct(store)
             self._locks[dbid] = context.env.lock(path)
             database = OpenDatabase(context, dbid, store, LogPosition())
             try:
@@ -304,6 +304,11 @@ class Instance(Closing):
                 "Files of a log stream are called so", jet=Jet.errInvalidPath, file=path
             )
 
+    def _instruct(self, store: LiveStore) -> None:
+        """Tell a file whom to tell of damage, and when not to put it right."""
+        lock = self.context.lock
+        store.watch, store.is_frozen = self.watch, lambda: lock.is_closed
+
     def _open_store(self, dbid: int, path: str) -> LiveStore:
         """Open a database that nobody else uses."""
         env = self.context.env
@@ -313,7 +318,7 @@ class Instance(Closing):
         lock = env.lock(path)
         try:
             store = LiveStore.open_work(env, path)
-            store.watch = self.watch
+            self._instruct(store)
             try:
                 check_attachable(store.header, path, self.context.settings.page_size)
             except BaseException:
@@ -390,7 +395,7 @@ class Instance(Closing):
     def counters(self) -> Counters:
         """Return what the instance has done since it was opened, and what it holds."""
         context = self.context
-        with context.lock:
+        with context.looking:
             cache, log = context.cache, context.log
             return Counters(
                 page_writes=cache.writes.copy(),
@@ -426,6 +431,8 @@ class Instance(Closing):
 
     def _end_if_log_disk_is_full(self) -> None:
         """A transaction is over: the last one is followed by a clean shutdown."""
+        if self.context.lock.is_closed:
+            return
         if self._ending or self._housekeeping or any(s.level for s in self._live_sessions()):
             return
         if self._make_log_room():
@@ -446,7 +453,7 @@ class Instance(Closing):
 
     def _safe_point(self) -> None:
         """Called between operations, with the lock: housekeeping that is due."""
-        if self._housekeeping or self.internal.level:
+        if self._housekeeping or self.internal.level or self.context.lock.is_closed:
             return
         self._housekeeping = True
         try:

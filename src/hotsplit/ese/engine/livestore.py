@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hotsplit.errors import HotsplitError, Jet, PageDamaged
 from hotsplit.ese.engine.flushmap import FlushMap
 from hotsplit.ese.recovery.events import EventId, NoWatch, Watch
@@ -16,11 +18,12 @@ _EVENTS = {
 class LiveStore(WorkStore):
     """See the module. flush_map: None where none is kept. Findings go to `reporter`.
 
-    watch: is told what goes wrong.
+    watch: is told what goes wrong. is_frozen: tells whether nothing may be written now.
     """
 
     flush_map: FlushMap | None = None
     watch: Watch = NoWatch()
+    is_frozen: Callable[[], bool] = staticmethod(lambda: False)
     _blank = range(0)  # pages at the end that were made here and never written
 
     def read_page(self, pgno: int) -> bytes:
@@ -51,6 +54,9 @@ class LiveStore(WorkStore):
     def mended(self, pgno: int, data: bytes) -> None:
         """Write a page whose wrong bit was corrected, as it was: no tear can make it worse."""
         text = f"A wrong bit of page {pgno} was corrected"
+        if self.is_frozen():
+            self.watch.event(EventId.PAGE_CORRECTED, text, self.path, str(pgno))
+            return
         try:
             self.file.pwrite(data, (pgno + 1) * self.page_size)
         except HotsplitError as error:

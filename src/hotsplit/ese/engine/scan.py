@@ -86,7 +86,7 @@ class _Scan:
             self._rows, self._marks = [], []
         context, more = self._session.context, None
         while more is None:
-            with context.lock:
+            with context.looking:
                 context.check()
                 context.safe_point()  # so that the pages read do not outgrow the cache
                 more = self._take_leaves()
@@ -96,7 +96,7 @@ class _Scan:
         """See `Feed`."""
         at = bisect_right(self._rows, row) - 1
         first, mark = self._rows[at], self._marks[at]
-        with self._session.context.lock:
+        with self._session.context.looking:
             while True:
                 entries = self._tree.entries_after(self._session, (mark, b""), inclusive=True)
                 if row - first < len(entries):
@@ -206,7 +206,7 @@ class _LongValues:
 
     def collect(self, gather: Any) -> None:
         """See `LongSource`."""
-        with self._session.context.lock:
+        with self._session.context.looking:
             while (key := gather.wanted) is not None:
                 self._follow(gather, self._values.tree.find(key).pgno)
                 if gather.wanted == key:
@@ -223,5 +223,5 @@ class _LongValues:
 
     def read(self, lid: int) -> bytes:
         """See `LongSource`. Raises DataDamaged."""
-        with self._session.context.lock:
+        with self._session.context.looking:
             return self._values.read(self._session, pack_lid(lid))

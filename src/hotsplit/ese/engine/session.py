@@ -82,6 +82,11 @@ class Session(Closing):
 
     # Transactions
 
+    @property
+    def _own_lock(self) -> contextlib.AbstractContextManager[object]:
+        """What the end of a transaction takes: one without changes does not wait for a thaw."""
+        return self.context.lock if self._logged else self.context.looking
+
     def resume(self, level: int, trx: int, begun_at: int) -> None:
         """Take over a transaction that the logs left open."""
         self.begun_at = begun_at
@@ -91,7 +96,7 @@ class Session(Closing):
 
     def begin(self) -> None:
         """Begin a transaction, or a nested one. Raises InvalidUse (-1103) for the eighth level."""
-        with self.context.lock:
+        with self.context.looking:
             self.context.check()
             if self.level == _DEEPEST:
                 raise InvalidUse("Transactions are nested too deep", jet=Jet.errTransTooDeep)
@@ -111,7 +116,7 @@ class Session(Closing):
 
     def commit_without_wait(self) -> int | None:
         """Commit; return the log position that must be durable for the commit to be so."""
-        with self.context.lock:
+        with self._own_lock:
             self.context.check()
             transaction = self.current
             if self.level > 1:
@@ -139,7 +144,7 @@ class Session(Closing):
 
     def rollback(self) -> None:
         """Undo the innermost transaction."""
-        with self.context.lock:
+        with self._own_lock:
             self.context.check()
             target = self.level - 1
             versions = self.current.versions
@@ -303,7 +308,7 @@ class Session(Closing):
 
     def open_table(self, database: OpenDatabase, name: str) -> Table:
         """Return a table. Raises ObjectNotFound (-1305)."""
-        with self.context.lock:
+        with self.context.looking:
             self.context.check()
             state = database.table_of(self, name)
         if state is None:
@@ -328,7 +333,7 @@ class Session(Closing):
 
     def close(self) -> None:
         """End the session; an open transaction is rolled back."""
-        with self.context.lock:
+        with self._own_lock:
             if not self.context.closed and self.context.failure is None:
                 while self.level:
                     self.rollback()

@@ -77,7 +77,7 @@ class Table:
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """Hold the lock for a read, in the session's view."""
-        with self.session.context.lock, self.session.reading():
+        with self.session.context.looking, self.session.reading():
             self.session.housekeep()
             if not self._state.is_current:
                 self._state.seen_by(self.session)
