@@ -5,12 +5,16 @@ Source: log specification 6.5 (deferred before images).
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from hotsplit.errors import DataDamaged, FileTruncated, HotsplitError, PageDamaged
 from hotsplit.ese.engine.longvalues import LongValueTree
 from hotsplit.ese.engine.merge import discard
 from hotsplit.ese.engine.space import free_tree
 from hotsplit.ese.engine.versions import Bookmark, VersionStore
+from hotsplit.ese.files.opened import decoded
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.context import Context
@@ -21,11 +25,15 @@ _BACKLOG = 256
 
 
 class Cleaner:
-    """The version cleanup of an instance, in a session of its own. removed: nodes so far."""
+    """The version cleanup of an instance, in a session of its own.
+
+    removed: nodes so far. on_damage: is told why something could not be removed.
+    """
 
     def __init__(self, context: Context, session: Session) -> None:
         self._context, self._session = context, session
         self.removed = 0
+        self.on_damage: Callable[[HotsplitError], None] = lambda _: None
 
     def run_if_due(self) -> None:
         """Clean up once there is enough to do."""
@@ -34,23 +42,41 @@ class Cleaner:
             self.run()
 
     def run(self) -> None:
-        """Remove all nodes, long values and trees that no view holds any more."""
+        """Remove all nodes, long values and trees that no view holds any more.
+
+        What cannot be removed because of damage stays, and `on_damage` is told.
+        """
         versions = self._context.versions
         while versions.deleted or versions.dropped or versions.lowered:
             self._session.begin()
-            self._run_once(versions)
-            self._session.commit(lazy=True)
+            try:
+                self._run_once(versions)
+            finally:
+                if self._context.failure is None:
+                    self._session.commit(lazy=True)
 
     def _run_once(self, versions: VersionStore) -> None:
         """Remove what is known now; long values that nobody uses are deleted to be removed next."""
         while versions.dropped:
-            free_tree(versions.dropped.popleft(), self._session)
+            tree = versions.dropped.popleft()
+            self._try(tree, functools.partial(free_tree, tree, self._session))
         while versions.deleted:
-            self._remove(*versions.deleted.popleft())
+            tree, bookmark = versions.deleted.popleft()
+            self._try(tree, functools.partial(self._remove, tree, bookmark))
         while versions.lowered:
             tree, (key, _) = versions.lowered.popleft()
             if tree.dropped is None:
-                LongValueTree(tree).remove_unused(self._session, key)
+                unused = LongValueTree(tree).remove_unused
+                self._try(tree, functools.partial(unused, self._session, key))
+
+    def _try(self, tree: Tree, work: Callable[[], None]) -> None:
+        try:
+            with decoded(tree.database.path):
+                work()
+        except (PageDamaged, DataDamaged, FileTruncated) as error:
+            if self._context.failure is not None:
+                raise
+            self.on_damage(error)
 
     def _remove(self, tree: Tree, bookmark: Bookmark) -> None:
         if bookmark in tree.versions or tree.dropped is not None:

@@ -68,6 +68,7 @@ class Instance(Closing):
         context.log.checkpoint = lambda: position_of(self.checkpointer.position)
         context.log.on_roll = self._on_roll
         context.cache.before_write = self.cleaner.log_before_images
+        self.cleaner.on_damage = self._could_not_clean
         self._init_position = 0
         self.restarted: Restarted | None = None
         self._housekeeping = False
@@ -446,6 +447,9 @@ class Instance(Closing):
             self.watch.event(EventId.INSTANCE_STOPPED, text, why.message)
 
     # In between
+
+    def _could_not_clean(self, error: HotsplitError) -> None:
+        self.watch.event(EventId.PAGE_DAMAGED, f"Not removed: {error}", error.file, error.position)
 
     def _on_roll(self, generation: int) -> None:
         for database in self.databases.values():

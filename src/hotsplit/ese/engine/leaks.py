@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from hotsplit import _native
 from hotsplit.errors import InvalidUse, Jet, PageDamaged
+from hotsplit.ese.files.opened import decoded
 from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.format.space import Extent, split_buffer
 
@@ -40,13 +41,14 @@ def reclaim(session: Session, database: OpenDatabase) -> int:
     if session.level:
         raise InvalidUse("The session is in a transaction", jet=Jet.errInTransaction)
     count = 0
-    with session.context.lock:
+    lock, path = session.context.lock, database.path
+    with lock, decoded(path):
         states = [state.latest for state in database.tables()]
     for state in states:
         if state is not None:
-            with session.context.lock:
+            with lock, decoded(path):
                 count += _reclaim_table(session, state)
-    with session.context.lock:
+    with lock, decoded(path):
         below = [database.tree_at(root) for root in database.root_trees()]
         return count + _reclaim(session, database.root, below)
 
@@ -104,7 +106,7 @@ def _owned(tree: Tree) -> list[Extent]:
     header = tree.space.header
     if header.is_multiple:
         return [e for e in tree.space.extents(tree.space.owned) if not e.pool]
-    return [Extent(tree.root + header.pages - 1, header.pages)]
+    return [tree.space.single]
 
 
 def _used(tree: Tree, below: Iterable[Tree]) -> Iterator[Extent]:

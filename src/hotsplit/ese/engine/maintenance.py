@@ -8,6 +8,7 @@ Source: log specification 4.6 (Scrub), 4.10, 4.11, 4.12 (ShrinkDB); format speci
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from hotsplit.ese.engine.joining import FILLED, part, whole
 from hotsplit.ese.engine.leaks import reclaim
 from hotsplit.ese.engine.merge import carry_out, discard
 from hotsplit.ese.engine.pagemove import can_vacate, vacate
+from hotsplit.ese.files.opened import decoded
 from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
 from hotsplit.ese.recovery.trees import DATA_FILL, unused
 
@@ -65,16 +67,29 @@ def trees_of(database: OpenDatabase, table: str = "") -> list[Tree]:
 def _leaf_by_leaf(tree: Tree, session: Session, done: Done, work: _Work) -> None:
     """Do some work at all leaves of a tree, at some of them in one transaction."""
     mark: Bookmark | None = (b"", b"")
+    stays = 0
     while mark is not None:
-        with session.context.lock, session.transaction(lazy=True):
+        with _step(session, tree.database):
             for _ in range(_STEP):
                 if mark is not None:
-                    mark = None if tree.dropped else work(tree, session, mark, done)
+                    last, mark = mark, None if tree.dropped else work(tree, session, mark, done)
+                    stays = stays + 1 if mark == last else 0
+                    if mark is not None and (mark < last or stays > tree.database.store.page_count):
+                        raise tree.damaged(
+                            "the leaves are not in the order of their keys", tree.root
+                        )
+
+
+@contextlib.contextmanager
+def _step(session: Session, database: OpenDatabase) -> Iterator[None]:
+    """Hold the lock for a small transaction."""
+    with session.context.lock, decoded(database.path), session.transaction(lazy=True):
+        yield
 
 
 def _give_back(tree: Tree, session: Session, done: Done) -> None:
     """Give extents of a tree that are free back to its parent."""
-    with session.context.lock, session.transaction(lazy=True):
+    with _step(session, tree.database):
         if not tree.dropped:
             done.given_back += tree.space.give_back(session)
 
@@ -161,7 +176,7 @@ def _cut(session: Session, database: OpenDatabase, done: Done) -> bool:
     """Cut the last extent off the file if it is free; tell whether it was."""
     with session.context.lock:
         session.context.holds.check_detach(database.dbid)
-        with session.transaction(lazy=True):
+        with _step(session, database):
             extent = database.root.space.cut_end(session)
         if extent is None:
             return False
@@ -172,7 +187,7 @@ def _cut(session: Session, database: OpenDatabase, done: Done) -> bool:
 
 def _empty_end(session: Session, database: OpenDatabase, done: Done) -> bool:
     """Move pages out of the last extent of the file; tell whether that freed an extent in it."""
-    with session.context.lock:
+    with session.context.lock, decoded(database.path):
         end = max(database.root.space.extents(database.root.space.owned))
     before = done.given_back
     for tree in trees_of(database):
@@ -182,16 +197,16 @@ def _empty_end(session: Session, database: OpenDatabase, done: Done) -> bool:
 
 def _vacate(session: Session, tree: Tree, first: int, done: Done, *, grow: bool) -> None:
     """Empty extents of a tree from page `first` on, the last ones first, and give them back."""
-    lock = session.context.lock
-    with lock:
+    path, lock = tree.database.path, session.context.lock
+    with lock, decoded(path):
         if tree.dropped or not tree.space.header.is_multiple:
             return
         extents = [e for e in tree.space.extents(tree.space.owned) if e.first >= first]
     for extent in reversed(extents):
-        with lock:
+        with lock, decoded(path):
             moved = _STEP if not tree.dropped and can_vacate(tree, extent, grow=grow) else 0
         while moved == _STEP and not tree.dropped:
-            with lock, session.transaction(lazy=True):
+            with _step(session, tree.database):
                 moved = vacate(tree, session, extent, _STEP)
                 done.moved += moved
     _give_back(tree, session, done)
@@ -207,7 +222,7 @@ def scrub(session: Session, database: OpenDatabase) -> Done:
     for tree in trees:
         _leaf_by_leaf(tree, session, done, _scrub)
     for tree in [*trees, database.root]:
-        with session.context.lock, session.transaction(lazy=True):
+        with _step(session, database):
             if not tree.dropped:
                 done.scrubbed += sum(_scrub_free(tree, session, n) for n in _free_pages(tree))
     done.size = database.store.page_count
@@ -237,9 +252,9 @@ def _free_pages(tree: Tree) -> Iterator[int]:
     space = tree.space
     header = space.header
     if header.is_multiple:
-        for extent in list(space.extents(space.available)):
+        for extent in [e for e in space.extents(space.available) if not e.pool]:
             yield from range(extent.first, extent.last + 1)
-    else:
+    elif space.single.pages:
         yield from header.free_pages(tree.root)
 
 

@@ -29,7 +29,7 @@ from hotsplit.ese.engine.schemachange import Kind, add_column, create_index, cre
 from hotsplit.ese.engine.table import Table
 from hotsplit.ese.engine.tree import Tree
 from hotsplit.ese.engine.versions import Bookmark, Transaction, Version
-from hotsplit.ese.files.opened import Closing
+from hotsplit.ese.files.opened import UNDECODABLE, Closing, decoded, undecodable
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.core import INSERT, REPLACE
 
@@ -310,7 +310,8 @@ class Session(Closing):
         """Return a table. Raises ObjectNotFound (-1305)."""
         with self.context.looking:
             self.context.check()
-            state = database.table_of(self, name)
+            with decoded(database.path):
+                state = database.table_of(self, name)
         if state is None:
             raise ObjectNotFound(f"There is no table {name}")
         return Table(self, state)
@@ -322,7 +323,7 @@ class Session(Closing):
             self.context.check_log_room()
             if database.schema_changer not in (None, self):
                 raise WriteConflict("Another session is changing the schema of the database")
-            with self.transaction():
+            with decoded(database.path), self.transaction():
                 database.schema_changer = self
                 self._schemas[database] = None
                 yield
@@ -432,5 +433,7 @@ class Savepoint:
                     session.undo_to(self._count)
         finally:
             session.context.lock.release()
+        if isinstance(error, UNDECODABLE):
+            raise undecodable(error, self._table.database.path) from error
         if position is not None:
             session.context.log.flush(position)

@@ -36,6 +36,9 @@ _NOTHING = Extent(0, 0)
 _NO_LIMIT = 1 << 32
 
 
+_SHELVED = 2  # pool of extents behind the end of the file
+
+
 class Space:
     """The space of one tree."""
 
@@ -71,9 +74,24 @@ class Space:
         return found
 
     def extents(self, tree: Tree) -> Iterator[Extent]:
-        """Yield the extents in one of the two trees."""
+        """Yield the extents in one of the two trees. Raises PageDamaged for impossible ones."""
         for node in tree.scan():
-            yield Extent.unpack(node.key, node.data)
+            extent = Extent.unpack(node.key, node.data)
+            if extent.pool != _SHELVED:
+                self._check(extent)
+            yield extent
+
+    @property
+    def single(self) -> Extent:
+        """The extent of a tree that has only one. Raises PageDamaged for an impossible one."""
+        pages = self.header.pages
+        extent = Extent(self._tree.root + pages - 1, pages)
+        self._check(extent)
+        return extent
+
+    def _check(self, extent: Extent) -> None:
+        if extent.last > self._tree.database.store.page_count:
+            raise self._tree.damaged(f"{extent} lies behind the end of the file", self._tree.root)
 
     # Taking
 

@@ -32,6 +32,7 @@ from hotsplit.ese.engine.longvalues import SessionReader
 from hotsplit.ese.engine.rowmaker import INTRINSIC_MOST
 from hotsplit.ese.engine.rows import LongReader, Pieces, lids
 from hotsplit.ese.engine.scan import batches
+from hotsplit.ese.files.opened import decoded
 from hotsplit.ese.format.columns import ColumnDef, ColumnFlag, Value
 from hotsplit.ese.format.taggedcolumns import Instance
 from hotsplit.ese.read.arrow import arrow_table
@@ -77,7 +78,11 @@ class Table:
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """Hold the lock for a read, in the session's view."""
-        with self.session.context.looking, self.session.reading():
+        with (
+            self.session.context.looking,
+            decoded(self._state.database.path),
+            self.session.reading(),
+        ):
             self.session.housekeep()
             if not self._state.is_current:
                 self._state.seen_by(self.session)

@@ -48,6 +48,7 @@ _NOT_COMPRESSED = ~int(NodeFlag.COMPRESSED)
 _DEEPEST = 16  # levels; a tree of 2^31 pages has fewer
 _DIFF_WORTH = 16  # a diff must save at least so many bytes
 _NO_END = "the way from the root has no end"
+_DISORDER = "the keys of a leaf are not in order"
 _CIRCLE = "the links between the leaves go round in a circle"
 _PREVIOUS, _NEXT = slice(16, 20), slice(20, 24)  # of a page's header
 
@@ -122,8 +123,8 @@ class Tree:
                 _, pgno = _kernel.child(page, mark)
                 page = self.page(pgno)
         except ValueError as error:
-            raise self._damaged(str(error), pgno) from error
-        raise self._damaged(_NO_END, pgno)
+            raise self.damaged(str(error), pgno) from error
+        raise self.damaged(_NO_END, pgno)
 
     def path(self, key: bytes, data: bytes = b"") -> list[Step]:
         """Return the way from the root to the leaf of a bookmark; the last line is the node's."""
@@ -141,10 +142,11 @@ class Tree:
                 pgno = child
                 page = self.page(pgno)
         except ValueError as error:
-            raise self._damaged(str(error), pgno) from error
-        raise self._damaged(_NO_END, pgno)
+            raise self.damaged(str(error), pgno) from error
+        raise self.damaged(_NO_END, pgno)
 
-    def _damaged(self, why: str, pgno: int) -> PageDamaged:
+    def damaged(self, why: str, pgno: int) -> PageDamaged:
+        """Return the error for a page of the tree that cannot be as it is."""
         return PageDamaged(why, jet=Jet.errNodeCorrupted, position=f"page {pgno}")
 
     def node(self, found: Found) -> Node:
@@ -217,7 +219,10 @@ class Tree:
         found = self.find(*mark)
         first = found.line + (found.exact and not inclusive)
         entries = self.visible(session, found.page, first, _kernel.count(found.page))
-        return entries or self._next_visible(session, found.page, _NEXT)
+        entries = entries or self._next_visible(session, found.page, _NEXT)
+        if entries and not inclusive and not self._follows(entries[-1], mark):
+            raise self.damaged(_DISORDER, found.pgno)
+        return entries
 
     def entries_before(self, session: Session, mark: Bookmark | None) -> list[Entry]:
         """Return nodes that the session sees, some of those in front of a bookmark, in order.
@@ -233,7 +238,13 @@ class Tree:
             found = self.find(*mark)
             page, last = found.page, found.line
         entries = self.visible(session, page, 0, last)
-        return entries or self._next_visible(session, page, _PREVIOUS)
+        entries = entries or self._next_visible(session, page, _PREVIOUS)
+        if entries and mark is not None and not self._follows(mark, entries[0]):
+            raise self.damaged(_DISORDER, self.root)
+        return entries
+
+    def _follows(self, mark: Bookmark, other: Bookmark) -> bool:
+        return mark[0] > other[0] if self.unique else mark > other
 
     def _next_visible(self, session: Session, page: bytearray, link: slice) -> list[Entry]:
         """Return what the session sees of the first linked leaf with anything."""
@@ -250,7 +261,7 @@ class Tree:
                 return
             page = self.page(pgno)
             yield page
-        raise self._damaged(_CIRCLE, self.root)
+        raise self.damaged(_CIRCLE, self.root)
 
     def _last_leaf(self) -> bytearray:
         pgno = self.root
@@ -263,8 +274,8 @@ class Tree:
                 pgno = int.from_bytes(child, "little")
                 page = self.page(pgno)
         except ValueError as error:
-            raise self._damaged(str(error), pgno) from error
-        raise self._damaged(_NO_END, pgno)
+            raise self.damaged(str(error), pgno) from error
+        raise self.damaged(_NO_END, pgno)
 
     def visible(self, session: Session, page: bytearray, first: int, last: int) -> list[Entry]:
         """Return the nodes of a part of a leaf that the session sees."""
