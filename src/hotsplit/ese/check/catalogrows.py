@@ -19,7 +19,7 @@ from hotsplit.ese.format.columns import ColumnDef, decode_text
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.format.record import RecordPlan
 from hotsplit.ese.read.btree import BTree
-from hotsplit.ese.read.catalog import columns_of
+from hotsplit.ese.read.catalog import column_of
 from hotsplit.ese.read.pages import CachedPages, PageSet
 from hotsplit.report import Reporter
 
@@ -195,7 +195,10 @@ class CatalogRows:
             return None
         values, pending = self._plan.decode(node.data, self._large)
         row = self._row(0, 0, key, values, pending)
-        return next(iter(columns_of([row.values])), None)
+        try:
+            return column_of(row.values)
+        except (ValueError, TypeError):
+            return None
 
     def _rows_of_group(self, group: TableRows) -> Iterator[CatalogRow]:
         for part in group.parts:

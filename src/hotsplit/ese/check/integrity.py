@@ -36,10 +36,9 @@ from hotsplit.ese.format.catalogschema import (
     CATALOG_NAME,
     CATALOG_ROOT,
     SHADOW_ROOT,
-    RowType,
     TableDef,
 )
-from hotsplit.ese.read.catalog import Catalog, TableEntry, columns_of
+from hotsplit.ese.read.catalog import Catalog, TableEntry, definition_of
 from hotsplit.ese.read.pages import RunSource
 from hotsplit.report import Reporter, Severity
 
@@ -131,14 +130,6 @@ def find_faults(source: RunSource, on_read: OnRead | None = None) -> Faults:
     return Faults(findings.faults, check.checked)
 
 
-class _ShadowCatalog(Catalog):
-    """Definitions as the shadow catalog has them."""
-
-    def __init__(self, context: Context) -> None:
-        super().__init__(context.cached, Reporter(limit=0))
-        self._tree, self._on_shadow = self._open(SHADOW_ROOT, _SHADOW_OBJID), True
-
-
 class _Check:
     """One check on its way: space first, then the catalog, then table after table."""
 
@@ -189,7 +180,6 @@ class _Check:
             compare_with_shadow(self._context, rows, shadow)
         if sound[CATALOG_ROOT] or not sound[SHADOW_ROOT]:
             return rows, sound[CATALOG_ROOT]
-        self._catalog = _ShadowCatalog(self._context)
         return shadow, True
 
     def _catalog_shape(self, objid: int, root: int) -> TableShape:
@@ -227,14 +217,7 @@ class _Check:
         entry = TableEntry(
             first.text, group.objid, first.number("ColtypOrPgnoFDP"), first.number("Flags")
         )
-        try:
-            table = self._catalog.table(entry, columns=not group.blocks)
-        except HotsplitError as error:
-            message = f"table {entry.name} cannot be read from the catalog: {error.message}"
-            self._context.findings.add("C37", message)
-            return None
-        if group.blocks:
-            table.columns = columns_of(row.values for row in group.of_type(RowType.COLUMN))
+        table = definition_of(entry, (row.values for row in group.rows))
         shape = TableShape(table, group.last_ids, blocks=group.blocks)
         if group.blocks:
             shape.define = lru_cache(None)(partial(rows.define, group))

@@ -40,7 +40,9 @@ _CATALOG_OBJID, _SHADOW_OBJID = 2, 3
 _LAST_OBJID = 0x7FFFFFFF
 _COLUMN_FIELDS = ("Id", "ColtypOrPgnoFDP", "SpaceUsage", "Flags", "PagesOrLocale", "RecordOffset",
                   "Name", "DefaultValue")  # fmt: skip
-_FIELD_PLACES = [[c.name for c in CATALOG_COLUMNS].index(name) for name in _COLUMN_FIELDS]
+_CATALOG_NAMES = [column.name for column in CATALOG_COLUMNS]
+_FIELD_PLACES = [_CATALOG_NAMES.index(name) for name in _COLUMN_FIELDS]
+_TYPE = _CATALOG_NAMES.index("Type")
 _CATALOG_OBJIDS = (_CATALOG_OBJID, _SHADOW_OBJID)
 
 
@@ -112,15 +114,12 @@ class Catalog:
                 return entries
             wanted = objid + 1
 
-    def table(self, entry: TableEntry, *, columns: bool = True) -> TableDef:
-        """Return the definition of a table. Raises HotsplitError if its rows cannot be read.
-
-        columns: with its columns.
-        """
-        table: TableDef = self._with_shadow(lambda: self._read_table(entry, columns))
+    def table(self, entry: TableEntry) -> TableDef:
+        """Return the definition of a table. Raises HotsplitError if its rows cannot be read."""
+        table: TableDef = self._with_shadow(lambda: self._read_table(entry))
         return table
 
-    def _read_table(self, entry: TableEntry, columns: bool) -> TableDef:
+    def _read_table(self, entry: TableEntry) -> TableDef:
         table = TableDef(entry.name, entry.objid, entry.root, entry.flags)
         for kind in (RowType.TABLE, RowType.INDEX, RowType.LONG_VALUE):
             prefix = catalog_key(entry.objid, kind)
@@ -129,11 +128,10 @@ class Catalog:
                     break
                 row = self._row(node.data)
                 try:
-                    self._apply(table, row)
+                    _apply(table, row)
                 except (ValueError, TypeError) as error:
                     self._report(table, row["Type"], row["Id"], str(error))
-        if columns:
-            table.columns = _placed(self._columns(table))
+        table.columns = _placed(self._columns(table))
         return table
 
     def _columns(self, table: TableDef) -> Iterator[ColumnDef]:
@@ -195,25 +193,27 @@ class Catalog:
             )
         )
 
-    def _apply(self, table: TableDef, row: dict[str, Any]) -> None:
-        kind = row["Type"]
-        if kind == RowType.TABLE:
-            table.template = _text(row["TemplateTable"])
-            table.separate_lv = int.from_bytes(row["SeparateLV"] or b"", "little")
-            chunk = row["LVChunkMax"] or 0
-            if not 0 <= chunk < _LARGEST_PAGE:
-                raise ValueError(f"long values in chunks of {chunk} bytes")
-            table.chunk_size = chunk
-        elif kind == RowType.INDEX:
-            table.indexes.append(_index(row))
-        elif kind == RowType.LONG_VALUE:
-            table.long_value_objid, table.long_value_root = _tree_of(row)
-
 
 def _key_objid(key: bytes) -> int:
     if len(key) != _KEY_SIZE or key[0] != 0x7F:
         raise DataDamaged(f"no catalog key: {key[:16].hex()}", jet=Jet.errCatalogCorrupted)
     return int.from_bytes(key[1:5], "big") ^ 0x80000000
+
+
+def _apply(table: TableDef, row: dict[str, Any]) -> None:
+    """Put into a definition what a row says that is none of a column. Raises ValueError."""
+    kind = row["Type"]
+    if kind == RowType.TABLE:
+        table.template = _text(row["TemplateTable"])
+        table.separate_lv = int.from_bytes(row["SeparateLV"] or b"", "little")
+        chunk = row["LVChunkMax"] or 0
+        if not 0 <= chunk < _LARGEST_PAGE:
+            raise ValueError(f"long values in chunks of {chunk} bytes")
+        table.chunk_size = chunk
+    elif kind == RowType.INDEX:
+        table.indexes.append(_index(row))
+    elif kind == RowType.LONG_VALUE:
+        table.long_value_objid, table.long_value_root = _tree_of(row)
 
 
 def _text(value: str | bytes | None) -> str:
@@ -276,18 +276,28 @@ def _index(row: dict[str, Any]) -> IndexDef:
     )
 
 
-def columns_of(rows: Iterable[Sequence[Any]]) -> list[ColumnDef]:
-    """Return the columns of a table from their rows: values in the order of the catalog's columns.
+def definition_of(entry: TableEntry, rows: Iterable[Sequence[Any]]) -> TableDef:
+    """Return the definition of a table from its rows: values in the order of the catalog's columns.
 
-    Those that cannot be told are left out.
+    What cannot be told is left out.
     """
-    found = []
+    table, columns = TableDef(entry.name, entry.objid, entry.root, entry.flags), []
     for values in rows:
-        fields = [values[place] for place in _FIELD_PLACES]
-        if isinstance(fields[-1], bytes | None):
-            with contextlib.suppress(ValueError, TypeError):
-                found.append(_column(fields, of_catalog=False))
-    return _placed(column for column in found if column is not None)
+        with contextlib.suppress(ValueError, TypeError):
+            if values[_TYPE] == RowType.COLUMN:
+                columns.append(column_of(values))
+            else:
+                _apply(table, dict(zip(_CATALOG_NAMES, values, strict=True)))
+    table.columns = _placed(column for column in columns if column is not None)
+    return table
+
+
+def column_of(values: Sequence[Any]) -> ColumnDef | None:
+    """Return the column of a row, None for a deleted one. Raises ValueError, TypeError."""
+    fields = [values[place] for place in _FIELD_PLACES]
+    if not isinstance(fields[-1], bytes | None):
+        raise ValueError("a default that cannot be read")
+    return _column(fields, of_catalog=False)
 
 
 def _placed(columns: Iterable[ColumnDef]) -> list[ColumnDef]:
