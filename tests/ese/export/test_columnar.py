@@ -19,6 +19,7 @@ from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.read import arrow
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import INCLUDABLE
+from hotsplit.ese.read.parts import LeafRange
 from tests.conftest import unpack_vector
 from tests.ese.export.test_job import Failing
 
@@ -32,6 +33,12 @@ WIDEST = 3
 @pytest.fixture(scope="module")
 def database(shared: Path) -> Path:
     return unpack_vector("crash-p32768-w10") / "recovered" / "test.edb"
+
+
+@pytest.fixture(scope="module")
+def leafy(shared: Path) -> Path:
+    """A database whose tables have several leaves."""
+    return unpack_vector("crash-p4096-ckpt") / "recovered" / "test.edb"
 
 
 def export(database: Path, target: Path, form: Format, env: Any = None, **plan: Any) -> Report:
@@ -64,11 +71,14 @@ def _same(one: Any, other: Any) -> None:
         assert other.schema.field(name).type == one.schema.field(name).type
 
 
+@pytest.mark.parametrize("block", [1 << 23, 1 << 15])
 @pytest.mark.parametrize("include", [(), INCLUDABLE])
 def test_some_columns_at_a_time(
-    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, include: Any
+    leafy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, include: Any, block: int
 ) -> None:
     """Batches of columns with long values end at other rows than those without."""
+    database = leafy
+    monkeypatch.setattr(columnar, "_BYTES_A_BLOCK", block)
     whole = _tables(tmp_path / "a", export(database, tmp_path / "a", "arrow", include=include))
     monkeypatch.setattr(columnar, "_COLUMNS_A_PASS", 2)
     monkeypatch.setattr(columnar, "_ROWS_A_GROUP", 40)
@@ -79,6 +89,27 @@ def test_some_columns_at_a_time(
     for name, table in whole.items():
         assert parts[name].column_names == table.column_names
         _same(table, parts[name])
+
+
+def test_blocks_that_are_out_of_order(
+    leafy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever was written of them is not used."""
+    table = ("Wide",)
+    whole = _tables(tmp_path / "a", export(leafy, tmp_path / "a", "arrow", tables=table))
+    monkeypatch.setattr(columnar, "_COLUMNS_A_PASS", 2)
+    monkeypatch.setattr(columnar, "_BYTES_A_BLOCK", 1 << 12)
+    found = columnar._blocks
+
+    def parted(view: Any) -> Any:
+        first, second, *others = found(view)
+        assert first is not None
+        assert second is not None
+        return [LeafRange(first.leaves, 0), second, *others]  # as if a link led elsewhere
+
+    monkeypatch.setattr(columnar, "_blocks", parted)
+    parts = _tables(tmp_path / "b", export(leafy, tmp_path / "b", "arrow", tables=table))
+    _same(whole["Wide"], parts["Wide"])
 
 
 def test_no_row_and_no_column(database: Path, tmp_path: Path, monkeypatch: Any) -> None:

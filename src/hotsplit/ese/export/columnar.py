@@ -8,7 +8,6 @@ Parquet comes in several files then, as its library keeps a description of every
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +29,7 @@ from hotsplit.ese.read.arrow import (
 from hotsplit.ese.read.batch import Batch
 from hotsplit.ese.read.batches import row_limit
 from hotsplit.ese.read.labels import origins
+from hotsplit.ese.read.parts import LeafRange, OutOfOrder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -39,7 +39,9 @@ COLUMNS_A_FILE = {"parquet": 4096}
 
 _Item = TypeVar("_Item")
 _ROWS_A_GROUP, _BYTES_A_GROUP = 65536, 1 << 23
-_COLUMNS_A_PASS = 4096
+_COLUMNS_A_PASS, _BYTES_A_BLOCK = 4096, 1 << 23
+_Blocks = Sequence[LeafRange | None]
+_WHOLE: _Blocks = (None,)
 _PLACE = 8  # bytes of a row in `Batch.places`
 _LESS = 4  # a batch of several passes has a fourth of the rows: it is there as a whole
 
@@ -86,16 +88,27 @@ class _MoreLists(Exception):
 
 def _write_file(env: Env, view: View, form: str, path: str, ahead: bool) -> Written:
     lists: set[str] = set()
+    blocks = _blocks(view)
     while True:
         try:
-            return _once(env, view, form, path, lists, ahead)
+            return _once(env, view, form, path, lists, blocks, ahead)
         except _MoreLists as found:  # at most once a column: the table is written again
             lists |= found.names
+        except OutOfOrder:
+            blocks = _WHOLE
 
 
-def _once(env: Env, view: View, form: str, path: str, lists: set[str], ahead: bool) -> Written:
+def _once(
+    env: Env,
+    view: View,
+    form: str,
+    path: str,
+    lists: set[str],
+    blocks: _Blocks,
+    ahead: bool,
+) -> Written:
     pyarrow = load_pyarrow()
-    passes = [_Pass(pyarrow, part, lists, size) for part, size in _passes(view)]
+    passes = [_Pass(pyarrow, part, lists, size, blocks) for part, size in _passes(view)]
     fields = [field for one in passes for field in one.fields]
     fields += [pyarrow.field(name, kind) for name, kind in _extra_kinds(pyarrow, view)]
     schema = pyarrow.schema(fields, {"ese.table": view.table.name})
@@ -133,26 +146,51 @@ def _passes(view: View) -> Iterator[tuple[View, int]]:
         yield group, size if len(groups) == 1 else max(1, size // _LESS)
 
 
+def _blocks(view: View) -> _Blocks:
+    """Return parts of the table that several passes read one after the other."""
+    if len(view.fields) <= _COLUMNS_A_PASS or view.include:
+        return _WHOLE
+    try:
+        tree = view.table.tree()
+        size = tree.page_estimate() * tree.pages.page_size
+        return view.table.parts(-(-size // _BYTES_A_BLOCK)) or _WHOLE
+    except HotsplitError:  # it is met again by who reads
+        return _WHOLE
+
+
+def _read(view: View, size: int, blocks: _Blocks) -> Iterator[Batch]:
+    """Yield the batches of a table. Between blocks nothing is kept of what reads."""
+    names = [column.name for column in view.columns]
+    for block in blocks:
+        batches = view.table.batches(
+            names, size=size, most_bytes=_BYTES_A_GROUP, include=view.include, part=block
+        )
+        if block is None:
+            yield from batches
+            continue
+        read = list(batches)[::-1]
+        while read:
+            yield read.pop()
+
+
 class _Pass:
     """Arrow data of some columns of a table, batch by batch. fields: what they are in Arrow."""
 
-    def __init__(self, pyarrow: Any, view: View, lists: set[str], size: int) -> None:
-        names = [column.name for column in view.columns]
-        self._pa = pyarrow
+    def __init__(
+        self, pyarrow: Any, view: View, lists: set[str], size: int, blocks: _Blocks
+    ) -> None:
+        self._pa, self._view = pyarrow, view
         self._declared = {column.name for column in view.columns if column.is_multi_valued}
-        self._batches = view.table.batches(
-            names, size=size, most_bytes=_BYTES_A_GROUP, include=view.include
-        )
+        self._batches = _read(view, size, blocks)
         first = next(self._batches, None)
-        self._shape: ArrowForm | None = _shape(view, first, lists)
-        self._schema = self._shape.schema
-        short = first is not None and first.rows < size
+        self._filetimes = filetime_columns(first) if first else set()
+        self._lists = lists | (list_columns(first) if first else set())
+        self._schema = self._form().schema
         self._ready = [self._record(first)] if first is not None else []
-        del first
-        if short:  # most likely there is no more: what reads is not needed any longer
-            more = list(map(self._record, itertools.islice(self._batches, 1)))
-            self._ready += more
-            self._shape = self._shape if more else None
+
+    def _form(self) -> ArrowForm:
+        """Return how the columns look in Arrow; it is not kept, as there may be very many."""
+        return ArrowForm(_fields(self._view), self._filetimes, self._lists)
 
     @property
     def fields(self) -> list[pa.Field]:
@@ -162,16 +200,14 @@ class _Pass:
     def records(self) -> Iterator[tuple[pa.RecordBatch, bytes]]:
         """Yield batches with their places; see `Batch`. Raises _MoreLists."""
         while self._ready:
-            yield self._ready.pop(0)
+            yield self._ready.pop()
         yield from map(self._record, self._batches)
 
     def _record(self, batch: Batch) -> tuple[pa.RecordBatch, bytes]:
-        shape = self._shape
-        assert shape is not None
-        missing = list_columns(batch) - shape.lists - self._declared
+        missing = list_columns(batch) - self._lists - self._declared
         if missing:
             raise _MoreLists(missing)
-        arrays = shape.arrays(batch)
+        arrays = self._form().arrays(batch)
         return self._pa.RecordBatch.from_arrays(arrays, schema=self._schema), batch.places
 
 
@@ -200,15 +236,12 @@ def _aligned(
         del arrays  # before the next ones are made
 
 
-def _shape(view: View, first: Batch | None, lists: set[str]) -> ArrowForm:
-    wide = len(view.fields) >= WIDE
+def _fields(view: View) -> list[ArrowField]:
     nothing: dict[str, str] = {}
-    fields = [
+    wide = len(view.fields) >= WIDE
+    return [
         ArrowField(f.name, f.column, f.meaning, nothing if wide else _notes(f)) for f in view.fields
     ]
-    if first is None:
-        return ArrowForm(fields, (), lists)
-    return ArrowForm(fields, filetime_columns(first), lists | list_columns(first))
 
 
 def _notes(field: Field) -> dict[str, str]:

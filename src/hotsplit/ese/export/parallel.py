@@ -22,8 +22,6 @@ from hotsplit.ese.export.tables import MOST_FINDINGS, Order, Tick, export_piece,
 from hotsplit.ese.export.writers import COLUMNAR, TEXT
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.read.database import Database
-from hotsplit.ese.read.parts import leaf_ranges
-from hotsplit.report import Reporter
 
 _POLL = 0.2
 _PIECES_A_JOB = 4
@@ -57,10 +55,9 @@ def share_out(db: Database, orders: Sequence[Order], plan: Plan, jobs: int) -> l
 
 
 def _pieces(db: Database, order: Order, count: int) -> list[Order]:
-    try:  # who exports the table reports what is wrong
-        tree = db.table(order.table).through(db.source, Reporter()).tree()
-        parts = leaf_ranges(tree, count)
-    except HotsplitError:
+    try:
+        parts = db.table(order.table).parts(count)
+    except HotsplitError:  # who exports the table reports it
         return [order]
     pages = order.pages // count
     orders = [

@@ -26,7 +26,7 @@ from hotsplit.ese.read.cursor import Cursor, Key
 from hotsplit.ese.read.labels import State
 from hotsplit.ese.read.longvalues import LongValues
 from hotsplit.ese.read.pages import CachedPages, PageSet, PageSource
-from hotsplit.ese.read.parts import LeafRange
+from hotsplit.ese.read.parts import LeafRange, leaf_ranges
 from hotsplit.ese.read.remains import Carver, PageMap, Remnant, orphans
 from hotsplit.ese.read.rows import LabelledRow, RowReader, stream_value
 from hotsplit.ese.read.selection import Selection, select
@@ -215,13 +215,15 @@ class Table:
         keys: bool = False,
         reverse: bool = False,
         include: Collection[State] = (),
+        part: LeafRange | None = None,
     ) -> Iterator[Batch]:
         """Yield the rows in batches of columns, in primary order or against it.
 
         columns: names of those wanted; all by default. size, most_bytes: most rows of a batch, and
         bytes of its values unless a single row has more. keys: with bookmarks. include: remains of
-        rows too, as in `labelled`; `Batch.places` tells them apart. Damage is dealt with as in
-        `rows`. Raises HotsplitError if the root cannot be read.
+        rows too, as in `labelled`; `Batch.places` tells them apart. part: only rows of these
+        leaves, see `values`. Damage is dealt with as in `rows`. Raises HotsplitError if the root
+        cannot be read.
         """
         tree = self.tree()
         reader = BatchReader(
@@ -235,8 +237,16 @@ class Table:
             keys=keys,
             deleted=State.DELETED in include,
         )
-        yield from reader.sweep(tree, reverse=reverse)
-        yield from reader.remains(self.remains(reader.visited, include))
+        yield from reader.sweep(tree, reverse=reverse, part=part)
+        if part is None:
+            yield from reader.remains(self.remains(reader.visited, include))
+
+    def parts(self, count: int) -> list[LeafRange]:
+        """Return the leaves in at most `count` parts for several readers; see `leaf_ranges`.
+
+        Damage is not reported: readers do. Raises HotsplitError if the root cannot be read.
+        """
+        return leaf_ranges(self.through(self._pages.source, Reporter()).tree(), count)
 
     def to_arrow(
         self, columns: Sequence[str] | None = None, *, include: Collection[State] = ()
