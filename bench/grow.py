@@ -292,7 +292,7 @@ def _usual(columns: dict[str, ColumnDef], number: int) -> Iterator[TaggedField]:
 
 
 def _field(column: ColumnDef, instances: list[Instance]) -> TaggedField:
-    header, data = join_instances(instances, column.is_long)
+    header, data = join_instances(instances, long=column.is_long, large=False)
     return TaggedField(column.id, column.derived, header, data)
 
 

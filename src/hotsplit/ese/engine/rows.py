@@ -187,7 +187,8 @@ class RowFormat:
         if found is None:
             return TaggedField(fid, derived, 0, None)
         column = self._by_tag.get(tag)
-        header, data = join_instances(found, column is not None and column.is_long)
+        is_long = column is not None and column.is_long
+        header, data = join_instances(found, long=is_long, large=self.large)
         return TaggedField(fid, derived, header, data)
 
     # Values

@@ -152,7 +152,7 @@ def encode_record(columns: Sequence[ColumnDef], values: Mapping[str, Value], lar
         last = column.id
         area += b"" if value is None else encode_value(column, _single(column, value))
         array += struct.pack("<H", len(area) | (_NULL if value is None else 0))
-    tagged = [_tagged_field(c, values[c.name]) for c in present if c.is_tagged]
+    tagged = [_tagged_field(c, values[c.name], large=large) for c in present if c.is_tagged]
     fixed_last, body = fixed
     head = _HEAD.pack(fixed_last, last, _HEAD.size + len(body))
     return head + body + bytes(array + area) + build_fields(tagged, large)
@@ -190,12 +190,12 @@ def _padding(column: ColumnDef) -> bytes:
     return b" " if column.coltyp in TEXT_TYPES and column.code_page != UTF16 else b"\0"
 
 
-def _tagged_field(column: ColumnDef, value: Value) -> TaggedField:
+def _tagged_field(column: ColumnDef, value: Value, *, large: bool) -> TaggedField:
     if value is None:
         return TaggedField(column.id, column.derived, 0, None)
     several = value if isinstance(value, list) else [value]
     if not several:
         raise ValueError(f"{column.name}: an empty list is no value")
     pieces = [Instance(encode_value(column, one)) for one in several]
-    header, data = join_instances(pieces, column.is_long)
+    header, data = join_instances(pieces, long=column.is_long, large=large)
     return TaggedField(column.id, column.derived, header, data)

@@ -136,10 +136,12 @@ def split_instances(header: int, data: bytes) -> list[Instance]:
     return instances
 
 
-def join_instances(instances: Sequence[Instance], long: bool) -> tuple[int, bytes]:
+def join_instances(instances: Sequence[Instance], *, long: bool, large: bool) -> tuple[int, bytes]:
     """Return (header byte, data) of the entry for these values. Raises ValueError.
 
-    long: the column is of a long-value type. Only the first of several values may be compressed.
+    long: the column is of a long-value type. large: for a page of 16 KB or more, on which the
+    published engine reads the short form of two values, but does not know how to change it. Only
+    the first of several values may be compressed.
     """
     header = TagHeader.LONG if long else TagHeader(0)
     if instances[0].compressed:
@@ -149,7 +151,7 @@ def join_instances(instances: Sequence[Instance], long: bool) -> tuple[int, byte
     if len(instances) == 1:
         separated = TagHeader.SEPARATED if instances[0].separated else 0
         return header | separated, instances[0].data
-    if len(instances) == 2 and not long:
+    if len(instances) == 2 and not long and not large:
         first, second = (i.data for i in instances)
         if max(len(first), len(second)) > 255:
             raise ValueError("a value has more than 255 bytes")
