@@ -142,6 +142,11 @@ class SegmentBuffer:
             self._open += bytes(rest - _FILLER.size)
         self._close()
 
+    @property
+    def written(self) -> int:
+        """The first sector that was not taken yet."""
+        return self._written
+
     def take(self) -> tuple[int, list[bytes]]:
         """Return (first sector, bodies) of the closed segments, which are the caller's now."""
         first, bodies = self._written, self._closed

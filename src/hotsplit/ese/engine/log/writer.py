@@ -14,6 +14,7 @@ import threading
 from collections.abc import Callable
 
 from hotsplit.errors import HotsplitError, InstanceDown, InvalidUse, Jet
+from hotsplit.ese.engine.log.emit import Listener, LogData
 from hotsplit.ese.engine.log.files import LogFiles
 from hotsplit.ese.engine.log.progress import LogProgress
 from hotsplit.ese.engine.log.segments import SegmentBuffer, seal
@@ -51,6 +52,7 @@ class LogWriter:
         self._mutex = threading.Lock()
         self._file: File | None = None
         self._checksum = 0
+        self._listeners: list[Listener] = []
         self._buffer = SegmentBuffer(0, settings.log_sectors)
 
     # Begin and end
@@ -96,6 +98,21 @@ class LogWriter:
             error = InstanceDown(f"Interrupted: {error!r}")
         self.failure = self.failure or error
         self.progress.end(down("stopped", self.failure))
+
+    # Shipping
+
+    def emit_to(self, listener: Listener) -> None:
+        """Tell a listener all that is written from now on, and first the current log so far."""
+        with self._io:
+            self.check()
+            assert self._file is not None
+            size = self._buffer.written * SEGMENT
+            listener(LogData(self.generation, 0, self._file.pread(size, 0)))
+            self._listeners.append(listener)
+
+    def _emit(self, data: LogData) -> None:
+        for listener in self._listeners:
+            listener(data)
 
     # Records
 
@@ -196,6 +213,8 @@ class LogWriter:
             assert self._file is not None
             self._file.pwrite(b"".join(sealed), first * SEGMENT)
             self._file.sync()
+            if self._listeners:
+                self._emit(LogData(generation, first, b"".join(sealed)))
             for segment in sealed:
                 self._checksum ^= int.from_bytes(segment[:8], "little")
             self.flushes += 1
@@ -220,6 +239,9 @@ class LogWriter:
             )
             self._file.close()
             self._file, self._checksum = file, 0
+            if self._listeners:
+                self._emit(LogData(generation - 1, 0, b"", complete=True))
+                self._emit(LogData(generation, 0, file.pread(SEGMENT, 0)))
             with self._mutex:
                 self._buffer = SegmentBuffer(generation, self._settings.log_sectors)
                 self._reached(self._buffer.end)
