@@ -17,6 +17,7 @@ from hotsplit.ese.format.columns import UTF16, Coltyp, ColumnDef
 from hotsplit.ese.format.keys import build_key, record_key, unicode_key
 from hotsplit.ese.format.sortlocales import sort_of_name
 from hotsplit.ese.format.sorttable import SORT_ID_TAIL, BuiltIn, SortTable, use_sort_table
+from hotsplit.ese.format.textorder import text_order
 
 _MEASURED = Path(__file__).parents[2] / "data" / "sortkeys.txt"
 
@@ -219,6 +220,20 @@ def test_a_table_that_is_supplied_is_used_where_it_fits() -> None:
         use_sort_table(None)
     with pytest.raises(KeyUnknown):
         unicode_key("a", _index(0x60305, "haw"))
+
+
+def test_entries_are_judged_only_by_weights_of_known_versions() -> None:
+    """Those not recorded, of Windows XP and of later ones than are known are left alone."""
+    for version, known in ((0, 0), (0x100, 0), (0x50000, 1), (0x60305, 1), (0x60401, 0)):
+        assert (text_order(_index(version)) is not None) == known, hex(version)
+    assert text_order(replace(_index(0x60305), lcmap_flags=0x200)) is None
+    assert text_order(replace(_index(0x60305), locale="sv-SE")) is None
+    use_sort_table(SortTable(write_table(0x60401)))
+    try:
+        assert text_order(_index(0x60401)) is not None
+        assert text_order(_index(0x60501)) is None
+    finally:
+        use_sort_table(None)
 
 
 def test_damaged_tables_are_refused() -> None:

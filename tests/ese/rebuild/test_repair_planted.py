@@ -12,6 +12,7 @@ from hotsplit.ese.check.rules import RULES
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.read.database import Database
+from hotsplit.ese.rebuild import rowfacts
 from hotsplit.ese.rebuild.losses import Repaired
 from hotsplit.ese.rebuild.repair import PASSES, repair
 from hotsplit.report import Reporter, Severity
@@ -136,6 +137,21 @@ def test_indexes_of_unicode_text_are_made_anew(db: Planter, tmp_path: Path) -> N
     for table, index in UNICODE:
         name = f"index {index} of table {table}"
         assert after[name] == before[name]
+
+
+def test_an_index_is_made_anew_of_many_sorted_runs(
+    db: Planter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the tuple index, that has the most entries; the file of the runs is gone at the end."""
+    monkeypatch.setattr(rowfacts, "RUN_BYTES", 500)
+    index = next(one for one in db.table("Tagged").definition.indexes if one.tuple_limits)
+    zero(db, db.leaves(index.root)[0])
+    result, into = mend(db, tmp_path)
+    assert not result.left_out
+    name = f"index {index.name} of table Tagged"
+    before, after = contents(recovered("crash-p4096-ckpt")), contents(into)
+    assert after[name] == before[name] and len(after[name]) > 100
+    assert {path.name for path in tmp_path.iterdir()} == {"old.edb", "new.edb"}
 
 
 def test_an_index_of_an_order_that_is_not_known_is_left_out(db: Planter, tmp_path: Path) -> None:
