@@ -31,7 +31,7 @@ from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.columns import Coltyp, Value
 
 _ROWS, _BATCH, _READS, _ROUNDS = 20_000, 100, 10_000, 3
-_TURNS, _SYNCS, _SESSIONS, _EACH, _PIECE = 10, 20, 64, 20, 512
+_COMMITS, _TURNS, _SYNCS, _SESSIONS, _EACH, _PIECE = 400, 10, 20, 64, 20, 512
 _NAME = "a row of about a hundred bytes, as mail has them, number {} and text to fill it up to that"
 _COLUMNS = [
     Column("Id", Coltyp.LONG, not_null=True),
@@ -104,11 +104,22 @@ class Ours:
         """Read all rows in order, one by one."""
         return busy(self._next, lambda: sum(1 for _ in self.table.rows()))
 
-    def commits(self, count: int, each: int, disk: Disk) -> tuple[float, float]:
-        """Insert rows one by one, each durable, in sessions of which each has a thread.
+    def commit(self, disk: Disk) -> tuple[float, float]:
+        """Insert rows one by one, each durable, in turn with syncs of the disk.
 
-        Returns commits a second, and syncs of the disk a second, both while the other one pauses.
+        Returns commits a second, and syncs a second, both while the other one pauses.
         """
+        numbers = iter(self.numbers(_COMMITS + 1))
+
+        def insert() -> None:
+            self.table.insert(row(next(numbers)))
+
+        figures = rounds(_COMMITS, lambda: seconds(insert), lambda: seconds(lambda: disk.sync(1)))
+        inserting, syncing = map(sum, zip(*figures, strict=True))
+        return _COMMITS / inserting, _COMMITS / syncing
+
+    def commits(self, count: int, each: int, disk: Disk) -> tuple[float, float]:
+        """Do the same in sessions of which each has a thread, more of both in a turn."""
         turn = threading.Barrier(count + 1, timeout=60)
         shares = [self.numbers(each * (_TURNS + 1)) for _ in range(count)]
         threads = [
@@ -122,7 +133,9 @@ class Ours:
             turn.wait()
             turn.wait()
 
-        figures = rounds(_TURNS, lambda: seconds(commit), lambda: seconds(disk.sync))
+        figures = rounds(
+            _TURNS, lambda: seconds(commit), lambda: seconds(lambda: disk.sync(_SYNCS))
+        )
         for thread in threads:
             thread.join()
         committing, syncing = map(sum, zip(*figures, strict=True))
@@ -192,12 +205,12 @@ class Disk:
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         self._at = 0
-        os.pwrite(self._fd, bytes(_PIECE * _SYNCS * (_TURNS + 1) * 2), 0)
+        os.pwrite(self._fd, bytes(_PIECE * (_SYNCS * (_TURNS + 1) + _COMMITS + 1)), 0)
         os.fsync(self._fd)
 
-    def sync(self) -> None:
-        """Overwrite and sync `_SYNCS` times."""
-        for _ in range(_SYNCS):
+    def sync(self, count: int) -> None:
+        """Overwrite and sync as often as told."""
+        for _ in range(count):
             os.pwrite(self._fd, bytes(_PIECE), self._at)
             os.fdatasync(self._fd)
             self._at += _PIECE
@@ -231,7 +244,7 @@ def run(folder: str | None = None) -> list[Row]:
         read, other_read = medians(_ROUNDS, ours.read, other.read)
         scan, scan_rows, other_scan = medians(_ROUNDS, ours.scan, ours.scan_rows, other.scan)
         disk = Disk(path / "sync")
-        single, beside_single = ours.commits(1, _SYNCS, disk)
+        single, beside_single = ours.commit(disk)
         together, beside_together = ours.commits(_SESSIONS, _EACH, disk)
         disk.close()
         ours.instance.close()
