@@ -7,6 +7,7 @@ import pytest
 from hotsplit.errors import (
     BackupNeedsRestore,
     DatabaseMismatch,
+    DataDamaged,
     DirtyDatabase,
     InvalidUse,
     Jet,
@@ -16,6 +17,7 @@ from hotsplit.errors import (
 from hotsplit.ese.backup.folder import back_up
 from hotsplit.ese.backup.kinds import Kind
 from hotsplit.ese.backup.restore import restore
+from hotsplit.ese.backup.restoreenv import RestoreEnv
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.format.basics import LogPosition
@@ -52,6 +54,31 @@ def test_rows_come_back_while_the_original_goes_on() -> None:
     check_database(shop.env, "/aside/items.edb")
     assert "RST.log" in shop.env.listdir("/aside")
     shop.instance.close()
+
+
+def test_a_file_says_what_was_restored() -> None:
+    shop = Shop(MemoryEnv())
+    shop.work(20)
+    full = back_up(shop.instance, "/full")
+    shop.work(20)
+    more = back_up(shop.instance, "/more", Kind.INCREMENTAL)
+    restore(shop.env, ["/full", "/more/"], ASIDE).close()
+    told = RestoreEnv.read(shop.env, "/aside")
+    assert told.sets == ["/full", "/more/"]
+    assert (told.folder, told.base, told.time) == ("/aside", "RST", shop.env.now().isoformat())
+    assert (told.low, told.high) == (full.info.low, more.info.high)
+    (one,) = told.databases
+    assert (one.name, one.source, one.target) == (
+        "items.edb",
+        "/full/items.edb",
+        "/aside/items.edb",
+    )
+    assert one.signature == str(shop.instance.databases[1].header.db_signature)
+    for wrong in b"", b"\xff\0", b"[restore]\nsets = a\n", b"[restore]\ngenerations = x\n":
+        shop.env.remove("/aside/restore.env")
+        shop.env.put("/aside/restore.env", wrong)
+        with pytest.raises(DataDamaged):
+            RestoreEnv.read(shop.env, "/aside")
 
 
 def test_a_serving_instance_gives_its_logs() -> None:

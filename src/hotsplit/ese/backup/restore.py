@@ -12,13 +12,14 @@ import contextlib
 from collections.abc import Iterator, Sequence
 
 from hotsplit.errors import InvalidUse, Jet
+from hotsplit.ese.backup.restoreenv import RestoredDatabase, RestoreEnv
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.recovery.events import Watch
 from hotsplit.ese.recovery.options import Options
-from hotsplit.ese.recovery.recover import recover
+from hotsplit.ese.recovery.recover import Recovered, recover
 
 
 def restore(
@@ -36,7 +37,8 @@ def restore(
     sets: first the one with the databases (full or copy), then those with later logs. settings: of
     the new instance; its folder must not exist. databases: names in the first set, all if empty.
     until: stop before this position. forward: a serving instance whose logs are replayed too, up
-    to its last commit; it goes on meanwhile. Raises HotsplitError, and nothing is left then.
+    to its last commit; it goes on meanwhile. `restore.env` in the folder of the new instance says
+    what was done. Raises HotsplitError, and nothing is left then.
     """
     if not sets:
         raise InvalidUse("There is no backup set to restore", jet=Jet.errInvalidParameter)
@@ -49,8 +51,21 @@ def restore(
         instance = undo.enter_context(Instance.open(env, settings))
         for path, _, _ in done.databases:
             instance.attach_database(path)
+        _environment(sets, settings, done, env).write(env)
         undo.pop_all()
     return instance
+
+
+def _environment(sets: Sequence[str], settings: Settings, done: Recovered, env: Env) -> RestoreEnv:
+    first = sets[0].rstrip("/")
+    databases = [
+        RestoredDatabase(name := path.rpartition("/")[2], f"{first}/{name}", path, signature)
+        for path, _, signature in done.databases
+    ]
+    time = env.now().isoformat()
+    return RestoreEnv(
+        list(sets), settings.folder, settings.base, done.first, done.last, time, databases
+    )
 
 
 @contextlib.contextmanager
