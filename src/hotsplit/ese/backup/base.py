@@ -210,6 +210,8 @@ _BEGINS = {
     (BackupType.STREAMING, False): EventId.LOG_BACKUP_BEGINS,
     (BackupType.SNAPSHOT, True): EventId.SNAPSHOT_BACKUP_BEGINS,
     (BackupType.SNAPSHOT, False): EventId.SNAPSHOT_BACKUP_BEGINS,
+    (BackupType.SURROGATE, True): EventId.SNAPSHOT_BACKUP_BEGINS,
+    (BackupType.SURROGATE, False): EventId.SNAPSHOT_BACKUP_BEGINS,
 }
 
 

@@ -38,6 +38,7 @@ class BackupType(IntEnum):
 
     STREAMING = 0
     SNAPSHOT = 1
+    SURROGATE = 3
 
 
 _SCOPES = {int(scope) for scope in Scope}
