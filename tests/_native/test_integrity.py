@@ -167,16 +167,22 @@ def test_keys_of_text_and_binary(
     assert [k.hex() for k in entries(kernel, [{"k": 1, column: value}], on)] == [key]
 
 
-PLAIN = st.sampled_from("aAbZz09 -'!é\u0301Ωж_\0\uff21\u4e00")
-"""Characters of most kinds that sort keys know, with case, marks, punctuation, width."""
-TITLES = st.one_of(st.text(PLAIN, max_size=30), st.text(max_size=30), st.text("aB-é", min_size=120))
+PLAIN = st.sampled_from("aAbZz09 -'!é\u0301Ωж_\0\uff21\u4e00ßæﬃ")
+KANA = st.sampled_from("aかがカガｶｱぁァーゝゞヽヾっッ\u3099!")
+"""Characters of most kinds that sort keys know: case, marks, punctuation, width, expansions."""
+TITLES = st.one_of(
+    st.text(PLAIN, max_size=30),
+    st.text(KANA, max_size=30),
+    st.text(max_size=30),
+    st.text("aB-éßカ", min_size=120),
+)
 
 
 @pytest.mark.parametrize("kernel", KERNELS)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     title=TITLES,
-    flags=st.sampled_from([0x30401, 0x31403, 0x30403, 0x400, 0x410, 0x405, 0x20401]),
+    flags=st.sampled_from([0x30401, 0x31403, 0x30403, 0x400, 0x410, 0x405, 0x20401, 0x10400]),
     version=st.sampled_from([0x50000, 0x60101, 0x6020F, 0x60305]),
     more=st.sampled_from(
         [{}, {"key_most": 300}, {"key_most": 60}, {"var_segment_most": 9}, {"var_segment_most": 1}]
@@ -212,6 +218,19 @@ def made(kernel: Any, record: bytes, plan: Any) -> tuple[list[bytes], list[int]]
     )
     assert reports == []
     return sorted(key for key, _ in ledger.found), unknown
+
+
+@pytest.mark.parametrize("kernel", KERNELS[1:])
+@pytest.mark.parametrize("title", ["Straße", "カターハナ", "naïve co-op ℃ 42", "Ж" * 300])
+def test_keys_of_common_text_are_made_without_asking(kernel: Any, title: str) -> None:
+    """Of the compiled kernel: the rules in Python are slow."""
+    on = index(["title"], ALL, lcmap_flags=0x30401, sort_version=0x60305)
+    record = encode_record([COLUMNS[-1]], {"title": title.encode("utf-16-le")}, large=False)
+    *plan, order = index_plan(SHAPE, on, kernel.Ledger(12, False)) or ()
+    asked: list[bytes] = []
+    keys, _ = made(kernel, record, (*plan, order._replace(key=asked.append)))
+    assert not asked
+    assert keys == [record_key([COLUMNS[-1]], on, [title.encode("utf-16-le")])]
 
 
 @pytest.mark.parametrize("kernel", KERNELS)

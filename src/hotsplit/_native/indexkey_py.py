@@ -69,14 +69,16 @@ class Order(NamedTuple):
 
     key: gives the sort key of text, None if it is not known. The rest is for the compiled kernel,
     which makes the keys of common characters itself: flags of LCMapString; flags of the locale;
-    weights, that of unit u being ``weights[pages[u >> 8] + (u & 0xFF)]``; the last unit and whether
-    digits have these weights; whether sequences of units may have one weight.
+    weights, that of unit u being ``weights[pages[u >> 8] + (u & 0xFF)]``; by number the two units
+    that an expanded character stands for; the last unit and whether digits have these weights;
+    whether sequences of units may have one weight.
     """
 
     flags: int
     locale: int
     weights: array[int]
     pages: array[int]
+    expansions: array[int]
     last_unit: int
     digits: bool
     contracted: bool

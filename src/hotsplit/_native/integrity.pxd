@@ -39,7 +39,8 @@ cdef extern from "integrity.h":
         uint32_t preset_length
     ctypedef struct hs_order:
         const uint32_t *weights, *pages
-        uint32_t flags, locale, last_unit
+        const uint32_t *expansions
+        uint32_t flags, locale, last_unit, expansion_count
         int digits, contracted
         void *object
     ctypedef struct hs_index:

@@ -131,15 +131,19 @@ cdef int _key_of(void *to, void *order, const uint8_t *data, uint32_t length,
 cdef class Order:
     """How the Unicode text of an index sorts; see Order in indexkey_py."""
     cdef hs_order c
-    cdef const uint32_t[::1] _weights, _pages
+    cdef const uint32_t[::1] _weights, _pages, _expansions
     cdef object _key
 
     def __cinit__(self, values):
-        flags, locale, weights, pages, last_unit, digits, contracted, key = values
+        flags, locale, weights, pages, expansions, last_unit, digits, contracted, key = values
         self._weights, self._pages, self._key = weights, pages, key
         if len(pages) != 256 or max(pages) + 256 > len(weights):
             raise ValueError("no weights of characters")
         self.c.weights, self.c.pages = &self._weights[0], &self._pages[0]
+        if len(expansions) > 1:
+            self._expansions = expansions
+            self.c.expansions = &self._expansions[0]
+            self.c.expansion_count = <uint32_t>(len(expansions) // 2)
         self.c.flags, self.c.locale, self.c.last_unit = flags, locale, last_unit
         self.c.digits, self.c.contracted = digits, contracted
         self.c.object = <void *>self

@@ -190,6 +190,19 @@ def test_an_index_sorted_by_other_weights_is_not_made_anew(db: Planter, tmp_path
     assert len(after["table Var"]) == len(before["table Var"]) - 1
 
 
+@pytest.mark.parametrize(
+    "name", ["chunk_that_looks_compressed", "long_value_shorter_than_its_chunks"]
+)
+def test_chunks_that_the_check_could_not_reach_are_looked_at(
+    name: str, db: Planter, tmp_path: Path
+) -> None:
+    """The root page of their tree is gone, so nothing was said of them."""
+    DEFECTS[name][1](db)
+    zero(db, db.table("LV").definition.long_value_root)
+    result, _ = mend(db, tmp_path)
+    assert result.values
+
+
 def test_a_mended_record_keeps_its_other_columns(db: Planter, tmp_path: Path) -> None:
     DEFECTS["compressed_value_damaged"][1](db)
     result, into = mend(db, tmp_path)

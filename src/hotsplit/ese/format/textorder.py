@@ -9,12 +9,12 @@ Source: format specification 10.4.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from hotsplit._native.indexkey_py import Order
 from hotsplit.ese.format.catalogschema import IndexDef
-from hotsplit.ese.format.collation import SORT_FLAGS, KeyUnknown, MapFlag
+from hotsplit.ese.format.collation import SORT_FLAGS, UNKNOWN, Collation, KeyUnknown, MapFlag
 from hotsplit.ese.format.keys import collation_of, unicode_key
 from hotsplit.ese.format.sorttable import WINDOWS_7, WINDOWS_8, BuiltIn, sorts_for
 
@@ -43,11 +43,22 @@ def text_order(index: IndexDef) -> Order | None:
         collation.flags,
         weights if isinstance(weights, array) else array("I", weights),
         array("I", collation.pages),
+        _expansions(collation),
         _LAST_UNIT if all_units else _LAST_ASCII,
         all_units or version >= WINDOWS_7,
         bool(collation.contractions),
         _keys(index),
     )
+
+
+def _expansions(collation: Collation) -> array[int]:
+    """Return two units for each number of an expansion, `UNKNOWN` for a number that is none."""
+    pairs = collation.expansions
+    known = dict(pairs) if isinstance(pairs, Mapping) else dict(enumerate(pairs))
+    found = array("I", [UNKNOWN] * (2 * (max(known, default=-1) + 1)))
+    for number, pair in known.items():
+        found[2 * number : 2 * number + 2] = array("I", pair)
+    return found
 
 
 def _keys(index: IndexDef) -> Callable[[bytes], bytes | None]:

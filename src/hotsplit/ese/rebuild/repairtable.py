@@ -52,7 +52,9 @@ class TableRepair:
             self._values = shop.salvage(table.long_values, PageFlag.LONG_VALUE)
             trees.append(table.long_values)
         faults = set().union(*map(shop.faults, trees))
-        self._mender = LongValueMender(self._chunk, shop.room, strict=bool(faults & _OF_CHUNKS))
+        unseen = self._values is not None and not shop.is_checked(self._values.tree)
+        strict = unseen or bool(faults & _OF_CHUNKS)
+        self._mender = LongValueMender(self._chunk, shop.room, strict=strict)
         whole = self._values is None or self._mender.survey(self._values.batches())
         values_damaged = self._values is not None and self._values.damaged
         sound = all(map(shop.is_checked, trees)) and whole and not faults
