@@ -23,6 +23,7 @@ from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
 from hotsplit.ese.format.checksum import stamp
 from hotsplit.ese.format.page import Page
+from hotsplit.ese.format.space import SpaceHeader
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, MAINTENANCE, PATH
 from tests.memoryenv import MemoryEnv
 
@@ -162,3 +163,32 @@ def test_leaves_that_lead_back_do_not_go_on_for_ever(
         with contextlib.suppress(PageDamaged):
             work(session, database)
         assert session.open_table(database, "Items").get(0) is not None
+
+
+@pytest.mark.parametrize("work", MAINTENANCE)
+def test_space_that_no_file_has(
+    work: Callable[[Session, OpenDatabase], maintenance.Done],
+) -> None:
+    """A root page says that its tree owns more pages than there can be."""
+    env = new_env()
+    env.put(PATH, sound())
+    with Instance.open(env, SETTINGS) as instance, instance.session() as session:
+        table = session.create_table(instance.attach_database(PATH), "Small", COLUMNS[:1])
+        root = table.state.tree.root
+    data = bytearray(env.get(PATH))
+    content = data[(root + 1) * PAGE : (root + 2) * PAGE]
+    external = Page(content, root).external
+    header = SpaceHeader.unpack(external)
+    assert not header.is_multiple
+    content = content.replace(external, header._replace(pages=0xFFFFFFF0).pack(), 1)
+    stamp(content, root)
+    data[(root + 1) * PAGE : (root + 2) * PAGE] = content
+    env.put(PATH, bytes(data))
+    with patience(), Instance.open(env, SETTINGS) as instance, instance.session() as session:
+        database = instance.attach_database(PATH)
+        if work is not maintenance.shrink:
+            with pytest.raises(PageDamaged, match="behind the end of the file"):
+                work(session, database)
+        else:
+            with contextlib.suppress(PageDamaged):
+                work(session, database)

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from hotsplit import _native
-from hotsplit.errors import InvalidUse, Jet, PageDamaged
+from hotsplit.errors import InvalidUse, Jet
 from hotsplit.ese.files.opened import decoded
 from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.format.space import Extent, split_buffer
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 _kernel = _native.load("tree")
 _SHELVED = 2
-_DEEPEST = 16
 
 
 def reclaim(session: Session, database: OpenDatabase) -> int:
@@ -68,7 +67,7 @@ def _reclaim(session: Session, tree: Tree, below: Iterable[Tree]) -> int:
     versions = context.versions
     if versions.open_transactions or versions.dropped or tree.dropped is not None:
         return 0
-    used = _Marks(_used(tree, below))
+    used = _Marks(tree, _used(tree, below))
     lost = [run for extent in _owned(tree) for run in used.gaps(extent)]
     with session.transaction(lazy=True):
         for run in lost:
@@ -79,19 +78,15 @@ def _reclaim(session: Session, tree: Tree, below: Iterable[Tree]) -> int:
 class _Marks:
     """A set of pages."""
 
-    def __init__(self, extents: Iterable[Extent]) -> None:
-        self._marks = bytearray()
+    def __init__(self, tree: Tree, extents: Iterable[Extent]) -> None:
+        self._marks = bytearray(tree.database.store.page_count + 1)
         for extent in extents:
-            self._reach(extent.last)
+            if not 0 < extent.first <= extent.last < len(self._marks):
+                raise tree.damaged(f"{extent} lies behind the end of the file", tree.root)
             self._marks[extent.first : extent.last + 1] = b"\1" * extent.pages
-
-    def _reach(self, last: int) -> None:
-        if last >= len(self._marks):
-            self._marks.extend(bytes(last + 1 - len(self._marks)))
 
     def gaps(self, extent: Extent) -> Iterator[Extent]:
         """Yield the runs of an extent that are not in the set."""
-        self._reach(extent.last)
         end = extent.last + 1
         first = self._marks.find(0, extent.first, end)
         while first >= 0:
@@ -120,26 +115,25 @@ def _used(tree: Tree, below: Iterable[Tree]) -> Iterator[Extent]:
         for extents in space.owned, space.available:
             yield from _pages(extents)
             yield from split_buffer(Page(tree.page(extents.root)).external)
-    else:
+    elif space.single.pages:
         yield from (Extent(pgno, 1) for pgno in space.header.free_pages(tree.root))
 
 
 def _pages(tree: Tree) -> Iterator[Extent]:
     """Yield the pages of a tree; leaves are told by the pages above them."""
-    level = [tree.root]
+    level, left = [tree.root], tree.database.store.page_count
     yield Extent(tree.root, 1)
-    for _ in range(_DEEPEST):
+    while level:
         following: list[int] = []
         for pgno in level:
-            page = Page(tree.page(pgno), pgno)
+            page, left = Page(tree.page(pgno), pgno), left - 1
             if page.is_leaf:
                 return
+            if not left:
+                raise tree.damaged("the way from the root has no end", tree.root)
             count = _kernel.count(page.data)
             children = [int.from_bytes(n[1], "little") for n in _kernel.nodes(page.data, 0, count)]
             yield from (Extent(child, 1) for child in children)
             if not page.flags & PageFlag.PARENT_OF_LEAF:
                 following += children
-        if not following:
-            return
         level = following
-    raise PageDamaged("the way from the root has no end", jet=Jet.errNodeCorrupted)
