@@ -583,6 +583,11 @@ def fixed_column_that_leaves_a_gap(db: Planter) -> None:
 
 
 @breaks("C41")
+def short_column_flagged_as_compressed(db: Planter) -> None:
+    db.change_catalog("Wide", 2, "F003", flagged(0x1000))
+
+
+@breaks("C41")
 def escrow_column_without_a_default(db: Planter) -> None:
     db.change_catalog("Wide", 2, "F003", flagged(0x20))
 

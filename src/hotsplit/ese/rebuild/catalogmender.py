@@ -21,7 +21,12 @@ from hotsplit.ese.check.catalogrules import (
     MANDATORY,
     MOST_DENSITY,
 )
-from hotsplit.ese.check.definitionrules import KNOWN_COLTYPS, Kind
+from hotsplit.ese.check.definitionrules import (
+    KNOWN_COLTYPS,
+    Kind,
+    column_problems,
+    place_of,
+)
 from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.catalogschema import (
     CATALOG_COLUMNS,
@@ -39,6 +44,14 @@ from hotsplit.ese.format.record import RecordPlan, encode_record
 from hotsplit.ese.rebuild.inventory import Inventory
 
 _LAST_TYPE = 7
+_SPECIAL = (
+    ColumnFlag.COMPRESSED,
+    ColumnFlag.ESCROW,
+    ColumnFlag.VERSION,
+    ColumnFlag.AUTOINCREMENT,
+    ColumnFlag.MULTI_VALUED,
+)
+"""Flags that only some columns can have."""
 _DELETED = 0
 
 Values = dict[str, Any]
@@ -177,8 +190,21 @@ class CatalogMender:
                 live.append(row)
         self._rename(table, live, set())
         if not self._old:
+            self._check_flags(table, live)
             self._check_escrow(table, live)
             self._check_offsets(table)
+
+    def _check_flags(self, table: _Table, columns: list[Values]) -> None:
+        """Take flags from columns that these cannot have."""
+        for row in columns:
+            fid, coltyp, flags, size = (
+                unsigned(row[name]) for name in ("Id", "ColtypOrPgnoFDP", "Flags", "SpaceUsage")
+            )
+            for flag in map(int, _SPECIAL):
+                problems = column_problems(place_of(fid), coltyp, flags, size)
+                left = column_problems(place_of(fid), coltyp, flags & ~flag, size)
+                flags = flags & ~flag if len(left) < len(problems) else flags
+            self._set(table, row, "Flags", _signed(flags))
 
     def _check_escrow(self, table: _Table, columns: list[Values]) -> None:
         """Let no column be escrow that has no default or is in a key: it is a plain number then."""
