@@ -138,3 +138,11 @@ def test_many_threads_share_flushes(tmp_path: Path) -> None:
     log.close()
     assert len(read_back(OsEnv(), str(tmp_path))) == 320
     assert log.flushes < 320
+
+
+def test_a_position_behind_the_last_record_is_no_reason_to_wait_for_ever() -> None:
+    log = writer(MemoryEnv())
+    position = log.append(trace(b"the only one"))
+    log.flush(1 << 62)
+    assert log.durable > position
+    log.flush(1 << 62)

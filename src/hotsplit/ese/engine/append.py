@@ -20,7 +20,8 @@ from hotsplit.ese.format.recordtable import RecordType as T
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.session import Session
-    from hotsplit.ese.engine.tree import Found, Step, Tree
+    from hotsplit.ese.engine.tree import Tree
+    from hotsplit.ese.engine.treeview import Found, Step
 
 _kernel, _pages = _native.load("tree"), _native.load("page")
 _HEAD = struct.Struct("<BHBIQQIBHB")  # as all records of pages begin

@@ -19,7 +19,8 @@ from hotsplit.ese.engine.splitlines import room
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.session import Session
-    from hotsplit.ese.engine.tree import Step, Tree
+    from hotsplit.ese.engine.tree import Tree
+    from hotsplit.ese.engine.treeview import Step
 
 _kernel = _native.load("insert")
 _tree = _native.load("tree")

@@ -15,7 +15,8 @@ from hotsplit.ese.format.columns import Value
 if TYPE_CHECKING:
     from hotsplit.ese.engine.table import Row, Table
     from hotsplit.ese.engine.tablestate import SecondaryIndex
-    from hotsplit.ese.engine.tree import Entry, Tree
+    from hotsplit.ese.engine.tree import Tree
+    from hotsplit.ese.engine.treeview import Entry
 
 _ABOVE_ALL = b"\xff"
 

@@ -17,7 +17,8 @@ from hotsplit.ese.format.page import Node, Page
 from hotsplit.ese.recovery.merge import FULL_LEFT, FULL_RIGHT, PARTIAL_LEFT
 
 if TYPE_CHECKING:
-    from hotsplit.ese.engine.tree import Step, Tree
+    from hotsplit.ese.engine.tree import Tree
+    from hotsplit.ese.engine.treeview import Step
 
 _SPARSE = 4  # a leaf that is filled to less than this part is joined
 FILLED = 7 / 8

@@ -22,7 +22,8 @@ from hotsplit.ese.recovery.merge import FULL_LEFT, FULL_RIGHT, PARTIAL_LEFT, PAR
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.session import Session
-    from hotsplit.ese.engine.tree import Step, Tree
+    from hotsplit.ese.engine.tree import Tree
+    from hotsplit.ese.engine.treeview import Step
 
 _EMPTY_PAGE = 1
 _KEY_CHANGE, _DELETE_NODE, _EMPTIED = 1, 2, 4

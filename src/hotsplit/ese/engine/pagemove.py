@@ -17,7 +17,8 @@ from hotsplit.ese.format.space import Extent
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.session import Session
-    from hotsplit.ese.engine.tree import Step, Tree
+    from hotsplit.ese.engine.tree import Tree
+    from hotsplit.ese.engine.treeview import Step
 
 _TAG = 4
 _DEEPEST = 16

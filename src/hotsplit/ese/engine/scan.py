@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from hotsplit.ese.engine.longvalues import LongValueTree
     from hotsplit.ese.engine.session import Session
     from hotsplit.ese.engine.table import Table
-    from hotsplit.ese.engine.tree import Entry, Tree
+    from hotsplit.ese.engine.tree import Tree
+    from hotsplit.ese.engine.treeview import Entry
 
 _kernel, _trees = _native.load("batch"), _native.load("tree")
 _USABLE = bytes([RUN_GOOD])

@@ -28,7 +28,8 @@ from hotsplit.ese.format.recordtable import RecordType as T
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.session import Session
-    from hotsplit.ese.engine.tree import Step, Tree
+    from hotsplit.ese.engine.tree import Tree
+    from hotsplit.ese.engine.treeview import Step
 
 _VERTICAL, _RIGHT, _APPEND = 0, 1, 2
 _NO_OPERATION, _INSERT, _REPLACE, _INSERT_AND_REPLACE = 0, 1, 2, 3

@@ -179,8 +179,12 @@ class LogWriter:
         self.roll()
 
     def flush(self, position: int | None = None) -> None:
-        """Return when the record at `position` (None: all records) is durable. Any thread."""
-        wanted = self._buffer.end - 1 if position is None else position
+        """Return when the record at `position` (None: all records) is durable. Any thread.
+
+        A position behind the last record stands for that.
+        """
+        last = self._buffer.end - 1
+        wanted = last if position is None else min(position, last)
         while self.durable <= wanted:
             if not self._turns.take(wanted):
                 continue
