@@ -360,3 +360,35 @@ def test_a_crash_leaves_no_value_without_a_reference() -> None:
         assert [row["body"] for row in database.table("t").rows()] == [content(9_000, 3)]
         values = database.table("t").long_values
         assert values is not None
+
+
+@pytest.mark.parametrize("column", ["body", "packed"])
+@pytest.mark.parametrize(
+    ("at", "data", "end"),
+    [(100, b"x" * 9000, 20_000), (20_000, b"y" * 9000, 29_000), (0, b"", 5000)],
+)
+def test_columns_show_values_as_they_were_in_the_view(
+    column: str, at: int, data: bytes, end: int
+) -> None:
+    rig, old = Rig(), content(20_000, 1)
+    mark = rig.table.insert({"n": 1, column: old})
+    beside = rig.table.insert({"n": 2, column: content(20_000, 2)})
+    other, table = rig.other()
+
+    def shown() -> list[object]:
+        found: list[object] = table.to_arrow([column]).column(column).to_pylist()
+        return found
+
+    with other.reading():
+        before = shown()
+        assert before == [old, content(20_000, 2)]
+        with rig.session.transaction():
+            with rig.table.open_long(mark, column) as body:
+                body.seek(at)
+                body.write(data)
+                body.truncate(end)
+            assert shown() == before  # changed, not committed
+        assert shown() == before  # committed, but later than the view
+    new = (old[:at] + data + old[at + len(data) :])[:end]
+    assert shown() == [new, content(20_000, 2)]
+    assert rig.table.row(beside) == table.row(beside)

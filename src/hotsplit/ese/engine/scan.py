@@ -20,6 +20,7 @@ from hotsplit.ese.format.columns import ColumnDef
 from hotsplit.ese.format.longvalue import pack_lid
 from hotsplit.ese.read.batch import Batch
 from hotsplit.ese.read.batches import BatchReader
+from hotsplit.ese.recovery.core import REPLACE
 from hotsplit.report import Finding, Reporter, Severity
 
 if TYPE_CHECKING:
@@ -197,8 +198,9 @@ def _damaged(why: str, pgno: int) -> PageDamaged:
 class _LongValues:
     """The long values that a session sees; a `LongSource`.
 
-    No chunk is ever replaced, and what a row in view refers to is there, at most flagged as deleted
-    since. So the kernel may read the pages as they are; what it does not find is read by its view.
+    What a row in view refers to is there, at most flagged as deleted since. So the kernel may read
+    the pages as they are, but for those with parts that were written over since; what it does not
+    find is read by its view.
     """
 
     def __init__(self, session: Session, values: LongValueTree) -> None:
@@ -214,13 +216,26 @@ class _LongValues:
                     gather.miss()
 
     def _follow(self, gather: Any, pgno: int) -> None:
-        """Take leaves as long as a value goes on behind them."""
+        """Take leaves as long as a value goes on behind them, up to one with other contents."""
         tree, size = self._values.tree, self._session.context.settings.page_size
         reason = _kernel.OUTSIDE
-        while reason == _kernel.OUTSIDE:
-            reason, pgno = gather.walk(
-                tree.page(pgno), _USABLE, RUN_GOOD, pgno, size, tree.objid, pgno
-            )
+        while reason == _kernel.OUTSIDE and not self._is_other(page := tree.page(pgno)):
+            reason, pgno = gather.walk(page, _USABLE, RUN_GOOD, pgno, size, tree.objid, pgno)
+
+    def _is_other(self, page: bytearray) -> bool:
+        """Tell whether nodes of a leaf have other data than the session sees, or may have."""
+        versions, transaction = self._values.tree.versions, self._session.current
+        if not versions:
+            return False
+        try:
+            nodes = _trees.nodes(page, 0, _trees.count(page))
+        except ValueError:
+            return True
+        return any(
+            version.operation == REPLACE and not transaction.sees(version)
+            for key, _, _ in nodes
+            for version in versions.get((key, b""))
+        )
 
     def read(self, lid: int) -> bytes:
         """See `LongSource`. Raises DataDamaged."""
