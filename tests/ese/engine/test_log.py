@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotsplit.errors import InvalidUse
 from hotsplit.ese.engine.log.files import LogFiles
+from hotsplit.ese.engine.log.segments import SegmentBuffer
 from hotsplit.ese.engine.log.writer import LogWriter
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.files.env import Env, OsEnv
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.logsequence import LogSequence
 from hotsplit.ese.format.logrecord import decode, encode
+from hotsplit.ese.format.logsegment import SEGMENT_HEADER, SEGMENT_SIZE
 from hotsplit.ese.format.recordtable import RecordType as T
 from tests.memoryenv import Crash, MemoryEnv
 
@@ -52,6 +55,7 @@ def trace(text: bytes) -> bytes:
     return encode(T.TRACE, procid=5, text=text)
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 9000), st.booleans()), max_size=60))
 def test_records_come_back_at_the_positions_told(steps: list[tuple[int, bool]]) -> None:
     env = MemoryEnv()
@@ -146,3 +150,58 @@ def test_a_position_behind_the_last_record_is_no_reason_to_wait_for_ever() -> No
     log.flush(1 << 62)
     assert log.durable > position
     log.flush(1 << 62)
+
+
+def in_between(work: Callable[[], None]) -> threading.Thread:
+    """Do `work` in a thread of its own, now; it may have to wait for this one."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(0.2)
+    return thread
+
+
+def test_a_flush_while_a_segment_is_being_closed_waits_for_its_records() -> None:
+    log = writer(MemoryEnv())
+    position = log.append(trace(b"to be durable"))
+    threads, reached = list[threading.Thread](), list[int]()
+
+    def flush() -> None:
+        log.flush(position)
+        reached.append(log.durable)
+
+    class Segment(bytearray):
+        def clear(self) -> None:
+            super().clear()
+            if not threads:
+                threads.append(in_between(flush))
+
+    log._buffer._open = Segment(log._buffer._open)
+    log.append(trace(b"more than a segment" * 300))
+    threads[0].join(10)
+    assert reached[0] > position
+
+
+def test_a_flush_takes_no_room_from_a_record_that_is_being_placed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    env = MemoryEnv()
+    log = writer(env)
+    empty, room = len(trace(b"")), SEGMENT_SIZE - SEGMENT_HEADER
+    kept = [trace(b"x" * (room - empty)) for _ in range(log._settings.log_sectors - 3)]
+    for record in kept:
+        log.append(record)
+    kept += [trace(b"first"), trace(b"y" * (room - len(trace(b"first")) - empty))]
+    log.append(kept[-2])
+    fits, threads = SegmentBuffer.fits, list[threading.Thread]()
+
+    def slow(buffer: SegmentBuffer, size: int) -> bool:
+        found = fits(buffer, size)
+        if not threads:
+            threads.append(in_between(log.flush))
+        return found
+
+    monkeypatch.setattr(SegmentBuffer, "fits", slow)
+    log.append(kept[-1])
+    threads[0].join(10)
+    log.flush()
+    assert [raw for _, raw in read_back(env)] == kept

@@ -124,7 +124,8 @@ class LogWriter:
     @property
     def end(self) -> int:
         """Position behind the last record."""
-        return self._buffer.end
+        with self._mutex:  # a segment that is just being closed would hide its records
+            return self._buffer.end
 
     def append(self, record: bytes) -> int:
         """Place a record; return its position. One caller at a time.
@@ -133,11 +134,7 @@ class LogWriter:
         """
         with self._mutex:
             position = self._buffer.append_here(record)
-        if position:
-            return position
-        self._make_room(len(record))
-        with self._mutex:
-            return self._buffer.append(record)
+        return position or self._append(len(record), record)
 
     def append_run(self, data: bytes, ends: list[int]) -> int:
         """Place records that follow each other; return the position of the first one.
@@ -162,15 +159,21 @@ class LogWriter:
         if position:
             start = 0 if position & _BYTE else SEGMENT_HEADER
             return position + start + sum(map(len, records[:-1]))
-        self._make_room(sum(map(len, records)) + SEGMENT)
-        with self._mutex:
-            for record in records:
-                position = self._buffer.append(record)
+        return self._append(sum(map(len, records)) + SEGMENT, *records)
+
+    def _append(self, size: int, *records: bytes) -> int:
+        """Place records in a file that has room for `size` bytes; return the last position."""
+        position = 0
+        while not position:
+            with self._mutex:  # held all the time: a flush closes the segment, which takes room
+                if self._buffer.fits(size):
+                    for record in records:
+                        position = self._buffer.append(record)
+            if not position:
+                self._roll_for(size)
         return position
 
-    def _make_room(self, size: int) -> None:
-        if self._buffer.fits(size):
-            return
+    def _roll_for(self, size: int) -> None:
         if not SegmentBuffer(0, self._settings.log_sectors).fits(size):
             raise InvalidUse(
                 f"A log record of {size} bytes is too long for the log size",
@@ -183,7 +186,7 @@ class LogWriter:
 
         A position behind the last record stands for that.
         """
-        last = self._buffer.end - 1
+        last = self.end - 1
         wanted = last if position is None else min(position, last)
         while self.durable <= wanted:
             if not self._turns.take(wanted):
