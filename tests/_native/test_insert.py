@@ -128,6 +128,13 @@ def test_equal_bookmarks_are_left_to_the_caller(form: ModuleType) -> None:
     assert planned([(b"c", b"1"), (b"c", b"2"), (b"c", b"2")], 0) == 2
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_bound_that_begins_with_a_key_lies_above_it(form: ModuleType) -> None:
+    page, keys, bound = leaf([], b"", 0), [b"a", b"ab"], b"ab"
+    assert len(form.plan(page, keys, [b"z", b"z"], 0, bound, fields(UNIQUE))[1]) == 1
+    assert form.plan(page, keys, [b"z", b"z"], 0, bound, fields(0)) == (b"", [])
+
+
 @pytest.mark.parametrize("size", [4096, 32768])
 def test_damaged_pages_are_refused_alike(size: int) -> None:
     chance = random.Random(7)

@@ -42,14 +42,15 @@ static const char *hs_open_leaf_for(hs_leaf *leaf, uint8_t *page, uint32_t size,
     return hs_prefix(page, size, &leaf->prefix, &leaf->prefix_size);
 }
 
-static int hs_compare_mark(const hs_new *n, const uint8_t *mark, uint32_t size)
+/* A node and the lowest bookmark of another leaf; without unique keys that is key and data in one. */
+static int hs_compare_mark(const hs_new *n, const uint8_t *mark, uint32_t size, int unique)
 {
     uint32_t part = n->key_size < size ? n->key_size : size;
     int order = part ? memcmp(n->key, mark, part) : 0;
     if (order)
         return order;
-    if (n->key_size > size)
-        return 1;
+    if (unique || n->key_size > size)
+        return n->key_size < size ? -1 : n->key_size > size;
     return hs_compare_bytes(n->data, n->data_size, mark + part, size - part);
 }
 

@@ -31,7 +31,7 @@ cdef extern from "insert.h" nogil:
         uint32_t objid
     uint64_t hs_get64(const uint8_t *p)
     const char *hs_open_leaf_for(hs_leaf *leaf, uint8_t *page, uint32_t size, int unique)
-    int hs_compare_mark(const hs_new *n, const uint8_t *mark, uint32_t size)
+    int hs_compare_mark(const hs_new *n, const uint8_t *mark, uint32_t size, int unique)
     int hs_is_above(const hs_new *n, const hs_new *before, int unique)
     const char *hs_place_new(hs_leaf *leaf, hs_new *n, int *fits)
     size_t hs_insert_size(const hs_new *n)
@@ -76,7 +76,7 @@ def plan(bytearray page not None, list keys not None, list datas not None, Py_ss
         key, data = keys[i], datas[i]  # the lists keep them
         n.key, n.data = key, data
         n.key_size, n.data_size = <uint32_t>len(key), <uint32_t>len(data)
-        if end != NULL and hs_compare_mark(n, end, end_size) >= 0:
+        if end != NULL and hs_compare_mark(n, end, end_size, unique) >= 0:
             break
         if count and not hs_is_above(n, n - 1, unique):
             break
