@@ -65,7 +65,7 @@ class OwnLists:
     def _compare_objids(self, context: Context, shape: TableShape) -> None:
         listed, root = IdSet(), shape.table.root
         for row in _rows(context, shape):
-            objid = row.get("objid", 0) & 0xFFFFFFFF
+            objid = _number(row, "objid") & 0xFFFFFFFF
             listed.add(objid)
             if objid not in self._known:
                 message = f"{OBJECT_LIST} has object {objid}, which is gone"
@@ -77,9 +77,9 @@ class OwnLists:
     def _compare_locales(self, context: Context, shape: TableShape) -> None:
         """Counts may be too high, but not too low: else a change of sort tables goes unnoticed."""
         listed = {
-            listed_key(row["Key"]): row.get("iValue", 0)
+            listed_key(row.get("Key")): _number(row, "iValue")
             for row in _rows(context, shape)
-            if row.get("Type") == LOCALE_ROW and "Key" in row
+            if row.get("Type") == LOCALE_ROW
         }
         for key, count in sorted(self._locales.items()):
             counted = listed.get(key.lower(), 0)
@@ -99,9 +99,18 @@ def locale_key(row: CatalogRow) -> str | None:
     return f"LocaleName={name},SortID={uuid.UUID(bytes_le=sort_id)},Ver={nls << 32 | defined:x}"
 
 
-def listed_key(data: bytes) -> str:
-    """Return a key of MSysLocales as keys are compared: without its end, in lower case."""
-    return data.decode(_UTF16, "replace").rstrip("\0").lower()
+def listed_key(data: Any) -> str:
+    """Return a key of MSysLocales as keys are compared: without its end, in lower case.
+
+    What a column of another type has is no key: "".
+    """
+    return data.decode(_UTF16, "replace").rstrip("\0").lower() if isinstance(data, bytes) else ""
+
+
+def _number(row: dict[str, Any], name: str) -> int:
+    """Return a number of a row, 0 if it is null or the catalog gives the column another type."""
+    value = row.get(name)
+    return value if isinstance(value, int) else 0
 
 
 def _rows(context: Context, shape: TableShape) -> Iterator[dict[str, Any]]:

@@ -14,12 +14,13 @@ from hotsplit.ese.check.ownlists import LOCALE_ROW, listed_key, locale_key
 from hotsplit.ese.check.rowplan import TableShape
 from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.catalogschema import RowType
+from hotsplit.ese.format.columns import Coltyp
 from hotsplit.ese.format.page import Node
 from hotsplit.ese.format.record import RecordPlan, encode_record
 from hotsplit.ese.rebuild.builder import Omitted
 from hotsplit.ese.rebuild.recordmender import RecordMender
 
-_COLUMNS = {"Type", "iValue", "Key"}
+_COLUMNS = {("Type", Coltyp.UNSIGNED_BYTE), ("iValue", Coltyp.LONG), ("Key", Coltyp.BINARY)}
 _END = b"\0\0"
 
 
@@ -42,7 +43,7 @@ class LocaleList:
     """
 
     def __init__(self, shape: TableShape, page_size: int, counts: Counter[str]) -> None:
-        if not {column.name for column in shape.table.columns} >= _COLUMNS:
+        if not {(column.name, column.coltyp) for column in shape.table.columns} >= _COLUMNS:
             raise ValueError("MSysLocales lacks columns")
         self._columns = shape.table.columns
         self._large = is_large(page_size)
@@ -57,7 +58,7 @@ class LocaleList:
         sound = (self._mender.mend(node, old=False).node for node in old)
         for node in filter(None, sound):
             row = self._read(node.data)
-            name = names.pop(listed_key(row.get("Key", b"")), None)
+            name = names.pop(listed_key(row.get("Key")), None)
             if row.get("Type") == LOCALE_ROW and name is not None:
                 row["iValue"] = self._counts[name]
                 found[node.key] = self._write(row)
