@@ -11,13 +11,14 @@ from hotsplit.ese.check.integrity import check_database
 from hotsplit.ese.check.rules import RULES
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.format.columns import Value
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.rebuild import rowfacts
 from hotsplit.ese.rebuild.losses import Repaired
 from hotsplit.ese.rebuild.repair import PASSES, repair
 from hotsplit.report import Reporter, Severity
 from tests.ese.check.planted import Planter
-from tests.ese.check.test_planted import DEFECTS
+from tests.ese.check.test_planted import DEFECTS, at
 from tests.ese.rebuild.samples import contents, recovered, rows_on
 
 Rows = dict[str, dict[bytes, bytes]]
@@ -116,6 +117,76 @@ def test_a_sound_index_names_the_rows_that_are_lost(db: Planter, tmp_path: Path)
     result, _ = mend(db, tmp_path)
     loss = next(one for one in result.trees if one.object == "table LV")
     assert loss.lost_keys == gone
+
+
+def values_but(path: Path, table: str, *columns: str) -> list[list[Value]]:
+    with Database.open(OsEnv(), str(path)) as opened:
+        found = opened.table(table)
+        return list(found.values([c.name for c in found.columns if c.name not in columns]))
+
+
+BINARY = (9).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("coltyp", [1, 2, 5, 8, 11, 16, 18])
+def test_a_fixed_column_of_another_type_takes_no_other_one_along(
+    coltyp: int, db: Planter, tmp_path: Path
+) -> None:
+    """All behind it would be read at wrong places; it is given up."""
+    before = values_but(recovered("crash-p4096-ckpt"), "Wide", "F003")
+    db.change_catalog("Wide", 2, "F003", at(14, coltyp.to_bytes(4, "little")))
+    result, into = mend(db, tmp_path)
+    assert any("F003" in note and "given up" in note for note in result.notes)
+    assert values_but(into, "Wide", "F003") == before
+
+
+@pytest.mark.parametrize("size", [0, 3, 255, 40_000, 0x7FFF_FFFF, 0x8000_0000])
+def test_a_fixed_column_of_bytes_is_as_large_as_its_place(
+    size: int, db: Planter, tmp_path: Path
+) -> None:
+    before = values_but(recovered("crash-p4096-ckpt"), "Wide", "F003")
+    db.change_catalog("Wide", 2, "F003", at(14, BINARY))
+    db.change_catalog("Wide", 2, "F003", at(18, size.to_bytes(4, "little")))
+    _, into = mend(db, tmp_path)
+    assert values_but(into, "Wide", "F003") == before
+    with Database.open(OsEnv(), str(into)) as opened:
+        sizes = {column.name: column.size for column in opened.table("Wide").columns}
+    assert sizes["F003"] == 4
+
+
+@pytest.mark.parametrize("offset", [-5, 2, 30_000, 32_766])
+@pytest.mark.parametrize("behind", ["a deleted one", "another"])
+def test_a_fixed_column_in_an_impossible_place(
+    offset: int, behind: str, db: Planter, tmp_path: Path
+) -> None:
+    """It goes back to its place; where that is not known it is given up."""
+    if behind == "a deleted one":
+        db.change_catalog("Wide", 2, "F003", at(14, bytes(4)))
+    db.change_catalog("Wide", 2, "F004", at(31, offset.to_bytes(2, "little", signed=True)))
+    result, into = mend(db, tmp_path)
+    assert result.notes
+    names = ["F003", "F004"] if behind == "a deleted one" else []
+    before = values_but(recovered("crash-p4096-ckpt"), "Wide", *names)
+    assert values_but(into, "Wide", *names) == before
+
+
+@pytest.mark.parametrize("table", ["MSysObjids", "MSysLocales"])
+@pytest.mark.parametrize("coltyp", [8, 9, 10, 16])
+def test_columns_of_the_engines_own_lists_of_another_type(
+    table: str, coltyp: int, db: Planter, tmp_path: Path
+) -> None:
+    """They are written as they are; nothing of the rest of the database is the worse for it."""
+    names = [column.name for column in db.table(table).columns]
+    for name in names:
+        other = db.copy()
+        other.change_catalog(table, 2, name, at(14, coltyp.to_bytes(4, "little")))
+        assert other.check().totals.tables
+        other.seal()
+        source, into = tmp_path / f"{name}.edb", tmp_path / f"{name} mended.edb"
+        source.write_bytes(other.data)
+        with DatabaseFile.open(OsEnv(), str(source)) as file:
+            repair(OsEnv(), file, str(source), str(into))
+        assert rows_on(into, set())["Wide"] == rows_on(recovered("crash-p4096-ckpt"), set())["Wide"]
 
 
 UNICODE = (("Var", "i_uni_bin"), ("Tagged", "i_mtext"), ("Tagged", "i_cmp"))

@@ -10,7 +10,7 @@ Source: format specification 5.1 (root pages), 6.2 to 6.8, 13.1 C 37 to 45.
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import groupby
+from itertools import groupby, zip_longest
 from typing import Any
 
 from hotsplit.ese.check.catalogrows import as_text
@@ -23,6 +23,7 @@ from hotsplit.ese.check.catalogrules import (
 )
 from hotsplit.ese.check.definitionrules import (
     KNOWN_COLTYPS,
+    SHORT_MOST,
     Kind,
     column_problems,
     place_of,
@@ -53,6 +54,8 @@ _SPECIAL = (
 )
 """Flags that only some columns can have."""
 _DELETED = 0
+_LAST_END = 0x7FFF
+"""Of fixed columns; the catalog has no room for higher offsets."""
 
 Values = dict[str, Any]
 Note = Callable[[str], None]
@@ -183,9 +186,7 @@ class CatalogMender:
         for row in table.of(RowType.COLUMN):
             coltyp = unsigned(row["ColtypOrPgnoFDP"])
             if coltyp and coltyp not in KNOWN_COLTYPS:
-                name = as_text(row["Name"])
-                self._note(f"table {table.name}: column {name} is of type {coltyp}, and given up")
-                row["ColtypOrPgnoFDP"] = _DELETED
+                self._give_up(table, row, f"is of type {coltyp}")
             elif coltyp:
                 live.append(row)
         self._rename(table, live, set())
@@ -193,6 +194,13 @@ class CatalogMender:
             self._check_flags(table, live)
             self._check_escrow(table, live)
             self._check_offsets(table)
+            self._check_types(table)
+
+    def _give_up(self, table: _Table, column: Values, why: str) -> None:
+        """Let a column be a deleted one."""
+        name = as_text(column["Name"])
+        self._note(f"table {table.name}: column {name} {why}, and given up")
+        column["ColtypOrPgnoFDP"] = _DELETED
 
     def _check_flags(self, table: _Table, columns: list[Values]) -> None:
         """Take flags from columns that these cannot have."""
@@ -216,19 +224,49 @@ class CatalogMender:
                 self._set(table, row, "Flags", _signed(flags))
 
     def _check_offsets(self, table: _Table) -> None:
-        """Let a fixed column begin where the one before it ends."""
-        before, end = 0, 0 if table.own is not None and table.own["TemplateTable"] else FIRST_OFFSET
-        for row in table.of(RowType.COLUMN) if table.objid not in FIXED_PLACES else ():
-            fid, coltyp = unsigned(row["Id"]), unsigned(row["ColtypOrPgnoFDP"])
-            if fid >= FIRST_VARIABLE:
-                return
-            end = end if fid == before + 1 else 0
-            offset = row["RecordOffset"]
-            if coltyp and offset is not None and end and offset != end:
-                self._set(table, row, "RecordOffset", end)
-            size = type_size(coltyp) or unsigned(row["SpaceUsage"])
-            known = coltyp and row["RecordOffset"] is not None
-            before, end = fid, row["RecordOffset"] + size if known else 0
+        """Let fixed columns lie one behind the other.
+
+        Where one does not, the column behind it tells whether it is in the wrong place or the one
+        in front has the wrong size: all other columns stay where the records have them.
+        """
+        if table.objid in FIXED_PLACES:
+            return
+        derived = table.own is not None and table.own["TemplateTable"]
+        before, end = None, 0 if derived else FIRST_OFFSET
+        fixed = [r for r in table.of(RowType.COLUMN) if unsigned(r["Id"]) < FIRST_VARIABLE]
+        for row, after in zip_longest(fixed, fixed[1:]):
+            follows = unsigned(row["Id"]) == (unsigned(before["Id"]) + 1 if before else 1)
+            if follows and end and row["RecordOffset"] not in (None, end) and _end_of(row):
+                if after is None or _end_of(row) != after["RecordOffset"]:
+                    self._place(table, row, end)
+                elif before is not None:
+                    self._resize(table, before, row["RecordOffset"] - before["RecordOffset"])
+            before, end = row, _end_of(row)
+        for row in fixed:
+            if _end_of(row) and not FIRST_OFFSET <= row["RecordOffset"] < _end_of(row) <= _LAST_END:
+                self._give_up(table, row, "cannot be where the catalog says")
+
+    def _place(self, table: _Table, row: Values, offset: int) -> None:
+        if offset <= _LAST_END:
+            self._set(table, row, "RecordOffset", offset)
+        else:
+            self._give_up(table, row, "has no place in a record")
+
+    def _resize(self, table: _Table, row: Values, size: int) -> None:
+        """Let a fixed column be as large as its place; no other type than it has is made up."""
+        if not type_size(unsigned(row["ColtypOrPgnoFDP"])) and 1 <= size <= SHORT_MOST:
+            self._set(table, row, "SpaceUsage", size)
+        else:
+            self._give_up(table, row, f"is of a type that does not fit its {size} bytes")
+
+    def _check_types(self, table: _Table) -> None:
+        """Give up columns of a type that none with such an id can have."""
+        for row in table.of(RowType.COLUMN):
+            fid, coltyp, size = (
+                unsigned(row[name]) for name in ("Id", "ColtypOrPgnoFDP", "SpaceUsage")
+            )
+            for problem in column_problems(place_of(fid), coltyp, 0, size):
+                self._give_up(table, row, f"contradicts itself ({problem})")
 
     def _check_template(self, table: _Table) -> None:
         assert table.own is not None
@@ -313,6 +351,14 @@ class _Table:
         names = ("Id", "ColtypOrPgnoFDP", "Flags", "PagesOrLocale")
         rows = ([unsigned(r[name]) for name in names] for r in self.of(RowType.COLUMN))
         return {fid: Kind.of(coltyp, flags, page) for fid, coltyp, flags, page in rows if coltyp}
+
+
+def _end_of(column: Values) -> int:
+    """Return where a fixed column ends, 0 if it is deleted or has no place."""
+    coltyp, offset = unsigned(column["ColtypOrPgnoFDP"]), column["RecordOffset"]
+    if not coltyp or offset is None:
+        return 0
+    return int(offset) + (type_size(coltyp) or unsigned(column["SpaceUsage"]))
 
 
 def _signed(number: int) -> int:
