@@ -94,6 +94,17 @@ def test_the_database_is_sound(db: Planter) -> None:
     assert result.totals.index_entries > 39 and not result.totals.not_compared
 
 
+@pytest.mark.parametrize("child", range(4))
+def test_damaged_ways_to_the_leaves_of_the_catalog(db: Planter, child: int) -> None:
+    """Links lead to all leaves but the first: all tables behind it are checked nevertheless."""
+    for root in (4, 24):
+        page = db.page(root)
+        page.replace_data(child, (0xFFFFFF).to_bytes(4, "little"), page.node(child).flags)
+    result = db.check()
+    assert set(result.reporter.counts) == {"T19"} | ({"C38"} if child == 0 else set())
+    assert result.totals.tables == (5 if child else 2)
+
+
 Damage = Callable[[Page, int], None]
 
 
@@ -122,14 +133,14 @@ def at(offset: int, data: bytes) -> Damage:
 @pytest.mark.parametrize(
     ("damage", "rules"),
     [
-        (edited(b"c310", b"c311"), set()),
+        (edited(b"c310", b"c311"), {"C36", "C39"}),
         (edited(b"c310", b"C400"), {"C36", "C39"}),
         (edited(b"c310", b"id00"), {"C36"}),
         (at(4, (7).to_bytes(4, "little")), {"C36"}),  # of another table
         (at(8, (9).to_bytes(2, "little")), {"C36", "C37"}),  # of no known type
         (at(10, (100).to_bytes(4, "little")), {"C36", "C41"}),
         (at(14, (99).to_bytes(4, "little")), {"C36", "C41"}),
-        (at(14, bytes(4)), {"C36"}),
+        (at(14, bytes(4)), {"C36", "C42"}),
         (cut, {"C36", "C42"}),
     ],
 )
@@ -141,6 +152,8 @@ def test_the_same_is_found_row_by_row(
         if node.data.endswith(b"c310") or b"c310" in node.data[-30:]:
             damage(page, i)
             break
+    else:
+        raise LookupError(INDEXED)
     found = []
     for least in (columnblock._LEAST, 1 << 20):
         monkeypatch.setattr(columnblock, "_LEAST", least)

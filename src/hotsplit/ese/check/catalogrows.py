@@ -11,6 +11,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from hotsplit.errors import HotsplitError
 from hotsplit.ese.check.columnblock import ColumnBlock, table_of
 from hotsplit.ese.check.rowplan import LastIds
 from hotsplit.ese.format.basics import is_large
@@ -187,18 +188,30 @@ class CatalogRows:
 
     def define(self, group: TableRows, fid: int) -> ColumnDef | None:
         """Return a column that one of the blocks of a group has, None if none has it."""
-        if not any(block.has(fid) for block in group.blocks):
+        block = next((block for block in group.blocks if block.has(fid)), None)
+        if block is None:
             return None
         key = catalog_key(group.objid, RowType.COLUMN) + catalog_key(fid)
-        node = next(self._tree.nodes_from(key), None)
+        row = self._sought(key) or self._looked_for(block, key)
+        try:
+            return None if row is None else column_of(row.values)
+        except (ValueError, TypeError):
+            return None
+
+    def _sought(self, key: bytes) -> CatalogRow | None:
+        """Return the row of a key, None if the way to it is damaged."""
+        try:
+            node = next(self._tree.nodes_from(key), None)
+        except HotsplitError:
+            return None
         if node is None or node.key != key:
             return None
         values, pending = self._plan.decode(node.data, self._large)
-        row = self._row(0, 0, key, values, pending)
-        try:
-            return column_of(row.values)
-        except (ValueError, TypeError):
-            return None
+        return self._row(0, 0, key, values, pending)
+
+    def _looked_for(self, block: ColumnBlock, key: bytes) -> CatalogRow | None:
+        rows = (row for pgno in block.pages for row in self._rows_of(self._tree.leaf(pgno)))
+        return next((row for row in rows if row.key == key), None)
 
     def _rows_of_group(self, group: TableRows) -> Iterator[CatalogRow]:
         for part in group.parts:
