@@ -63,6 +63,7 @@ def test_damage(path: Path) -> None:
     assert _value(ran.out, "Persisted Checksum") != _value(ran.out, "Calculated Checksum")
     assert run_eseutil("/mp", path, "/p9").result < -1
     assert run_eseutil("/mp", path, "/p-7").result < -1
+    assert run_eseutil("/mp", path, f"/p{1 << 60}").result == Jet.errFileIOBeyondEOF
     data[PAGE_SIZE:] = bytes(len(data) - PAGE_SIZE)
     path.write_bytes(data)
     assert "Flush map data page is empty." in run_eseutil("/mp", path, "/p0").out

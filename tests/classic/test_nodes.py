@@ -61,6 +61,7 @@ def test_bytes_of_a_node(database: Path, page: tuple[int, list[str]]) -> None:
         ("/n{}", -1),
         ("/nx:1", -1),
         ("/n[{}:1:2:3]", -1),
+        ("/n{}:" + "9" * 5000, -1),
     ],
 )
 def test_what_is_not_there(

@@ -39,7 +39,7 @@ _OTHER_DUMPS = {
     "r": "rollback snapshots are not read",
     "t": "trace files are not read",
 }
-_NODE = re.compile(r"(?:\d+:)?(\d+):(\d+)\Z")
+_NODE = re.compile(r"(?:[0-9]+:)?([0-9]{1,10}):([0-9]{1,10})\Z")
 _DETAILS = {"": Detail.DATA, "1": Detail.STRUCTURE, "2": Detail.DATA}
 
 

@@ -35,9 +35,9 @@ def flush_map_lines(env: Env, path: str, number: int, *, with_states: bool) -> I
         if number == HEADER:
             yield from _header(file.header)
             return
-        data = file.file.pread(PAGE_SIZE, (number + 1) * PAGE_SIZE) if number > HEADER else b""
-    if len(data) < PAGE_SIZE:
-        raise FileTruncated(f"There is no page {number}", file=path, position=f"page {number}")
+        if not HEADER < number < file.page_count:
+            raise FileTruncated(f"There is no page {number}", file=path, position=f"page {number}")
+        data = file.file.pread(PAGE_SIZE, (number + 1) * PAGE_SIZE)
     yield ""
     if not any(data):
         yield "Flush map data page is empty."
