@@ -76,6 +76,26 @@ def test_a_crash_is_recovered_with_the_checkpoint_of_the_system_folder() -> None
     assert after.listdir("/temp") == []
 
 
+def test_a_name_that_is_no_text_is_refused_as_no_log_can_give_it_back() -> None:
+    env, path = new_env(), "/data/caf\udce9.edb"  # a byte that is not UTF-8
+    with Instance.open(env, APART) as instance:
+        fill(instance, "/data/caf\u00e9.edb")
+        env.put(path, b"")
+        for take in instance.create_database, instance.attach_database:
+            with pytest.raises(InvalidUse) as error:
+                take(path)
+            assert error.value.jet == Jet.errInvalidPath
+
+
+def test_a_database_whose_name_is_no_text_is_recovered_in_place() -> None:
+    env, path = new_env(), "/data/caf\udce9.edb"
+    fill(Instance.open(env, APART), "/data/a.edb", 20)
+    env = env.crashed(Crash.ALL_KEPT)
+    env.rename("/data/a.edb", path)
+    recover_in_place(env, [path], ["/logs"])
+    check_rules(env, path)
+
+
 def test_a_checkpoint_that_is_left_beside_the_logs_is_of_no_account() -> None:
     env = new_env()
     together = Settings("/logs", log_size=LOG_SIZE)

@@ -69,7 +69,7 @@ class RestoreEnv:
         text.write(content)
         file = env.open(f"{self.folder}/{NAME}", "create")
         try:
-            file.pwrite(content.getvalue().encode(), 0)
+            file.pwrite(content.getvalue().encode("utf-8", "surrogateescape"), 0)
             file.sync()
         finally:
             file.close()
@@ -86,7 +86,7 @@ class RestoreEnv:
             file.close()
         text = configparser.ConfigParser(interpolation=None)
         try:
-            text.read_string(content.decode())
+            text.read_string(content.decode("utf-8", "surrogateescape"))
             told = text[_RESTORE]
             low, high = map(int, told["generations"].split("-"))
             databases = [

@@ -299,7 +299,9 @@ class Instance(Closing):
             return database
 
     def _check_name(self, path: str) -> None:
-        """Raise InvalidUse (-1023) for a path that other files of the instance need."""
+        """Raise InvalidUse (-1023) for a path that logs cannot hold, or that other files need."""
+        if not path.isascii() and path.encode("utf-8", "ignore").decode() != path:
+            raise InvalidUse(f"No text: {path!r}", jet=Jet.errInvalidPath)
         if parse_name(os.path.basename(path)) is not None:  # noqa: PTH119
             raise InvalidUse(
                 "Files of a log stream are called so", jet=Jet.errInvalidPath, file=path

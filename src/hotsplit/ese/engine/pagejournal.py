@@ -122,7 +122,7 @@ class PageJournal:
 def _blocks(databases: Iterable[Written]) -> Iterator[bytes]:
     yield _MAGIC
     for store, under_way in databases:
-        path, changed = store.path.encode(), store.changed_pages
+        path, changed = store.path.encode("utf-8", "surrogateescape"), store.changed_pages
         yield _DATABASE.pack(len(path), store.page_size, len(changed), store.page_count)
         yield path
         yield under_way.sealed()
@@ -148,7 +148,7 @@ def _parts(file: File) -> Iterator[_Part]:
     while offset < end:
         length, page_size, pages, count = _DATABASE.unpack(file.pread(_DATABASE.size, offset))
         offset += _DATABASE.size
-        path = file.pread(length, offset).decode()
+        path = file.pread(length, offset).decode("utf-8", "surrogateescape")
         offset += length
         headers = file.pread(2 * page_size, offset)
         offset += 2 * page_size
