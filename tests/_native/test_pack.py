@@ -18,7 +18,7 @@ from hotsplit._native.pack_py import Column, Key, KeyPart
 NATIVE = _native.load("pack")
 FORMS = [pytest.param(m, id=m.__name__) for m in dict.fromkeys((pack_py, NATIVE))]
 CODES = {pack_py.SIGNED: "bhiq", pack_py.UNSIGNED: "BHIQ"}
-SIGNED_N, FIXED_BINARY_N, BINARY_N, TEXT_N, FLOAT_N = 2, 6, 7, 8, 3
+SIGNED_N, FIXED_BINARY_N, BINARY_N, TEXT_N, FLOAT_N, GUID_N, UNICODE_N = 2, 6, 7, 8, 3, 4, 9
 
 
 def encoder(kind: int, size: int) -> Callable[[Any], bytes]:
@@ -224,6 +224,9 @@ def test_a_row_that_loses_its_values_on_the_way() -> None:
         (COLUMNS, [Key([KeyPart(0, 4, SIGNED_N, False, None)] * 17, 255, 0, False)], 100),
         (COLUMNS, [Key([KeyPart(0, 4, SIGNED_N, False, None)], 2001, 0, False)], 100),
         (COLUMNS, [Key([KeyPart(0, 8, SIGNED_N, False, None)], 255, 0, False)], 100),
+        (COLUMNS, [Key([KeyPart(7, 8, GUID_N, False, None)], 255, 0, False)], 100),
+        (COLUMNS, [Key([KeyPart(2, 2, FLOAT_N, False, None)], 255, 0, False)], 100),
+        (COLUMNS, [Key([KeyPart(11, 0, UNICODE_N, False, None)], 255, 0, False)], 100),
         (COLUMNS, [Key([KeyPart(-1, 0, BINARY_N, False, None)], 255, 0, False)], 100),
         (COLUMNS, [Key([KeyPart(10, 4, SIGNED_N, False, None)], 255, 0, False)], 100),
         (COLUMNS, [Key([KeyPart(99, 0, BINARY_N, False, None)], 255, 0, False)], 100),

@@ -24,7 +24,8 @@ _KEY_MOST = 2000
 _OLD_KEY_MOST = 255  # of keys of this size no more than that is read of a value
 _READ_MOST = 65536  # bytes of a text that a key is made of
 _ENTRIES_MOST = 65536
-_SIZES = ((1,), (1, 2, 4, 8), (2, 4, 8), (4, 8), (16,), (16,))
+NUMBER_SIZES = ((1,), (1, 2, 4, 8), (2, 4, 8), (4, 8), (16,), (16,))
+"""Bytes of what is normalised as a number, by `Segment.normal`."""
 _GUID_ORDER = (10, 11, 12, 13, 14, 15, 8, 9, 6, 7, 4, 5, 0, 1, 2, 3)
 _NET_ORDER = (3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15)
 _H_COMPRESSED, _H_SEPARATED, _H_SEVERAL, _H_TWO, _H_ENCRYPTED = 2, 4, 8, 16, 64
@@ -343,7 +344,7 @@ def _segment(values: Sequence[Any]) -> Segment:
     s = Segment(*values)
     if not 1 <= s.id <= 0xFFFF or (s.id < 128 and s.size > 0x7FFF):
         raise ValueError(f"key segment of column {s.id}")
-    if s.normal < FIXED_BINARY and s.size not in _SIZES[s.normal]:
+    if s.normal < FIXED_BINARY and s.size not in NUMBER_SIZES[s.normal]:
         raise ValueError(f"key segment of {s.size} bytes")
     return s
 

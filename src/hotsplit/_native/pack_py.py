@@ -12,7 +12,7 @@ import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from hotsplit._native.indexkey_py import NULLS_HIGH, Index, Segment
+from hotsplit._native.indexkey_py import NULLS_HIGH, NUMBER_SIZES, UNICODE, Index, Segment
 
 ENCODED, SIGNED, UNSIGNED, SINGLE, DOUBLE, BIT, BYTES, TEXT, WIDE_TEXT = range(9)
 """Kinds of columns: how their values become bytes. The first one has only its function for that."""
@@ -325,9 +325,11 @@ def _check(columns: Sequence[Column], keys: Sequence[Key], most: int) -> None:
         for part in key.parts:
             if not 0 <= part.column < len(columns):
                 raise ValueError("a key of a column that is not there")
+            if part.make is None and not 0 <= part.normal < UNICODE:
+                raise ValueError("a key of what is not made here")
             column = columns[part.column]
-            is_number = part.make is None and part.normal < 6
-            if is_number and (part.size not in (1, 2, 4, 8, 16) or part.size != column.size):
+            is_number = part.make is None and part.normal < len(NUMBER_SIZES)
+            if is_number and not part.size == column.size in NUMBER_SIZES[part.normal]:
                 raise ValueError("a key of a number of another size")
             if is_number and column.id >= FIRST_VARIABLE:
                 raise ValueError("a number is a fixed column")
