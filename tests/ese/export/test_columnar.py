@@ -163,6 +163,32 @@ def test_an_export_in_several_files_goes_on(database: Path, tmp_path: Path) -> N
         export(database, target, "parquet", tables=("Wide",), columns_per_file=WIDEST + 1)
 
 
+def test_an_export_that_replaces_another_leaves_no_files_of_it(
+    database: Path, tmp_path: Path
+) -> None:
+    """Files of both would pass for one export; what is in no manifest stays."""
+    target = tmp_path / "out"
+    export(database, target, "parquet", tables=("Wide", "Auto64"), columns_per_file=WIDEST)
+    (target / "notes.txt").write_text("mine")
+    with Database.open(OsEnv(), str(database)) as db:
+        plan = Plan("parquet", ("Wide",), profile="none", columns_per_file=100)
+        report = Job(OsEnv(), db, str(target), plan).run(overwrite=True)
+    wanted = {*report.results[0].files, "export.json", "notes.txt"}
+    assert {path.name for path in target.iterdir()} == wanted
+
+
+@pytest.mark.parametrize("tables", [[1], [{}], [{"files": 3, "file": "x"}], [{"file": {}}]])
+def test_an_export_replaces_what_is_no_manifest(
+    database: Path, tmp_path: Path, tables: list[Any]
+) -> None:
+    (tmp_path / "export.json").write_text(json.dumps({"tables": tables}))
+    (tmp_path / "x").write_text("mine")
+    with Database.open(OsEnv(), str(database)) as db:
+        plan = Plan("csv", ("Counters",), profile="none")
+        assert not Job(OsEnv(), db, str(tmp_path), plan).run(overwrite=True).failed
+    assert (tmp_path / "x").exists()
+
+
 def test_files_of_tables_never_have_names_of_parts() -> None:
     taken: set[str] = set()
     part = columnar._numbered("big.parquet", 1).removesuffix(".parquet")

@@ -6,6 +6,7 @@ It says which tables are finished, so an export that was broken off goes on wher
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -113,9 +114,15 @@ class Manifest:
         return {entry["table"]: Result(**entry) for entry in raw["tables"] if self._is_there(entry)}
 
     def _is_there(self, entry: dict[str, Any]) -> bool:
-        files = entry.get("files") or [entry["file"]]
-        there = all(self._env.exists(f"{self._folder}/{file}") for file in files)
+        there = all(self._env.exists(f"{self._folder}/{file}") for file in _files_of(entry))
         return entry["error"] is None and there
+
+    def _files(self) -> set[str]:
+        """Return the names of the files that the manifest lists, whoever wrote it."""
+        entries = (self._read() or {"tables": []})["tables"]
+        with contextlib.suppress(AttributeError, KeyError, TypeError):
+            return {file for entry in entries for file in _files_of(entry)} - {MANIFEST}
+        return set()
 
     def _read(self) -> dict[str, Any] | None:
         if not self._env.exists(self._path):
@@ -130,10 +137,15 @@ class Manifest:
         return raw if isinstance(raw, dict) and isinstance(raw.get("tables"), list) else None
 
     def begin(self, done: dict[str, Result]) -> None:
-        """Make the folder ready; what an earlier run left half done goes away."""
+        """Make the folder ready.
+
+        What an earlier run left half done goes away, and its tables that are not `done`: files of
+        two exports would pass for one.
+        """
         self._env.mkdir(self._folder)
+        old = self._files() - {file for result in done.values() for file in _files_of(vars(result))}
         for name in self._env.listdir(self._folder):
-            if name.endswith(PART):
+            if name.endswith(PART) or name in old:
                 self._env.remove(f"{self._folder}/{name}")
         self._entries = {name: _entry(result) for name, result in done.items()}
         self._write(complete=False)
@@ -153,6 +165,10 @@ class Manifest:
         tables = ",\n".join(self._entries.values())
         with replaced(self._env, self._path) as file:
             file.write(f'{head[:-1]},\n"tables": [\n{tables}\n]}}\n'.encode())
+
+
+def _files_of(entry: dict[str, Any]) -> list[str]:
+    return entry.get("files") or [entry["file"]]
 
 
 def _entry(result: Result) -> str:
