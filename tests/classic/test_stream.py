@@ -122,6 +122,15 @@ def test_recovery_that_removes_logs(crashed: Path, tmp_path: Path) -> None:
     assert len(ids(crashed / "mail.edb")) == 410
 
 
+def test_the_last_log_stays_where_there_is_no_current_one(crashed: Path) -> None:
+    switches = [*_switches(crashed), f"-d{crashed}"]
+    assert run_eseutil("/r", "E00", *switches).result == 0
+    (crashed / "E00.log").unlink()
+    last = max(path.name for path in crashed.glob("E00?*.log") if path.name[3].isdigit())
+    assert run_eseutil("/r", "E00", *switches, "/t").result == 0
+    assert [path.name for path in crashed.glob("E000*.log")] == [last]
+
+
 @pytest.mark.parametrize("switch", ["-k", "-kf"])
 def test_recovery_that_shrinks(crashed: Path, switch: str) -> None:
     shutil.rmtree(crashed.parent / "live")  # where its logs say that the database lies

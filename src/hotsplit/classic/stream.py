@@ -91,9 +91,12 @@ def give_back(
 
 
 def remove_archives(env: Env, logs: str, base: str) -> None:
-    """Delete all logs but the current one: what a recovered stream does not need any more."""
+    """Delete all logs but the last: what a recovered stream does not need any more.
+
+    The last is the current one, or stays to begin that after it if there is none.
+    """
     sequence = LogSequence.find(env, [logs], base)
     for generation in sorted(sequence.logs):
-        if not sequence.logs[generation].is_current:
+        if generation < sequence.highest:
             env.remove(sequence.logs[generation].path)
     env.sync_dir(logs)
