@@ -14,7 +14,7 @@ from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.recovery.recover import recover
-from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES
+from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, Watched
 from tests.ese.engine.shape import check_database
 from tests.memoryenv import Crash, MemoryEnv
 
@@ -98,6 +98,22 @@ def test_a_receiver_that_comes_later_gets_the_current_log_from_its_begin() -> No
     assert numbers(later, "/restored/mail.edb") == list(range(300))
 
 
+@pytest.mark.parametrize("crash", [Crash.ALL_KEPT, Crash.ALL_LOST])
+def test_a_receiver_that_begins_anew_keeps_what_it_had_until_it_has_more(crash: Crash) -> None:
+    sender = Sender()
+    sender.work(20)
+    sender.receiver.close()
+    far, images = Watched(), list[MemoryEnv]()
+    far.root = sender.far.root
+    far.moment = lambda kind, path: images.append(far.crashed(crash))
+    sender.instance.context.log.emit_to(LogReceiver(far, STANDBY, "E00").take)
+    assert len(images) > 2
+    for image in images:
+        end_shipping(image, STANDBY, "E00")
+        recover(image, [STANDBY], [], "/restored")
+        assert numbers(image, "/restored/mail.edb") == list(range(20))
+
+
 def test_pieces_out_of_order_are_refused() -> None:
     sender = Sender()
     sender.work(60)
@@ -107,6 +123,7 @@ def test_pieces_out_of_order_are_refused() -> None:
         (begin, more[2]),
         (begin, sender.pieces[second + 1]),
         (begin, begin._replace(generation=2)),
+        (None, begin._replace(data=begin.data + b"x")),
         (begin, more[0]._replace(data=more[0].data[:-1])),
         (begin, more[0]._replace(data=bytes(70_000))),
         (None, more[0]),

@@ -18,6 +18,7 @@ from hotsplit.ese.files.env import Env, File
 from hotsplit.ese.format.logheader import LogHeader
 from hotsplit.ese.format.logsegment import SEGMENT_SIZE
 from hotsplit.ese.format.names import NameKind, file_name, parse_name
+from hotsplit.ese.recovery.store import UNNAMED
 
 _EXTENSION = "jsl"
 _REWRITTEN = 2  # sectors in front of the next one where a piece may begin
@@ -70,19 +71,22 @@ class LogReceiver:
         header = LogHeader.unpack(piece.data)
         begins_anew = self._file is not None and piece.generation == self.generation
         follows = not self.generation or piece.generation == self.generation + 1
-        if header.generation != piece.generation or not (follows or begins_anew):
+        whole = not len(piece.data) % SEGMENT_SIZE and len(piece.data) <= header.file_size
+        if header.generation != piece.generation or not (whole and (follows or begins_anew)):
             raise _out_of_order(piece)
         if self._file is not None:
             self.close()
-            self._env.remove(self._path(self.generation))
             if not begins_anew:
+                self._env.remove(self._path(self.generation))
                 self.given_up.append(self.generation)
         path = self._path(piece.generation)
-        if self._env.exists(path):
-            self._env.remove(path)
-        self._file, self.generation = self._env.open(path, "create"), piece.generation
+        unnamed = path + UNNAMED  # what came before stays until this is durable
+        if self._env.exists(unnamed):
+            self._env.remove(unnamed)
+        self._file, self.generation = self._env.open(unnamed, "create"), piece.generation
         self._size, self._next = header.file_size, 0
         self._write(piece)
+        self._env.rename(unnamed, path)
         self._env.sync_dir(self._folder)
 
     def _complete(self) -> None:
