@@ -14,9 +14,11 @@ from hotsplit.ese.export import columnar
 from hotsplit.ese.export.files import file_name
 from hotsplit.ese.export.job import Job, Report
 from hotsplit.ese.export.manifest import Plan
+from hotsplit.ese.export.view import make_view
 from hotsplit.ese.export.writers import Format
 from hotsplit.ese.files.env import OsEnv
-from hotsplit.ese.read import arrow
+from hotsplit.ese.read import arrow, parts
+from hotsplit.ese.read.btree import BTree
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import INCLUDABLE
 from hotsplit.ese.read.parts import LeafRange
@@ -110,6 +112,22 @@ def test_blocks_that_are_out_of_order(
     monkeypatch.setattr(columnar, "_blocks", parted)
     parts = _tables(tmp_path / "b", export(leafy, tmp_path / "b", "arrow", tables=table))
     _same(whole["Wide"], parts["Wide"])
+
+
+@pytest.mark.parametrize("differ", [True, False])
+def test_blocks_are_small_whatever_a_tree_says(
+    leafy: Path, monkeypatch: pytest.MonkeyPatch, differ: bool
+) -> None:
+    """What is read of a block is kept in memory."""
+    monkeypatch.setattr(columnar, "_COLUMNS_A_PASS", 2)
+    monkeypatch.setattr(columnar, "_BYTES_A_BLOCK", 1 << 12)
+    monkeypatch.setattr(BTree, "page_estimate", lambda _: 1)
+    if not differ:
+        monkeypatch.setattr(parts, "_are_different", lambda *_: False)
+    with Database.open(OsEnv(), str(leafy)) as db:
+        blocks = columnar._blocks(make_view(db, db.table("Wide"), None))
+    assert (len(blocks) > 2) == differ, blocks
+    assert all(len(block.leaves) == 1 for block in blocks if block is not None)
 
 
 def test_no_row_and_no_column(database: Path, tmp_path: Path, monkeypatch: Any) -> None:

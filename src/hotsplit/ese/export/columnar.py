@@ -147,15 +147,19 @@ def _passes(view: View) -> Iterator[tuple[View, int]]:
 
 
 def _blocks(view: View) -> _Blocks:
-    """Return parts of the table that several passes read one after the other."""
+    """Return parts of the table that several passes read one after the other.
+
+    What is read of one is kept, so a table that cannot be shared out is no part of itself.
+    """
     if len(view.fields) <= _COLUMNS_A_PASS or view.include:
         return _WHOLE
     try:
-        tree = view.table.tree()
-        size = tree.page_estimate() * tree.pages.page_size
-        return view.table.parts(-(-size // _BYTES_A_BLOCK)) or _WHOLE
+        leaves = sum(len(part.leaves) for part in view.table.parts(1))
+        count = max(1, -(-leaves * view.table.tree().pages.page_size // _BYTES_A_BLOCK))
+        parts = view.table.parts(count)
     except HotsplitError:  # it is met again by who reads
         return _WHOLE
+    return parts if leaves and len(parts) >= min(count, leaves) else _WHOLE
 
 
 def _read(view: View, size: int, blocks: _Blocks) -> Iterator[Batch]:
