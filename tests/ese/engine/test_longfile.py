@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotsplit.errors import InvalidUse, Jet, RecordNotFound, WriteConflict
+from hotsplit.errors import DataDamaged, InvalidUse, Jet, RecordNotFound, WriteConflict
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.schema import Column, Index, Tuples
 from hotsplit.ese.engine.session import Session
@@ -392,3 +392,23 @@ def test_columns_show_values_as_they_were_in_the_view(
     new = (old[:at] + data + old[at + len(data) :])[:end]
     assert shown() == [new, content(20_000, 2)]
     assert rig.table.row(beside) == table.row(beside)
+
+
+def test_a_value_that_is_nowhere_is_damage() -> None:
+    rig = Rig()
+    mark = rig.table.insert({"n": 1, "body": content(20_000, 1)})
+    rig.table.state.set_long_values(0, 0)
+    before = rig.instance.context.log.end
+    calls: list[Callable[[], object]] = [
+        rig.table.open_long(mark, "body").read,
+        lambda: rig.table.open_long(mark, "body").size,
+        lambda: rig.table.row(mark),
+        lambda: rig.table.copy(mark, {"n": 2}),
+        lambda: rig.table.delete(mark),
+    ]
+    for number, call in enumerate(calls):
+        with pytest.raises(DataDamaged) as error:
+            call()
+        assert error.value.jet == Jet.errLVCorrupted
+        assert number > 2 or rig.instance.context.log.end == before  # who reads makes nothing
+    assert rig.table.cursor().move(1)

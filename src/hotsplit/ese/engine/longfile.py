@@ -67,7 +67,7 @@ class LongFile(io.RawIOBase):
             found = self._found()
             if found is None or not found.separated:
                 return 0 if found is None else len(plain_instance(found))
-            return self._values().size(self._table.session, found.data)
+            return self._table.long_values.size(self._table.session, found.data)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to a place in the value; return it. Raises ValueError in front of its begin."""
@@ -104,7 +104,7 @@ class LongFile(io.RawIOBase):
         if found is None:
             return b""
         if found.separated:
-            return self._values().read(self._table.session, found.data, size, self._at)
+            return self._table.long_values.read(self._table.session, found.data, size, self._at)
         return plain_instance(found)[self._at : self._at + size]
 
     def _found(self) -> Instance | None:
@@ -116,11 +116,11 @@ class LongFile(io.RawIOBase):
         found = table.state.rows.split(record).stored(self._column) or []
         return found[self._number] if self._number < len(found) else None
 
+    # Writing
+
     def _values(self) -> LongValueTree:
         state = self._table.state
         return state.database.long_values_of(self._table.session, state)
-
-    # Writing
 
     def write(self, data: ReadableBuffer) -> int:
         """Write bytes over what is there, or behind it; return how many.

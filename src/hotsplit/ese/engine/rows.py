@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from hotsplit.errors import DataDamaged, Jet
 from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.catalogschema import KeySegment, Segment
 from hotsplit.ese.format.columns import (
@@ -202,11 +203,19 @@ class RowFormat:
 
 
 class LongReader:
-    """Where separated long values come from."""
+    """Where separated long values come from; this one is for tables that have none."""
 
     def read(self, lid: bytes, most: int | None = None) -> bytes:
-        """Return a long value by its id as records hold it, or its first `most` bytes."""
-        raise NotImplementedError
+        """Return a long value by its id as records hold it, or its first `most` bytes.
+
+        Raises DataDamaged (-1526) if there is no such value.
+        """
+        raise no_long_values()
+
+
+def no_long_values() -> DataDamaged:
+    """Return the error for a record that refers to a long value in a table that has none."""
+    return DataDamaged("The table has no long values", jet=Jet.errLVCorrupted)
 
 
 def plain(instance: Instance, read: LongReader, most: int | None = None) -> bytes:

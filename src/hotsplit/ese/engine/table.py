@@ -28,9 +28,9 @@ from hotsplit.ese.engine.inserting import (
     store,
 )
 from hotsplit.ese.engine.longfile import LongFile
-from hotsplit.ese.engine.longvalues import SessionReader
+from hotsplit.ese.engine.longvalues import LongValueTree, SessionReader
 from hotsplit.ese.engine.rowmaker import INTRINSIC_MOST
-from hotsplit.ese.engine.rows import LongReader, Pieces, lids
+from hotsplit.ese.engine.rows import LongReader, Pieces, lids, no_long_values
 from hotsplit.ese.engine.scan import batches
 from hotsplit.ese.files.opened import decoded
 from hotsplit.ese.format.columns import ColumnDef, ColumnFlag, Value
@@ -87,6 +87,14 @@ class Table:
             if not self._state.is_current:
                 self._state.seen_by(self.session)
             yield
+
+    @property
+    def long_values(self) -> LongValueTree:
+        """What rows refer to. Raises DataDamaged (-1526) if it is nowhere."""
+        values = self.state.long_values
+        if values is None:
+            raise no_long_values()
+        return values
 
     @property
     def reader(self) -> LongReader:
@@ -198,8 +206,7 @@ class Table:
             for name, value in values.items():
                 self._set(pieces, name, value)
             for lid in lids(pieces.tagged.values()):
-                assert self.state.long_values is not None
-                self.state.long_values.share(self.session, lid)
+                self.long_values.share(self.session, lid)
             return store(self, self._new_row(pieces, values))
 
     def open_long(self, bookmark: bytes, column: str, number: int = 0) -> LongFile:
@@ -324,8 +331,7 @@ class Table:
         kept = set(lids(new.tagged.values()))
         for lid in lids(old.tagged.values()):
             if lid not in kept:
-                assert self.state.long_values is not None
-                self.state.long_values.drop(self.session, lid)
+                self.long_values.drop(self.session, lid)
 
     def _entries(self, pieces: Pieces) -> list[tuple[SecondaryIndex, list[bytes]]]:
         reader = self.reader
