@@ -162,6 +162,19 @@ def test_only_one_kind_of_space_is_given_back(crashed: Path) -> None:
     assert ran.result == -1
 
 
+@pytest.mark.parametrize("switch", ["/k", "/p"])
+def test_what_is_given_back_must_be_named(crashed: Path, switch: str) -> None:
+    before = (crashed / "mail.edb").read_bytes()
+    assert run_eseutil("/r", "E00", *_switches(crashed), f"-d{crashed}", switch).result == -1
+    assert (crashed / "mail.edb").read_bytes() == before
+
+
+def test_a_database_that_is_not_there_is_named_as_it_was(crashed: Path) -> None:
+    ran = run_eseutil("/r", "E00", *_switches(crashed), f"-d{crashed}", "/kfew.edb")
+    assert ran.result == Jet.errFileNotFound
+    assert "few.edb" in ran.out[-1] + ran.out[-2]
+
+
 @pytest.mark.parametrize("switch", ["/t", "/kmail.edb", "/pmail.edb"])
 def test_what_belongs_to_recovery_in_place(crashed: Path, tmp_path: Path, switch: str) -> None:
     ran = run_eseutil("/r", "E00", *_switches(crashed), f"-r{tmp_path / 'new'}", switch)

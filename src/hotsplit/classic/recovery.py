@@ -97,6 +97,9 @@ def _refuse(arguments: Arguments) -> None:
     """Raise for what cannot be done at all, or not in place."""
     if "p" in arguments and "k" in arguments:
         raise Usage("Usage Error: Only one of /k and /p can be done.")
+    for letter in ("k", "p"):
+        if letter in arguments and not arguments.value(letter):
+            raise Usage(f"Usage Error: Invalid option '/{letter}': it needs a database.")
     for letter in _ONLY_IN_PLACE:
         if letter in arguments and "r" in arguments:
             raise Usage(
@@ -161,7 +164,8 @@ def _afterwards(env: Env, arguments: Arguments, base: str) -> None:
     system = arguments.value("s") or logs
     if "k" in arguments:
         path = arguments.value("k")
-        path = path[1:] if path[:1].lower() == "f" and not env.exists(path) else path
+        full = path[:1].lower() == "f" and env.exists(path[1:])
+        path = path[1:] if full and not env.exists(path) else path
         give_back(env, logs, system, base, path, shrink)
     if "p" in arguments:
         give_back(env, logs, system, base, arguments.value("p"), reclaim)
