@@ -11,6 +11,7 @@ from hotsplit.ese.check.integrity import check_database
 from hotsplit.ese.check.rules import RULES
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.format.catalogschema import KeySegment
 from hotsplit.ese.format.columns import Value
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.rebuild import rowfacts
@@ -187,6 +188,23 @@ def test_columns_of_the_engines_own_lists_of_another_type(
         with DatabaseFile.open(OsEnv(), str(source)) as file:
             repair(OsEnv(), file, str(source), str(into))
         assert rows_on(into, set())["Wide"] == rows_on(recovered("crash-p4096-ckpt"), set())["Wide"]
+
+
+@pytest.mark.parametrize(
+    ("table", "index", "old"), [("Derived", "i_d", 0x81), ("Fixed", "i_date", 9)]
+)
+def test_an_index_of_a_column_that_no_template_gives_is_left_out(
+    table: str, index: str, old: int, db: Planter, tmp_path: Path
+) -> None:
+    wrong = struct.pack("<HH", KeySegment.TEMPLATE, 0x8F)
+
+    def edit(record: bytes) -> bytes:
+        assert struct.pack("<HH", 0, old) in record
+        return wrong.join(record.rsplit(struct.pack("<HH", 0, old), 1))
+
+    db.change_catalog(table, 3, index, edit)
+    result, _ = mend(db, tmp_path)
+    assert result.left_out == [f"index {index} of table {table}"]
 
 
 UNICODE = (("Var", "i_uni_bin"), ("Tagged", "i_mtext"), ("Tagged", "i_cmp"))

@@ -34,6 +34,7 @@ from hotsplit.ese.format.catalogschema import (
     IndexFlag,
     KeySegment,
     RowType,
+    Segment,
     TableFlag,
     catalog_key,
     parse_segments,
@@ -282,7 +283,9 @@ class CatalogMender:
 
     def _check_indexes(self, table: _Table) -> None:
         assert table.own is not None
-        known = table.columns | self._templates.get(as_text(table.own["TemplateTable"]), set())
+        own, given = table.columns, self._templates.get(as_text(table.own["TemplateTable"]))
+        if given is None and not unsigned(table.own["Flags"]) & TableFlag.DERIVED:
+            given = own  # no template that could be lost
         self._rename(table, table.of(RowType.INDEX), set())
         for row in table.of(RowType.INDEX):
             flags, name = unsigned(row["Flags"]), as_text(row["Name"])
@@ -294,7 +297,7 @@ class CatalogMender:
             elif flags & IndexFlag.PRIMARY:
                 self._set(table, row, "ColtypOrPgnoFDP", root)
             self._check_use(table, row)
-            if not _has_key(row, known):
+            if not _has_key(row, own, given):
                 del table.rows[_key_of(row)]
                 self._left_out(f"index {name} of table {table.name}")
 
@@ -380,17 +383,24 @@ def _columns_of(row: Values, *, templates: bool = True) -> list[int]:
     return [segment.column_id for segment in key]
 
 
-def _has_key(row: Values, known: set[int]) -> bool:
-    """True for an index all of whose columns are there."""
+def _has_key(row: Values, own: set[int], given: set[int] | None) -> bool:
+    """True for an index all of whose columns are there.
+
+    given: those of the template; None if it is lost, so that they cannot be told.
+    """
     flags = unsigned(row["Flags"])
     try:
         segments = parse_segments(row["KeyFldIDs"] or b"", flags)
         conditions = parse_segments(row["ConditionalColumns"] or b"", flags)
     except ValueError:
         return False
-    found = all(s.column_id in known or s.flags & KeySegment.TEMPLATE
-                for s in (*segments, *conditions))  # fmt: skip
-    return bool(segments) and found
+    return bool(segments) and all(_is_there(s, own, given) for s in (*segments, *conditions))
+
+
+def _is_there(segment: Segment, own: set[int], given: set[int] | None) -> bool:
+    if segment.flags & KeySegment.TEMPLATE:
+        return given is None or segment.column_id in given
+    return segment.column_id in own or segment.column_id in (given or ())
 
 
 def _new_row(table: int, kind: RowType, number: int, root: int, name: str) -> Values:
