@@ -10,7 +10,7 @@ import random
 
 import pytest
 
-from hotsplit.errors import DiskFull, HotsplitError
+from hotsplit.errors import DiskFull, FileMissing, HotsplitError
 from hotsplit.ese.check import integrity
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
@@ -165,6 +165,34 @@ def test_a_database_in_the_place_of_another_one() -> None:
         found = session.open_table(again.attach_database(NEW), "Second").get(7)
         assert found is not None
     check(env, NEW)
+
+
+def test_a_database_that_is_taken_away_while_it_is_recovered_is_not_made_anew() -> None:
+    env = Watched()
+    instance, _ = begun(env)
+    instance.create_database(NEW)
+    env = env.image(Crash.ALL_LOST, 0)
+    images: list[Watched] = []
+    journal = f"{FOLDER}/E00.hotsplit-journal"
+
+    def moment(kind: str, path: str) -> None:
+        if path == OLD and env.exists(journal) and env.get(journal):
+            images.append(env.image(Crash.ALL_KEPT, 0))
+
+    env.moment = moment
+    Instance.open(env, SETTINGS).close()
+    assert len(images) > 4
+    for image in images:
+        image.rename(OLD, "/elsewhere.edb")
+        with pytest.raises(FileMissing) as error:
+            Instance.open(image, SETTINGS)
+        assert error.value.file == OLD
+        assert not image.exists(OLD)
+        image.rename("/elsewhere.edb", OLD)
+        with Instance.open(image, SETTINGS) as again, again.session() as session:
+            table = session.open_table(again.attach_database(OLD), "T")
+            assert sum(1 for _ in table.rows()) == 3
+        check(image, OLD)
 
 
 def test_no_room_for_a_database() -> None:

@@ -15,13 +15,16 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from hotsplit.errors import FileMissing
 from hotsplit.ese.files.env import Env, File
 from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.recovery.overlay import OverlayStore
 from hotsplit.ese.recovery.store import WorkStore
 
-_MAGIC = b"HSPJOUR2"
-_DATABASE = struct.Struct("<IIII")  # bytes of path, page size, pages that follow, pages of the file
+_MAGIC = b"HSPJOUR3"
+_DATABASE = struct.Struct("<IIII?")
+"""Bytes of path, page size, pages that follow, pages of the file, whether recovery makes it."""
+
 _PAGE = struct.Struct("<I")
 _END = struct.Struct("<8sI")
 _DONE = b"COMPLETE"
@@ -40,9 +43,10 @@ class Written(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """One database in the journal; `offset` is where its pages begin."""
+    """One database in the journal; `offset` is where its pages begin. is_new: recovery makes it."""
 
     path: str
+    is_new: bool
     under_way: bytes
     header: bytes
     pages: int
@@ -84,7 +88,10 @@ class PageJournal:
             file.close()
 
     def carry_out(self) -> None:
-        """Write all pages into their databases, headers last; does nothing if it is incomplete."""
+        """Write all pages into their databases, headers last; does nothing if it is incomplete.
+
+        Raises FileMissing for a database that is not there any more.
+        """
         file = self._env.open(self.path, "read")
         try:
             if _is_complete(file):
@@ -97,9 +104,14 @@ class PageJournal:
         under_way, header = DatabaseHeader(part.under_way), DatabaseHeader(part.header)
         if self._env.exists(part.path):
             store = WorkStore.open_work(self._env, part.path)
-        else:
+        elif part.is_new:
             store = WorkStore.create(self._env, part.path, under_way)
-            self._env.sync_dir(part.path.rpartition("/")[0])
+        else:  # the journal has not all of it
+            raise FileMissing(
+                "The database is gone, and its recovery was interrupted",
+                file=part.path,
+                hint=f"Put it back, or give it up: delete {self.path}.",
+            )
         try:
             store.write_header(under_way)
             store.extend(part.page_count)
@@ -123,7 +135,8 @@ def _blocks(databases: Iterable[Written]) -> Iterator[bytes]:
     yield _MAGIC
     for store, under_way in databases:
         path, changed = store.path.encode("utf-8", "surrogateescape"), store.changed_pages
-        yield _DATABASE.pack(len(path), store.page_size, len(changed), store.page_count)
+        is_new = store.base is None
+        yield _DATABASE.pack(len(path), store.page_size, len(changed), store.page_count, is_new)
         yield path
         yield under_way.sealed()
         yield store.header.sealed()
@@ -133,7 +146,7 @@ def _blocks(databases: Iterable[Written]) -> Iterator[bytes]:
 
 def _is_complete(file: File) -> bool:
     size = file.size() - _END.size
-    if size < len(_MAGIC):
+    if size < len(_MAGIC) or file.pread(len(_MAGIC), 0) != _MAGIC:
         return False
     done, wanted = _END.unpack(file.pread(_END.size, size))
     crc = 0
@@ -146,12 +159,13 @@ def _parts(file: File) -> Iterator[_Part]:
     """Yield the databases of a complete journal."""
     offset, end = len(_MAGIC), file.size() - _END.size
     while offset < end:
-        length, page_size, pages, count = _DATABASE.unpack(file.pread(_DATABASE.size, offset))
+        head = file.pread(_DATABASE.size, offset)
+        length, page_size, pages, count, is_new = _DATABASE.unpack(head)
         offset += _DATABASE.size
         path = file.pread(length, offset).decode("utf-8", "surrogateescape")
         offset += length
         headers = file.pread(2 * page_size, offset)
         offset += 2 * page_size
         under_way, header = headers[:page_size], headers[page_size:]
-        yield _Part(path, under_way, header, pages, count, offset)
+        yield _Part(path, is_new, under_way, header, pages, count, offset)
         offset += pages * (_PAGE.size + page_size)
