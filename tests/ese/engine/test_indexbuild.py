@@ -16,6 +16,7 @@ from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
 from hotsplit.ese.format.columns import Coltyp, Value
+from tests.ese.engine.crashes import Watched
 from tests.ese.engine.judge import check_rules
 from tests.memoryenv import Crash, MemoryEnv
 
@@ -45,7 +46,7 @@ def made_rows() -> list[dict[str, Value]]:
 @pytest.fixture
 def filled(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[MemoryEnv, Instance, Session, Table]]:
     """An instance with rows; indexes over them take several sorted runs."""
-    monkeypatch.setattr(indexbuild, "_RUN", 700)
+    monkeypatch.setattr(indexbuild, "_RUN", 200_000)
     env = MemoryEnv()
     for folder in (FOLDER, "/temp"):
         env.mkdir(folder)
@@ -81,6 +82,21 @@ def test_every_row_is_entered(
     assert env.listdir("/temp") == []
     instance.close()
     check_rules(env, PATH)
+
+
+def test_what_fits_into_memory_is_sorted_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    for run in (indexbuild._RUN, 200_000):
+        monkeypatch.setattr(indexbuild, "_RUN", run)
+        env = Watched()
+        env.mkdir(FOLDER)
+        env.mkdir("/temp")
+        env.moment = lambda kind, path: made.append(path) if path.startswith("/temp/") else None
+        with Instance.open(env, SETTINGS) as instance, instance.session() as session:
+            table = session.create_table(instance.create_database(PATH), "t", COLUMNS, [PRIMARY])
+            table.insert_many(made_rows())
+            session.create_index(table, Index("i", ["name"]))
+        assert bool(made) == (run == 200_000)
 
 
 def test_a_unique_index_with_equal_keys_leaves_nothing(

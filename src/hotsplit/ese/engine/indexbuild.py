@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hotsplit.ese.engine.table import Table
     from hotsplit.ese.engine.tablestate import SecondaryIndex
 
-_RUN = 50_000  # entries that are sorted in memory
+_RUN = 16 << 20  # bytes of entries that are sorted in memory
 _BATCH = 1000
 
 
