@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from hotsplit.errors import InvalidUse
+from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.schema import Column
+from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.export import columnar
 from hotsplit.ese.export.files import file_name
 from hotsplit.ese.export.job import Job, Report
@@ -17,6 +20,7 @@ from hotsplit.ese.export.manifest import Plan
 from hotsplit.ese.export.view import make_view
 from hotsplit.ese.export.writers import Format
 from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.format.columns import Coltyp
 from hotsplit.ese.read import arrow, parts
 from hotsplit.ese.read.btree import BTree
 from hotsplit.ese.read.database import Database
@@ -163,6 +167,20 @@ def test_columns_in_several_files(
             found += part.column_names[:-beside]
         assert found == [c["name"] for c in one.columns][: len(found)]
         assert len(found) == len(one.columns) - beside + 1
+
+
+def test_a_table_with_a_column_named_like_the_number_of_rows(tmp_path: Path) -> None:
+    with Instance.open(OsEnv(), Settings(str(tmp_path))) as instance:
+        made = instance.create_database(str(tmp_path / "rows.edb"))
+        columns = [Column(name, Coltyp.LONG) for name in ("_row", "a", "b")]
+        instance.session().create_table(made, "T", columns, []).insert({"_row": 7, "a": 8, "b": 9})
+    target = tmp_path / "out"
+    report = export(tmp_path / "rows.edb", target, "parquet", tables=("T",), columns_per_file=2)
+    (result,) = report.results
+    first, second = (_read(target, file).to_pylist() for file in result.files)
+    assert first == [{"_row": 7, "a": 8, "__row": 0}]
+    assert second == [{"b": 9, "__row": 0}]
+    assert [column["name"] for column in result.columns] == ["_row", "a", "b", "__row"]
 
 
 def test_an_export_in_several_files_goes_on(database: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.export.files import replaced
 from hotsplit.ese.export.schema import Written, meaning_entries
-from hotsplit.ese.export.view import LABEL_COLUMNS, ROW_COLUMN, Field, View, label_values
+from hotsplit.ese.export.view import LABEL_COLUMNS, Field, View, label_values
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.read.arrow import (
     WIDE,
@@ -56,8 +56,10 @@ def write_columns(
     """
     if not most or len(view.fields) <= most:
         return _write_file(env, view, form, path, ahead)
-    parts = View(view.table, view.title, view.fields, view.include, numbered=True).groups(most)
-    files = [_numbered(path, number) for number in range(1, len(parts) + 1)]
+    parts = View(view.table, view.title, view.fields, view.include, number=view.free_number).groups(
+        most
+    )
+    files = [_numbered(path, i) for i in range(1, len(parts) + 1)]
     written: list[Written] = []
     try:
         for part, file in zip(parts, files, strict=True):
@@ -270,7 +272,7 @@ def _extra_kinds(pyarrow: Any, view: View) -> list[tuple[str, pa.DataType]]:
     string = pyarrow.string()
     kinds = [string, pyarrow.uint32(), pyarrow.uint16(), string, string]
     labels = zip(LABEL_COLUMNS, kinds, strict=True) if view.include else ()
-    return [*labels, *([(ROW_COLUMN, pyarrow.int64())] if view.numbered else [])]
+    return [*labels, *([(view.number, pyarrow.int64())] if view.number else [])]
 
 
 def _extra_arrays(pyarrow: Any, view: View, places: bytes, first: int) -> list[Any]:
@@ -278,7 +280,7 @@ def _extra_arrays(pyarrow: Any, view: View, places: bytes, first: int) -> list[A
     columns: list[Any] = []
     if view.include:
         columns += zip(*map(label_values, origins(places)), strict=True)
-    if view.numbered:
+    if view.number:
         columns.append(range(first, first + len(places) // _PLACE))
     pairs = zip(columns, _extra_kinds(pyarrow, view), strict=True)
     return [pyarrow.array(values, kind) for values, (_, kind) in pairs]

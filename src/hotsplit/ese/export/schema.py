@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from hotsplit.ese.export.view import ROW_COLUMN, Field, View
+from hotsplit.ese.export.view import Field, View
 
 
 class Written(NamedTuple):
@@ -45,7 +45,7 @@ def column_entries(view: View, types: list[str]) -> list[dict[str, Any]]:
     """Return an entry for each column of the result, those beside the table's own too."""
     fields: list[Field | None] = [*view.fields, *[None] * (len(types) - len(view.fields))]
     entries: list[dict[str, Any]] = []
-    names = view.names + [ROW_COLUMN] * (len(types) - len(view.names))
+    names = view.names + [view.free_number] * (len(types) - len(view.names))
     for name, kind, field in zip(names, types, fields, strict=True):
         entry: dict[str, Any] = {"name": name, "type": kind}
         if field is not None:

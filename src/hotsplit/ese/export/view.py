@@ -26,7 +26,10 @@ LABEL_COLUMNS = ("_state", "_page", "_node", "_why", "_confidence")
 """What rows carry beside their columns when remains are included."""
 
 ROW_COLUMN = "_row"
-"""The number of a row, from 0, in each of several files that have some columns of a table each."""
+"""The number of a row, from 0, in each of several files that have some columns of a table each.
+
+A table with a column of that name has it with more underscores in front.
+"""
 
 _ROWS_A_CHUNK = 1000
 _MOST_KNOWN = 1_000_000  # entries of a lookup
@@ -100,7 +103,8 @@ class Order:
 class View:
     """A table as it is exported. title: its name in the result.
 
-    numbered: rows carry their number, for its columns lie in several files.
+    number: what the column is called in which rows carry their number, for the table's columns lie
+    in several files; "" if they do not.
     """
 
     def __init__(
@@ -110,12 +114,12 @@ class View:
         fields: Sequence[Field],
         include: Collection[State] = (),
         *,
-        numbered: bool = False,
+        number: str = "",
     ) -> None:
         self.table, self.title = table, title
         self.fields = list(fields)
         self.include = frozenset(include)
-        self.numbered = numbered
+        self.number = number
 
     @property
     def columns(self) -> list[ColumnDef]:
@@ -130,7 +134,15 @@ class View:
     @property
     def extra(self) -> list[str]:
         """The names of what rows carry beside their columns."""
-        return [*(LABEL_COLUMNS if self.include else ()), *([ROW_COLUMN] if self.numbered else ())]
+        return [*(LABEL_COLUMNS if self.include else ()), *([self.number] if self.number else ())]
+
+    @property
+    def free_number(self) -> str:
+        """A name for the number of a row that no column has."""
+        name, names = ROW_COLUMN, {field.name for field in self.fields}
+        while name in names:
+            name = f"_{name}"
+        return name
 
     def groups(self, most: int) -> list[View]:
         """Return views of at most so many columns each, of the same rows."""
@@ -139,7 +151,7 @@ class View:
         ]
 
     def _of(self, fields: Sequence[Field]) -> View:
-        return View(self.table, self.title, fields, self.include, numbered=self.numbered)
+        return View(self.table, self.title, fields, self.include, number=self.number)
 
     def rows(
         self,
