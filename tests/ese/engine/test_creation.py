@@ -213,3 +213,16 @@ def test_no_room_for_a_database() -> None:
         assert again.attach_database(NEW).table_names() == ["T"]
     with Database.open(env, NEW) as database:
         assert "T" in database.tables()
+
+
+def test_what_had_no_room_is_not_there_again_after_a_crash() -> None:
+    env = FaultEnv()
+    instance, _ = begun(env)
+    env.mkdir("/data")
+    env.sync_dir("/")
+    env._largest = 1 << 20
+    with pytest.raises(DiskFull):
+        instance.create_database("/data/new.edb")
+    # The logs that speak of it may be gone by then.
+    assert env.crashed(Crash.ALL_LOST).listdir("/data") == []
+    instance.close()

@@ -261,6 +261,7 @@ class Instance(Closing):
         database.close()
         self._locks.pop(database.dbid).release()
         self.context.env.remove(database.path)
+        self.context.env.sync_dir(os.path.dirname(database.path))  # noqa: PTH120
 
     def _fill(self, database: OpenDatabase, position: int) -> None:
         """Make what every database has."""
