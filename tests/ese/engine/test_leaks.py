@@ -157,6 +157,7 @@ def test_crashes_while_space_comes_back(crash: Crash) -> None:
         maintenance.shrink(session, database)
         instance.context.cache.flush(database.dbid)
         instance.context.log.flush()
+    assert len(images) > 3
     for one in images:
         with Instance.open(one, SETTINGS) as instance, instance.session() as session:
             database = instance.attach_database(PATH)
