@@ -56,9 +56,9 @@ def write_columns(
     """
     if not most or len(view.fields) <= most:
         return _write_file(env, view, form, path, ahead)
-    parts = View(view.table, view.title, view.fields, view.include, number=view.free_number).groups(
-        most
-    )
+    number = view.free_number
+    whole = View(view.table, view.title, view.fields, view.include, number=number)
+    parts = whole.groups(most)
     files = [_numbered(path, i) for i in range(1, len(parts) + 1)]
     written: list[Written] = []
     try:
