@@ -412,3 +412,26 @@ def test_a_value_that_is_nowhere_is_damage() -> None:
         assert error.value.jet == Jet.errLVCorrupted
         assert number > 2 or rig.instance.context.log.end == before  # who reads makes nothing
     assert rig.table.cursor().move(1)
+
+
+def test_columns_of_a_template_and_of_a_table_have_values_of_their_own() -> None:
+    rig = Rig()
+    rig.session.create_table(rig.database, "base", COLUMNS[:2], INDEXES, template=True)
+    own = [Column("own", Coltyp.LONG_BINARY), Column("text", Coltyp.LONG_TEXT, code_page=1252)]
+    table = rig.session.create_table(rig.database, "derived", own, derived_from="base")
+    body, other = content(9000, 1), content(9000, 2)
+    mark = table.insert({"n": 1, "body": body, "own": other, "text": "short"})
+    with table.open_long(mark, "body") as file:
+        file.seek(10)
+        file.write(b"z" * 3000)
+    with table.open_long(mark, "own") as file:
+        file.truncate(2000)
+    with table.open_long(mark, "text") as file:
+        file.write(b"long" * 500)
+    body = body[:10] + b"z" * 3000 + body[3010:]
+    expected = {"n": 1, "body": body, "own": other[:2000], "text": "long" * 500}
+    assert table.get(1) == expected
+    table.copy(mark, {"n": 2})
+    assert table.to_arrow().to_pylist() == [expected, expected | {"n": 2}]
+    rig.instance.close()
+    check_rules(rig.env, PATH)

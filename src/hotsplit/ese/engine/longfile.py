@@ -158,7 +158,7 @@ class LongFile(io.RawIOBase):
                     jet=Jet.errBadItagSequence,
                 )
             found[self._number] = change(found[self._number])
-            pieces.tagged[self._column.id] = found
+            pieces.tagged[self._column.tag] = found
 
         self._table.change_long(self._bookmark, apply)
 
