@@ -324,17 +324,22 @@ def test_a_copy_is_taken_back() -> None:
     rig.check({1: {"body": b"still alone" + content(20_000, 1)[11:]}})
 
 
-def test_the_last_two_references_go_at_the_same_time() -> None:
-    rig = Rig()
-    mark = rig.table.insert({"n": 1, "body": content(20_000, 1)})
-    copy = rig.table.copy(mark, {"n": 2})
+def delete_at_once(rig: Rig, mark: bytes, other_mark: bytes) -> None:
+    """Delete two rows in transactions of two sessions, neither of which sees the other one."""
     other, table = rig.other()
     rig.session.begin()
     other.begin()
     rig.table.delete(mark)
-    table.delete(copy)
+    table.delete(other_mark)
     rig.session.commit()
     other.commit()
+
+
+def test_the_last_two_references_go_at_the_same_time() -> None:
+    rig = Rig()
+    mark = rig.table.insert({"n": 1, "body": content(20_000, 1)})
+    copy = rig.table.copy(mark, {"n": 2})
+    delete_at_once(rig, mark, copy)
     assert rig.values() == 0
     rig.table.insert({"n": 9})
     rig.check({9: {"body": None}})
@@ -345,13 +350,7 @@ def test_a_crash_leaves_no_value_without_a_reference() -> None:
     mark = rig.table.insert({"n": 1, "body": content(20_000, 1)})
     copy = rig.table.copy(mark, {"n": 2})
     rig.table.insert({"n": 3, "body": content(9_000, 3)})
-    other, table = rig.other()
-    rig.session.begin()
-    other.begin()
-    rig.table.delete(mark)
-    table.delete(copy)
-    rig.session.commit()
-    other.commit()
+    delete_at_once(rig, mark, copy)
     after = rig.env.crashed(Crash.ALL_LOST)
     with Instance.open(after, rig.settings):
         pass
