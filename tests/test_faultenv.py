@@ -394,6 +394,30 @@ def test_the_operating_systems_copy_notices_a_source_that_changes(
         OsEnv().copy(str(source), str(target))
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [[], [(0, 1)], [(1 << 20, 5)], [(0, 5000), (1 << 20, 70_000)], [(0, 4096), (9 << 19, 4096)]],
+)
+def test_the_operating_systems_copy_has_every_byte_and_takes_no_room_for_holes(
+    parts: list[tuple[int, int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "a", tmp_path / "b"
+    with source.open("wb") as file:
+        for start, size in parts:
+            file.seek(start)
+            file.write(random.Random(start).randbytes(size))
+        os.posix_fallocate(file.fileno(), 6 << 20, 2 << 20)
+
+    def no_reflink(*_: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr("fcntl.ioctl", no_reflink)
+    OsEnv().copy(str(source), str(target))
+    assert target.read_bytes() == source.read_bytes()
+    if source.stat().st_blocks * 512 < 4 << 20:  # this file system has holes
+        assert target.stat().st_blocks < source.stat().st_blocks
+
+
 def test_errors_are_ours() -> None:
     env = MemoryEnv(largest=100)
     with pytest.raises(FileMissing):

@@ -326,7 +326,7 @@ class OsEnv:
                 os.close(fd)
 
     def copy(self, source: str, target: str) -> None:
-        """See `Env`: reflink, else copy in the kernel."""
+        """See `Env`: reflink, else copy in the kernel; holes stay holes."""
         with _translated(source):
             src = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -360,12 +360,32 @@ def _copy_blocks(src: int, dst: int) -> bool:
         fcntl.ioctl(dst, _FICLONE, src)
     except OSError:
         before = os.fstat(src)
-        offset = 0
-        while offset < before.st_size:
-            done = os.sendfile(dst, src, offset, min(before.st_size - offset, 1 << 30))
-            if not done:
-                return False
-            offset += done
+        os.ftruncate(dst, before.st_size)
+        for start, end in _data_ranges(src, before.st_size):
+            os.lseek(dst, start, os.SEEK_SET)
+            while start < end:
+                done = os.sendfile(dst, src, start, min(end - start, 1 << 30))
+                if not done:
+                    return False
+                start += done
         after = os.fstat(src)
         return (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
     return True
+
+
+def _data_ranges(fd: int, size: int) -> Iterator[tuple[int, int]]:
+    """Yield first byte and end of what was ever written to a file of `size` bytes.
+
+    The rest, such as room that a database took in advance, is zeros that lie on no disk.
+    """
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(fd, end, os.SEEK_DATA)
+            end = min(os.lseek(fd, start, os.SEEK_HOLE), size)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return  # zeros up to the end, or the file was cut
+        if start < end:
+            yield start, end
