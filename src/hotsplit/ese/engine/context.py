@@ -12,6 +12,7 @@ from hotsplit.errors import HotsplitError, InstanceDown
 from hotsplit.ese.engine.cache import Cache
 from hotsplit.ese.engine.changelock import ChangeLock
 from hotsplit.ese.engine.journal import Journal
+from hotsplit.ese.engine.log.awaiting import Awaiting
 from hotsplit.ese.engine.log.files import LogFiles, log_disk_full
 from hotsplit.ese.engine.log.holds import LogHolds
 from hotsplit.ese.engine.log.writer import LogWriter, down
@@ -42,6 +43,7 @@ class Context:
         self.looking = self.lock.looking
         self.files = LogFiles(env, settings)
         self.log = LogWriter(env, settings, self.files)
+        self.awaiting = Awaiting(self.log)
         self.holds = LogHolds()
         self.core = core or Core(settings.page_size)
         self.cache = Cache(self.core, settings.page_size, settings.cache_size, self.log)

@@ -170,6 +170,7 @@ class Instance(Closing):
         for database in self.databases.values():
             database.close()
         self.databases.clear()
+        context.awaiting.end()
         context.log.close()
         self._close_safe()
         self._release()
@@ -364,6 +365,20 @@ class Instance(Closing):
         if not dbid:
             raise InvalidUse("Too many databases", jet=Jet.errTooManyAttachedDatabases)
         return dbid
+
+    # Durability
+
+    def wait_durable(self, position: int | None = None) -> None:
+        """Return when the commit at a log position is durable; None: all commits so far.
+
+        position: what `Session.commit_without_wait` returned. Raises InstanceDown.
+        """
+        self.context.log.flush(position)
+
+    async def durable(self, position: int | None = None) -> None:
+        """Do the same for a task of an event loop: others run meanwhile, and share the sync."""
+        end = self.context.log.end - 1
+        await self.context.awaiting.durable(end if position is None else min(position, end))
 
     # Backup
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from hotsplit.errors import InvalidUse, Jet, ObjectNotFound, WriteConflict
@@ -26,10 +25,11 @@ from hotsplit.ese.engine.dropping import (
 from hotsplit.ese.engine.indexbuild import fill_index
 from hotsplit.ese.engine.schema import Column, Index
 from hotsplit.ese.engine.schemachange import Kind, add_column, create_index, create_table
+from hotsplit.ese.engine.scopes import Savepoint, TransactionScope
 from hotsplit.ese.engine.table import Table
 from hotsplit.ese.engine.tree import Tree
 from hotsplit.ese.engine.versions import Bookmark, Transaction, Version
-from hotsplit.ese.files.opened import UNDECODABLE, Closing, decoded, undecodable
+from hotsplit.ese.files.opened import Closing, decoded
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.core import INSERT, REPLACE
 
@@ -115,7 +115,11 @@ class Session(Closing):
             self.context.log.flush(position)
 
     def commit_without_wait(self) -> int | None:
-        """Commit; return the log position that must be durable for the commit to be so."""
+        """Commit; return the log position that must be durable for the commit to be so.
+
+        `Instance.wait_durable` and `Instance.durable` wait for it. None: there is nothing to wait
+        for, the transaction changed nothing or is part of another one.
+        """
         with self._own_lock:
             self.context.check()
             transaction = self.current
@@ -214,17 +218,12 @@ class Session(Closing):
         if self.context.files.low:
             self.context.on_over()
 
-    @contextlib.contextmanager
-    def transaction(self, *, lazy: bool = False) -> Iterator[None]:
-        """Begin a transaction; commit it at the end, or roll it back after an error."""
-        self.begin()
-        try:
-            yield
-        except BaseException:
-            if self.context.failure is None:
-                self.rollback()
-            raise
-        self.commit(lazy=lazy)
+    def transaction(self, *, lazy: bool = False) -> TransactionScope:
+        """Return a context, for `with` or `async with`: a transaction, rolled back after an error.
+
+        lazy: do not wait until the commit is durable: see `commit`.
+        """
+        return TransactionScope(self, lazy)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
@@ -388,52 +387,3 @@ class Session(Closing):
         if not (isinstance(last, InsertRun) and last.grow(run)):
             versions.append(run)
             run.tree.versions.add_run(run)
-
-
-class Savepoint:
-    """Some changes that belong together: a part of the open transaction, or one of their own."""
-
-    def __init__(self, session: Session, table: TableState) -> None:
-        self._session, self._table = session, table
-        self._count = -1
-
-    def __enter__(self) -> None:
-        session = self._session
-        session.context.lock.acquire()
-        try:
-            if session.context.files.low:
-                session.context.check_log_room()
-            if not self._table.is_open_to_all:
-                self._table.writable_by(session)
-            if session.level:
-                session.context.check()
-                session.housekeep()
-                self._count = len(session.current.versions)
-            else:
-                session.begin()
-        except BaseException:
-            session.context.lock.release()
-            raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        session = self._session
-        position = None
-        try:
-            if kind is None:
-                position = session.commit_without_wait() if self._count < 0 else None
-            elif session.context.failure is None:
-                if self._count < 0:
-                    session.rollback()
-                else:
-                    session.undo_to(self._count)
-        finally:
-            session.context.lock.release()
-        if isinstance(error, UNDECODABLE):
-            raise undecodable(error, self._table.database.path) from error
-        if position is not None:
-            session.context.log.flush(position)

@@ -16,6 +16,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from types import TracebackType
 from typing import ClassVar, Literal, Protocol
 
 from hotsplit.errors import (
@@ -48,15 +49,27 @@ _CLASSES: dict[int, type[HotsplitError]] = {
 _JETS = {errno.EROFS: Jet.errFileAccessDenied, errno.EISDIR: Jet.errInvalidPath}
 
 
-@contextlib.contextmanager
-def _translated(path: str) -> Iterator[None]:
+class _translated:  # noqa: N801 - used like a function
     """Turn an OSError into the error class that says what to do about it."""
-    try:
-        yield
-    except OSError as error:
-        number = error.errno or 0
-        cls = _CLASSES.get(number, IoFailed)
-        raise cls(error.strerror or str(error), jet=_JETS.get(number), file=path) from error
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, OSError):
+            cls = _CLASSES.get(error.errno or 0, IoFailed)
+            jet = _JETS.get(error.errno or 0)
+            raise cls(error.strerror or str(error), jet=jet, file=self._path) from error
 
 
 class File(Protocol):

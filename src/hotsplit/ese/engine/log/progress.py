@@ -17,6 +17,7 @@ class LogProgress:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._ended: InstanceDown | None = None
+        self._waiting = 0
         self.position = 0
 
     @property
@@ -28,7 +29,8 @@ class LogProgress:
         """The log is durable up to `position`."""
         with self._changed:
             self.position = position
-            self._changed.notify_all()
+            if self._waiting:
+                self._changed.notify_all()
 
     def end(self, why: InstanceDown) -> None:
         """Nothing more will be logged: nobody is left waiting. Those who come later are told, too.
@@ -46,9 +48,13 @@ class LogProgress:
         when the stream ends before.
         """
         with self._changed:
-            self._changed.wait_for(
-                lambda: self.position > beyond or self._ended is not None, timeout
-            )
+            self._waiting += 1
+            try:
+                self._changed.wait_for(
+                    lambda: self.position > beyond or self._ended is not None, timeout
+                )
+            finally:
+                self._waiting -= 1
             if self.position <= beyond and self._ended is not None:
                 raise InstanceDown(self._ended.message, jet=self._ended.jet) from self._ended
             return self.position

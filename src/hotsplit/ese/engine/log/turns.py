@@ -70,6 +70,9 @@ class Turns:
     def give_on(self, durable: int) -> None:
         """End the caller's turn; the log is durable up to `durable`, 0 if that is not known."""
         with self._mutex:
+            if not self._sleepers:
+                self._taken = False
+                return
             served = [one for one in self._sleepers if one.wanted < durable]
             left = [one for one in self._sleepers if one.wanted >= durable]
             self._taken = bool(left)

@@ -186,8 +186,7 @@ class LogWriter:
 
         A position behind the last record stands for that.
         """
-        last = self.end - 1
-        wanted = last if position is None else min(position, last)
+        wanted = self.end - 1 if position is None else position
         while self.durable <= wanted:
             if not self._turns.take(wanted):
                 continue
@@ -195,6 +194,7 @@ class LogWriter:
                 with self._io:
                     if self.durable <= wanted:
                         self._write()
+                        wanted = min(wanted, self.durable - 1)
             finally:
                 self._turns.give_on(self.durable)
 
@@ -215,7 +215,8 @@ class LogWriter:
         if bodies:
             started = LogTime.from_datetime(self._env.now()).pack()
             sealed = [
-                seal(generation, first + i, started, first, body) for i, body in enumerate(bodies)
+                seal(generation, sector, started, first, body)
+                for sector, body in enumerate(bodies, first)
             ]
             assert self._file is not None
             self._file.pwrite(b"".join(sealed), first * SEGMENT)
