@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hotsplit.errors import InvalidUse
 from hotsplit.ese.engine import records
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.rows import LongReader, Pieces
+from hotsplit.ese.engine.rows import LongReader, Pieces, padded
 from hotsplit.ese.engine.schema import Column, Index
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.tablestate import TableState
-from hotsplit.ese.format.columns import Coltyp, Value
+from hotsplit.ese.format.columns import Coltyp, Scalar, Value, encode_value
+from hotsplit.ese.format.keys import build_key
 from hotsplit.ese.format.logrecord import NO_DBTIME, decode, encode
 from hotsplit.ese.format.recordtable import RecordType as T
 from tests.memoryenv import MemoryEnv
@@ -161,3 +164,39 @@ def test_plain_rows_are_those_of_the_general_way(
     makers = [primary, *(index.keys for index in state.secondary)]
     entries = [maker.keys(pieces, LongReader()) for maker in makers]
     assert made.keys == [found[0] if found else None for found in entries]
+
+
+SEARCHED: dict[str, st.SearchStrategy[Any]] = {
+    "Id": st.integers(-(1 << 31), (1 << 31) - 1),
+    "Real": st.floats(allow_nan=False),
+    "Bit": st.booleans(),
+    "Big": st.integers(-(1 << 63), (1 << 63) - 1),
+    "Code": st.binary(min_size=5, max_size=5),
+    "Text": st.text("abcXYZ 019_-", max_size=140),
+    "Ansi": st.text("abcXYZ 019_é\0", max_size=20),
+    "Data": st.binary(max_size=30) | st.binary(min_size=250, max_size=260),
+    "Tags": LETTERS,
+    "Marks": st.integers(-9, 9),
+}
+
+
+@given(st.data())
+def test_searches_are_for_keys_of_the_format(state: TableState, data: st.DataObject) -> None:
+    assert state.primary is not None
+    index = data.draw(st.sampled_from([state.primary, *(one.keys for one in state.secondary)]))
+    columns = [column for column, _ in index.segments]
+    values: list[Scalar] = [data.draw(SEARCHED[column.name] | st.none()) for column in columns]
+    values = values[: data.draw(st.sampled_from([len(values), 1]))]
+    stored = []
+    for column, value in zip(columns, values, strict=False):
+        found = None if value is None else encode_value(column, value)
+        stored.append(padded(column, found) if found and column.is_fixed else found)
+    assert index.search_key(tuple(values)) == build_key(columns, index.index, stored)
+
+
+def test_searches_for_what_cannot_be(state: TableState) -> None:
+    assert state.primary is not None
+    wrong: list[tuple[Value, ...]] = [("1",), (1 << 31,), ([1],), (1, 2), (1.5,)]
+    for values in wrong:
+        with pytest.raises(InvalidUse):
+            state.primary.search_key(values)

@@ -5,10 +5,12 @@ Source: format specification 10.1, 10.5, 6.6.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterator
 
 from hotsplit.errors import InvalidUse, Jet, KeyDuplicate
+from hotsplit.ese.engine.rowmaker import SearchKeys
 from hotsplit.ese.engine.rows import LongReader, Pieces, RowFormat, padded, plain
 from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, KeySegment, tuple_limits
 from hotsplit.ese.format.collation import KeyUnknown
@@ -128,8 +130,15 @@ class KeyMaker:
                 f"Index {self.index.name}: {error}", jet=Jet.errUnicodeNormalizationNotSupported
             ) from error
 
+    @functools.cached_property
+    def _search_keys(self) -> SearchKeys:
+        return SearchKeys(self)
+
     def search_key(self, values: tuple[Value, ...]) -> bytes:
         """Return the key of Python values, for a search. Raises InvalidUse (-1003)."""
+        plain = self._search_keys.make(values)
+        if plain is not None:
+            return plain
         if len(values) > len(self.segments):
             raise InvalidUse(f"Index {self.index.name} has {len(self.segments)} columns")
         stored: list[bytes | None] = []

@@ -1,5 +1,7 @@
 """Plain rows made fast: records and keys of new rows, by a plan that is compiled once a table.
 
+Keys that are searched for are made by such a plan, too.
+
 What is not plain (several values, values that are too long to stay in the record) goes the general
 way (`rows`, `indexing`), which makes the same bytes; a test compares them.
 
@@ -8,14 +10,13 @@ Source: format specification 7.1, 10.1 to 10.3.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hotsplit import _native
 from hotsplit._native import pack_py as plan
 from hotsplit.ese.check.rowplan import Normal, normal_of
-from hotsplit.ese.engine.indexing import KeyMaker
-from hotsplit.ese.engine.rows import RowFormat
 from hotsplit.ese.format import keys
 from hotsplit.ese.format.catalogschema import IndexFlag
 from hotsplit.ese.format.columns import (
@@ -26,11 +27,17 @@ from hotsplit.ese.format.columns import (
     ColumnFlag,
     Value,
     encode_value,
+    type_size,
 )
+
+if TYPE_CHECKING:
+    from hotsplit.ese.engine.indexing import KeyMaker
+    from hotsplit.ese.engine.rows import RowFormat
 
 _kernel = _native.load("pack")
 _WIDE = 1 << 16
 _KEY_MOST = 2000
+_RECORD_MOST = 32768
 _ASCII_PAGES = (0, 1252, 20127, 65001)
 """Code pages in which ASCII text has the bytes that it has in ASCII, for certain."""
 
@@ -94,6 +101,39 @@ class RowMaker:
         """Append what rows from number `first` on are stored as; see `pack_py.Packer.pack`."""
         done: int = self._packer.pack(rows, first, names, records, made)
         return done
+
+
+class SearchKeys:
+    """Whole keys of one index, made fast of the values that are searched for, by any thread."""
+
+    def __init__(self, maker: KeyMaker) -> None:
+        columns = sorted({column for column, _ in maker.segments}, key=lambda c: c.id)
+        key = _plan_key(maker, {column.id: i for i, column in enumerate(columns)})
+        self._names = tuple(column.name for column, _ in maker.segments)
+        self._packer, self._lock = None, threading.Lock()  # a packer packs one row at a time
+        is_simple = all(map(_has_one_form, columns)) and len(columns) == len(self._names)
+        if key is not None and is_simple:
+            planned = [_plan_column(c)._replace(required=False) for c in columns]
+            key = key._replace(nulls=plan.ALL_NULL | plan.FIRST_NULL | plan.SOME_NULL)
+            self._packer = _kernel.Packer(planned, [key], large=True, most=_RECORD_MOST)
+
+    def make(self, values: tuple[Value, ...]) -> bytes | None:
+        """Return the key, None if it is not a plain one or not right."""
+        if self._packer is None or len(values) != len(self._names):
+            return None
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            made = self._packer.make(dict(zip(self._names, values, strict=True)))
+        finally:
+            self._lock.release()
+        found: bytes | None = None if made is None else made[1][0]
+        return found
+
+
+def _has_one_form(column: ColumnDef) -> bool:
+    """Tell whether a key has of each value what a record has: texts may be filled up there."""
+    return not column.derived and (bool(type_size(column.coltyp)) or not column.is_fixed)
 
 
 def _plan_column(column: ColumnDef) -> plan.Column:

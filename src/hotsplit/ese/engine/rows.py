@@ -27,7 +27,7 @@ from hotsplit.ese.format.columns import (
     encode_value,
     tag_of,
 )
-from hotsplit.ese.format.record import plain_instance
+from hotsplit.ese.format.record import RecordPlan, plain_instance
 from hotsplit.ese.format.taggedcolumns import (
     Instance,
     TaggedField,
@@ -98,11 +98,19 @@ class RowFormat:
 
     def __init__(self, columns: Sequence[ColumnDef], page_size: int) -> None:
         self.columns = sorted(columns, key=lambda c: (c.is_tagged and not c.derived, c.id))
+        self.names = [column.name for column in self.columns]
         self.by_name = {column.name: column for column in self.columns}
         self.large = is_large(page_size)
         self._fixed = [c for c in self.columns if c.is_fixed]
         self._by_id = {c.id: c for c in self.columns if not c.is_tagged}
         self._by_tag = {c.tag: c for c in self.columns}
+        self._plan = RecordPlan(self.columns)
+        self._odd = [i for i, c in enumerate(self.columns) if not self._is_simple(i, c)]
+
+    def _is_simple(self, place: int, column: ColumnDef) -> bool:
+        """Tell whether the plan knows what the column is in a record that does not have it."""
+        has_value = self._plan.defaults[place] is not None
+        return column.default_data is None or (has_value and not column.is_multi_valued)
 
     def column_of(self, segment: Segment) -> ColumnDef:
         """Return the column of a part of a key. Raises KeyError.
@@ -193,6 +201,19 @@ class RowFormat:
         return TaggedField(fid, derived, header, data)
 
     # Values
+
+    def values(self, record: bytes, read: LongReader) -> list[Value]:
+        """Return the values of a record, in the order of `columns`. read: see `value`.
+
+        The kernel takes what is simple. Raises ValueError if the record is damaged.
+        """
+        values, pending = self._plan.decode(record, self.large)
+        if pending or self._odd:
+            pieces = self.split(record)
+            for place in (*pending, *self._odd):
+                column = self.columns[place]
+                values[place] = self.value(column, pieces.stored(column), read)
+        return values
 
     def value(self, column: ColumnDef, found: list[Instance] | None, read: LongReader) -> Value:
         """Return the value of a column. read: gives the bytes of a separated long value."""

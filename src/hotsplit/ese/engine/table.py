@@ -12,7 +12,6 @@ Source: format specification 7, 8, 10.5, 14.4.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
@@ -29,10 +28,10 @@ from hotsplit.ese.engine.inserting import (
 )
 from hotsplit.ese.engine.longfile import LongFile
 from hotsplit.ese.engine.longvalues import LongValueTree, SessionReader
+from hotsplit.ese.engine.reading import Reading
 from hotsplit.ese.engine.rowmaker import INTRINSIC_MOST
 from hotsplit.ese.engine.rows import LongReader, Pieces, lids, no_long_values
 from hotsplit.ese.engine.scan import batches
-from hotsplit.ese.files.opened import decoded
 from hotsplit.ese.format.columns import ColumnDef, ColumnFlag, Value
 from hotsplit.ese.format.taggedcolumns import Instance
 from hotsplit.ese.read.arrow import arrow_table
@@ -42,11 +41,13 @@ from hotsplit.ese.read.batches import BATCH_ROWS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from hotsplit.ese.engine.session import Savepoint, Session
+    from hotsplit.ese.engine.scopes import Savepoint
+    from hotsplit.ese.engine.session import Session
     from hotsplit.ese.engine.tablestate import SecondaryIndex, TableState
 
 Row = dict[str, Value]
 _LID = 4
+_NO_LONG_VALUES = LongReader()
 
 
 class Table:
@@ -75,18 +76,9 @@ class Table:
         """Hold the lock for a change; all of it happens or nothing."""
         return self.session.savepoint(self._state)
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[None]:
-        """Hold the lock for a read, in the session's view."""
-        with (
-            self.session.context.looking,
-            decoded(self._state.database.path),
-            self.session.reading(),
-        ):
-            self.session.housekeep()
-            if not self._state.is_current:
-                self._state.seen_by(self.session)
-            yield
+    def reading(self) -> Reading:
+        """Return a context that holds the lock for a read, in the session's view."""
+        return Reading(self.session, self._state)
 
     @property
     def long_values(self) -> LongValueTree:
@@ -99,8 +91,11 @@ class Table:
     @property
     def reader(self) -> LongReader:
         """Gives the long values of the table."""
-        values = self.state.long_values
-        return LongReader() if values is None else SessionReader(values, self.session)
+        return self._reader(self.state)
+
+    def _reader(self, state: TableState) -> LongReader:
+        values = state.long_values
+        return _NO_LONG_VALUES if values is None else SessionReader(values, self.session)
 
     # Changes
 
@@ -401,14 +396,17 @@ class Table:
     def row(self, bookmark: bytes) -> Row | None:
         """Return the row of a bookmark, None if there is none."""
         with self.reading():
-            record = self.state.tree.get(self.session, bookmark)
-            return None if record is None else self.decode(record)
+            state = self.state
+            record = state.tree.get(self.session, bookmark)
+            return None if record is None else self._decode(state, record)
 
     def decode(self, record: bytes) -> Row:
         """Return the values of a record by column name; NULL is None."""
-        rows, reader = self.state.rows, self.reader
-        pieces = rows.split(record)
-        return {c.name: rows.value(c, pieces.stored(c), reader) for c in rows.columns}
+        return self._decode(self.state, record)
+
+    def _decode(self, state: TableState, record: bytes) -> Row:
+        values = state.rows.values(record, self._reader(state))
+        return dict(zip(state.rows.names, values, strict=True))
 
     def cursor(self, index: str | None = None) -> Cursor:
         """Return a cursor over the rows in the order of an index, the primary one by default."""
