@@ -4,7 +4,7 @@ Settings are environment variables. FUZZ_SECONDS: how long (300). FUZZ_SEED: the
 run, to run the same cases again; drawn and printed otherwise. FUZZ_CASE: run this case alone.
 FUZZ_JOBS: how many processes (one a core). FUZZ_TARGETS: names of functions of `fuzz.targets`, to
 run only these. FUZZ_COMPARE: run each case with the compiled kernels and with their references, and
-compare. Exit status: 0 without findings, 1 with some.
+compare. Exit status: 0 without findings, 1 with some, 2 if a name is none.
 
 A finding is an exception that is not a HotsplitError, an outcome against the contract of a command,
 a death of the process, more than 512 MB of memory, more than `CASE_SECONDS` for one case, or
@@ -32,6 +32,7 @@ from typing import IO, Any
 
 from fuzz.case import build
 from fuzz.seeds import all_seeds
+from fuzz.targets import Target, named
 from fuzz.worker import run_case
 
 CASE_SECONDS = 30.0
@@ -220,11 +221,11 @@ def save(seed: str, finding: Finding) -> Path:
     return folder
 
 
-def one_case(seed: str, number: int) -> int:
-    """Run one case in this process and show what comes of it."""
+def one_case(seed: str, number: int, targets: tuple[Target, ...] = ()) -> int:
+    """Run one case in this process and show what comes of it. targets: as FUZZ_TARGETS."""
     case = build(seed, number, all_seeds())
     print(f"{case.origin}: changed {', '.join(case.changed)}")
-    report = run_case(case)
+    report = run_case(case, targets)
     for target, outcome in report["outcomes"].items():
         print(f"{target}: {outcome}")
     for found in report["findings"]:
@@ -236,8 +237,13 @@ def main() -> int:
     """Run as the environment says; return the exit status."""
     seed = os.environ.get("FUZZ_SEED") or secrets.token_hex(4)
     number = os.environ.get("FUZZ_CASE")
+    try:
+        targets = named(os.environ.get("FUZZ_TARGETS", ""))
+    except ValueError as error:
+        print(f"FUZZ_TARGETS: {error}", file=sys.stderr)
+        return 2
     if number:
-        return one_case(seed, int(number))
+        return one_case(seed, int(number), targets)
     seconds = float(os.environ.get("FUZZ_SECONDS", "300"))
     jobs = int(os.environ.get("FUZZ_JOBS", os.cpu_count() or 1))
     print(f"Fuzzing for {seconds:g} s, FUZZ_SEED={seed}, {len(all_seeds())} seed sets", flush=True)

@@ -233,6 +233,14 @@ SOMETIMES: tuple[Target, ...] = (batches, remains, recover_where_they_lie, rewri
 NAMED: dict[str, Target] = {target.__name__: target for target in (*ALWAYS, *SOMETIMES)}
 
 
+def named(names: str) -> tuple[Target, ...]:
+    """Return the targets of these names, none if there are none. Raises ValueError."""
+    wrong = sorted(set(names.split()) - NAMED.keys())
+    if wrong:
+        raise ValueError(f"no such target: {', '.join(wrong)}; there are {', '.join(NAMED)}")
+    return tuple(NAMED[name] for name in names.split())
+
+
 def targets_of(number: int) -> tuple[Target, ...]:
     """Return what is done in a case: the rarer things take turns."""
     return (*ALWAYS, SOMETIMES[number % len(SOMETIMES)])

@@ -19,7 +19,7 @@ from typing import Any
 
 from fuzz.case import Case, build
 from fuzz.seeds import all_seeds
-from fuzz.targets import NAMED, Place, Target, targets_of
+from fuzz.targets import Place, Target, named, targets_of
 
 MEMORY = 512 << 20
 """Bytes of address space that a case may use, the program included."""
@@ -86,8 +86,7 @@ def main() -> None:
     limit()
     seeds = all_seeds()
     test = os.environ.get("FUZZ_SELF_TEST")
-    names = os.environ.get("FUZZ_TARGETS", "").split()
-    targets = tuple(NAMED[name] for name in names) if test is None else (SELF_TESTS[test],)
+    targets = named(os.environ.get("FUZZ_TARGETS", "")) if test is None else (SELF_TESTS[test],)
     number = first
     while True:
         print(json.dumps({"begun": number}), flush=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fuzz import run
 from fuzz.case import build
 from fuzz.chance import Chance
 from fuzz.run import fuzz
@@ -83,6 +84,16 @@ def test_the_watch_notices_death_hanging_and_greed(
     expected = {"exit": "death", "hang": "hang", "memory": "MemoryError"}[target]
     assert any(kind.startswith(expected) for kind in totals.first), totals.first
     assert any(path.name == "what.txt" for path in tmp_path.rglob("*"))
+
+
+def test_a_target_of_another_name_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FUZZ_TARGETS", "check chek")
+    assert run.main() == 2
+    told = capsys.readouterr()
+    assert not told.out
+    assert "chek;" in told.err and " rows," in told.err
 
 
 def test_chance_prefers_limits() -> None:
