@@ -10,6 +10,7 @@ from typing import Any
 
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.files.env import Env, File
+from hotsplit.ese.files.identify import spare
 
 PART = ".part"
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-{}()+=@, ")
@@ -63,7 +64,11 @@ class Appender(io.RawIOBase):
 
 @contextlib.contextmanager
 def replaced(env: Env, path: str) -> Iterator[io.BufferedWriter[Appender]]:
-    """Write a file that gets its name only when all of it is on stable storage."""
+    """Write a file that gets its name only when all of it is on stable storage.
+
+    Raises TargetExists if an ESE file has that name.
+    """
+    spare(env, path)
     with created(env, path + PART, sync=True) as file:
         yield file
     finish(env, path + PART, path)
@@ -120,6 +125,7 @@ def _append(env: Env, file: File, end: int, part: str) -> int:
 
 
 def finish(env: Env, unfinished: str, path: str) -> None:
-    """Give a finished file its name, durably."""
+    """Give a finished file its name, durably. Raises TargetExists if an ESE file has it."""
+    spare(env, path)
     env.rename(unfinished, path)
     env.sync_dir(os.path.dirname(path) or ".")  # noqa: PTH120 - paths are plain strings

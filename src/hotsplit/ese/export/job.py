@@ -17,6 +17,7 @@ from hotsplit.ese.export.sqlite import merge_sqlite
 from hotsplit.ese.export.tables import MOST_FINDINGS, Order, Tick, export_table
 from hotsplit.ese.export.writers import COLUMNAR
 from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.identify import spare
 from hotsplit.ese.read.arrow import load_pyarrow
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.table import Table
@@ -83,6 +84,7 @@ class Job:
         """
         tick = tick or (lambda _: None)
         if self._single:
+            self._refuse_old(overwrite)
             results = list(self._export([self._order(self._names[0], self._target)], jobs, tick))
         elif self._plan.form == "sqlite":
             results = self._run_sqlite(jobs, tick, overwrite)
@@ -98,8 +100,7 @@ class Job:
         """Write each table into a database of its own, then all into one."""
         env, target = self._env, self._target
         folder = target + ".parts"
-        if env.exists(target) and not overwrite and not env.exists(folder):
-            raise TargetExists("There is a file already", file=target, hint="Use --overwrite.")
+        self._refuse_old(overwrite or env.exists(folder))
         results = self._run_folder(folder, jobs, tick, overwrite)
         good = [r for r in results if r.error is None]
         parts = [(f"{folder}/{result.file}", result.title) for result in good]
@@ -109,6 +110,13 @@ class Job:
         if len(good) == len(results):
             env.remove_tree(folder)
         return results
+
+    def _refuse_old(self, overwrite: bool) -> None:
+        """Raise TargetExists if there is a file that may not be replaced."""
+        spare(self._env, self._target)
+        if self._env.exists(self._target) and not overwrite:
+            why, hint = "There is a file already", "Use --overwrite."
+            raise TargetExists(why, file=self._target, hint=hint)
 
     def _run_folder(self, folder: str, jobs: int, tick: Tick, overwrite: bool) -> list[Result]:
         manifest = Manifest(self._env, folder, self._identity, self._plan)

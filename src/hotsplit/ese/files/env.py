@@ -15,6 +15,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from types import TracebackType
 from typing import ClassVar, Literal, Protocol
@@ -47,6 +48,7 @@ _CLASSES: dict[int, type[HotsplitError]] = {
     errno.EFBIG: DiskFull,
 }
 _JETS = {errno.EROFS: Jet.errFileAccessDenied, errno.EISDIR: Jet.errInvalidPath}
+_NO_FILE = "Give the path of a file."
 
 
 class _translated:  # noqa: N801 - used like a function
@@ -69,7 +71,9 @@ class _translated:  # noqa: N801 - used like a function
         if isinstance(error, OSError):
             cls = _CLASSES.get(error.errno or 0, IoFailed)
             jet = _JETS.get(error.errno or 0)
-            raise cls(error.strerror or str(error), jet=jet, file=self._path) from error
+            hint = _NO_FILE if error.errno == errno.EISDIR else ""
+            why = error.strerror or str(error)
+            raise cls(why, jet=jet, file=self._path, hint=hint) from error
 
 
 class File(Protocol):
@@ -290,10 +294,12 @@ class OsEnv:
     def open(self, path: str, mode: Mode) -> File:
         """See `Env`."""
         with _translated(path):
-            fd = os.open(path, self._FLAGS[mode] | os.O_CLOEXEC, 0o644)
-        if os.path.isdir(path):  # noqa: PTH112 - paths are plain strings below the CLI
+            fd = os.open(path, self._FLAGS[mode] | os.O_CLOEXEC | os.O_NONBLOCK, 0o644)
+            kind = os.fstat(fd).st_mode
+        if not stat.S_ISREG(kind):  # a pipe without a writer would be waited for without end
             os.close(fd)
-            raise IoFailed("This is a folder", jet=Jet.errInvalidPath, file=path)
+            what = "a folder" if stat.S_ISDIR(kind) else "no regular file"
+            raise IoFailed(f"This is {what}", jet=Jet.errInvalidPath, file=path, hint=_NO_FILE)
         return OsFile(path, fd)
 
     def exists(self, path: str) -> bool:

@@ -9,6 +9,7 @@ import struct
 from enum import StrEnum
 from typing import NamedTuple
 
+from hotsplit.errors import TargetExists
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.checksum import header_checksum
 from hotsplit.ese.format.legacylog import FILL
@@ -65,6 +66,20 @@ def examine(env: Env, path: str) -> Identity:
         return recognise(file.pread(_START, 0), file.size())
     finally:
         file.close()
+
+
+def spare(env: Env, path: str) -> None:
+    """Make sure that a result may be written to `path`, where it replaces what is there.
+
+    Raises TargetExists if that is a database, log or other ESE file, whoever asks to overwrite it:
+    results replace results, never what they were made of. Raises IoFailed if it is no file.
+    """
+    if not env.exists(path):
+        return
+    kind = identify(env, path)
+    if kind not in (FileKind.EMPTY, FileKind.UNKNOWN):
+        hint = "Choose another name for the result."
+        raise TargetExists(f"This is an ESE file ({kind})", file=path, hint=hint)
 
 
 def recognise(start: bytes, size: int) -> Identity:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from hotsplit.errors import HotsplitError, Jet
 from hotsplit.ese.files.env import Env, File
+from hotsplit.ese.files.identify import spare
 
 SOURCE = "ESE"
 CATEGORY = "Logging/Recovery"
@@ -140,13 +141,17 @@ def report_failure(watch: Watch, error: HotsplitError) -> None:
 class EventLog:
     """Events as JSON lines: ``{time, id, type, source, category, message, strings}``.
 
-    path: the file, made anew; every line is written when it happens.
+    path: the file, made anew; every line is written when it happens. Raises TargetExists if that
+    is an ESE file.
     """
 
     env: Env
     path: str
     _file: File | None = field(default=None, repr=False)
     _size: int = 0
+
+    def __post_init__(self) -> None:
+        spare(self.env, self.path)
 
     def event(self, number: EventId, text: str, *strings: str) -> None:
         """See `Watch`."""
