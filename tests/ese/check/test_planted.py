@@ -425,6 +425,17 @@ def extent_node_of_the_wrong_size(db: Planter) -> None:
     page.replace_data(0, page.node(0).data + b"\0", 0)
 
 
+@breaks("S30")
+def available_extent_without_pages(db: Planter) -> None:
+    _add_extent(db.page(db.space(1).owned + 1), Extent(db.table("LV").definition.root, 0))
+
+
+@breaks()
+def used_up_extent_for_pages_in_a_row(db: Planter) -> None:
+    """The engine leaves it as a mark."""
+    _add_extent(db.page(db.space(1).owned + 1), Extent(db.table("LV").definition.root, 0, pool=1))
+
+
 @breaks("S31")
 def available_page_in_use(db: Planter) -> None:
     """A leaf of the table becomes available to it."""
@@ -436,7 +447,7 @@ def available_page_in_use(db: Planter) -> None:
 
 def _add_extent(page: Page, extent: Extent) -> None:
     nodes = sorted([*page.nodes(), Node(*extent.pack())])
-    page.fill(page.external, [Node(n.key, n.data) for n in nodes])
+    page.fill(page.external, [Node(n.key, n.data) for n in nodes if not n.is_deleted])
 
 
 @breaks("S32")
@@ -988,6 +999,7 @@ CORRUPTED = [
     "file_cut_short",
 ]
 SOUND = [
+    "used_up_extent_for_pages_in_a_row",
     "one_bit_flipped",
     "records_in_the_format_of_old_engines",
     "page_in_use_flagged_as_freed",

@@ -18,7 +18,7 @@ from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.format.space import Extent, SpaceFlag, SpaceHeader, split_buffer
 
 _MAP_BITS = 32
-_SHELVED = 2
+_CONTINUOUS, _SHELVED = 1, 2  # pools of available extents
 _ANY_PAGE = 0x7FFFFFFF
 _KNOWN_FLAGS = int(SpaceFlag.MULTIPLE | SpaceFlag.NON_UNIQUE | SpaceFlag.V2)
 _Node = tuple[int, int, bytes, bytes]
@@ -64,6 +64,8 @@ class _Extents:
                 self._breach(str(error), page, node)
                 continue
             before = self._previous.get(extent.pool, 0)
+            if not extent.pages and extent.pool == _CONTINUOUS:
+                continue  # used up; it stays as the mark behind which the next pages are looked for
             if extent.pages < 1:
                 self._breach("an extent without pages", page, node)
             elif extent.last > self.last_page and extent.pool != _SHELVED:
