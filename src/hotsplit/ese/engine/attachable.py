@@ -41,7 +41,13 @@ def check_attachable(header: DatabaseHeader, path: str, page_size: int) -> None:
 
 
 def check_stream(sequence: LogSequence, settings: Settings) -> None:
-    """Raise DatabaseMismatch (-1213), InvalidUse (-541): a stream keeps the sizes it began with."""
+    """Raise DatabaseMismatch (-1213), InvalidUse (-541): a stream keeps the sizes it began with.
+
+    Raises LogDamaged (-501) if the only log has no sound header.
+    """
+    current = sequence.current
+    if not sequence.logs and current is not None and current.error is not None:
+        raise current.error
     last = sequence.logs[sequence.highest]
     header = last.header
     if header is None:  # what is wrong with it is for recovery to say

@@ -24,6 +24,7 @@ from hotsplit.ese.engine.database import FIRST_PAGES, OpenDatabase, new_header, 
 from hotsplit.ese.engine.freeze import DEADLINE, Freeze
 from hotsplit.ese.engine.livestore import LiveStore
 from hotsplit.ese.engine.log.files import log_disk_full
+from hotsplit.ese.engine.log.logend import put_right
 from hotsplit.ese.engine.log.writer import down
 from hotsplit.ese.engine.logrange import LogKeeper
 from hotsplit.ese.engine.pagesafe import PageSafe
@@ -138,6 +139,8 @@ class Instance(Closing):
         context.files.adopt(last.header, sequence.digits, sequence.extension)
         with LogFile.open(context.env, last.path) as log:
             scan = log.scan()
+            if last.is_current:
+                put_right(context.env, log)
         if last.is_current:
             context.log.continue_stream(last.generation, scan.end.sector, scan.checksum)
         else:

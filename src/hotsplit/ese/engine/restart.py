@@ -17,7 +17,7 @@ from hotsplit.ese.engine.checkpointing import write_closed_checkpoint
 from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.database import OpenDatabase, attachment_of
-from hotsplit.ese.engine.log.segments import unfinished_write
+from hotsplit.ese.engine.log.logend import put_right, unfinished_write
 from hotsplit.ese.engine.pagejournal import PageJournal, Written
 from hotsplit.ese.engine.session import INTERNAL_SESSION, Session
 from hotsplit.ese.engine.settings import SEGMENT, Settings
@@ -133,6 +133,8 @@ def cut_unfinished_write(env: Env, sequence: LogSequence) -> bool:
     """Clear what an interrupted last write left in the current log; tell whether it left any."""
     current = sequence.current
     if current is None or current.header is None or not current.usable:
+        return False
+    if not current.header.has_segments:
         return False
     file = env.open(current.path, "write")
     try:
@@ -305,6 +307,8 @@ class Restart:
         context.files.adopt(last.header, self._sequence.digits, self._sequence.extension)
         with LogFile.open(self._env, last.path) as log:
             scan = log.scan()
+            if last.is_current:
+                put_right(self._env, log)
         context.log.attachments = lambda: [self._entry(t) for t in self._attached()]
         generation = last.header.generation
         if last.is_current:

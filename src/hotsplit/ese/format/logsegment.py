@@ -16,6 +16,7 @@ from hotsplit.ese.format.checksum import correct_segment, segment_checksum
 from hotsplit.ese.format.layout import U32, U64, Layout, Position, Raw, Time
 from hotsplit.ese.format.logrecord import record_size
 from hotsplit.ese.format.recordtable import CLOSING, FILLERS, RecordType
+from hotsplit.ese.format.writemark import lacks_a_part, write_mark
 
 SEGMENT_SIZE = 4096
 SEGMENT_HEADER = 40
@@ -121,7 +122,26 @@ def scan_segments(data: bytes, generation: int, sectors: int, blank: bytes = _ZE
         else:
             scan.last = sector
             scan.checksum ^= int.from_bytes(segment[:8], "little")
+    _leave_out_torn(data, generation, sectors, scan)
     return scan
+
+
+def _leave_out_torn(data: bytes, generation: int, sectors: int, scan: SegmentScan) -> None:
+    """End the data in front of a segment whose checksum does not show that parts are missing.
+
+    Only the last write can be interrupted, and only our own engine's segments tell: `writemark`.
+    """
+    last = write_mark(_sector(data, scan.last), generation, scan.last) if scan.last else None
+    for sector in range(last.first, scan.last + 1) if last and last.first else ():
+        mark = write_mark(_sector(data, sector), generation, sector)
+        if mark is not None and lacks_a_part(_sector(data, sector), mark):
+            for gone in range(sector, scan.last + 1):
+                segment = scan.replaced.get(gone) or _sector(data, gone)
+                scan.checksum ^= int.from_bytes(segment[:8], "little")
+            scan.last = sector - 1
+            following = _count_valid(data, sector + 1, sectors, generation)
+            scan.damage = Damage(Reason.CORRUPT, sector, following)
+            return
 
 
 def _is_blank(data: bytes, first: int, end: int, blank: bytes) -> bool:

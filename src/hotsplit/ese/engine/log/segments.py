@@ -9,7 +9,6 @@ import struct
 from bisect import bisect_left
 
 from hotsplit import _native
-from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.logsegment import (
     CHECKSUM_FLAG,
     LEAST_FRAGMENT,
@@ -17,10 +16,11 @@ from hotsplit.ese.format.logsegment import (
     SEGMENT_SIZE,
 )
 from hotsplit.ese.format.recordtable import RecordType
+from hotsplit.ese.format.writemark import pack_mark
 
 _kernel = _native.load("checksum")
 _ROOM = SEGMENT_SIZE - SEGMENT_HEADER
-_HEADER = struct.Struct("<8xHHi8sH10xI")
+_HEADER = struct.Struct("<8x24s4xI")
 _BEGIN = struct.Struct("<BIH")
 _FRAGMENT = struct.Struct("<BH")
 _FILLER = struct.Struct("<BI")
@@ -30,11 +30,11 @@ assert _HEADER.size == SEGMENT_HEADER
 def seal(generation: int, sector: int, started: bytes, first: int, body: bytes) -> bytes:
     """Return a whole segment with its checksum.
 
-    started: a packed LogTime. first: first sector of the write that the segment is part of. It is
-    kept in the reserved bytes, which nobody else reads: see `unfinished_write`.
+    started: a packed LogTime. first: first sector of the write that the segment is part of.
     """
-    head = _HEADER.pack(0, sector, generation, started, first, CHECKSUM_FLAG)
-    data = (head + body).ljust(SEGMENT_SIZE, b"\0")
+    body = body.ljust(_ROOM, b"\0")
+    mark = pack_mark(generation, sector, started, first, body)
+    data = _HEADER.pack(mark, CHECKSUM_FLAG) + body
     checksum: int = _kernel.block_checksum(data, sector, 8)
     return checksum.to_bytes(8, "little") + data[8:]
 
@@ -153,26 +153,3 @@ class SegmentBuffer:
         self._written += len(bodies)
         self._closed = []
         return first, bodies
-
-
-def unfinished_write(data: bytes, generation: int, sectors: int) -> int:
-    """Return the first sector of a last write that was interrupted, 0 if there is none.
-
-    data: a whole log file. A write that did not become durable may have left any of its segments,
-    but none of a later write. So a bad segment is harmless if all sound ones behind it are of one
-    write that began at or before it; otherwise it was durable once and is damage.
-    """
-    bad, behind = 0, set()
-    for sector in range(1, sectors - 1):
-        segment = data[sector * SEGMENT_SIZE : (sector + 1) * SEGMENT_SIZE]
-        position = LogPosition.unpack(segment, 8)
-        checksum: int = _kernel.block_checksum(segment, sector, 8)
-        sound = int.from_bytes(segment[:8], "little") == checksum
-        if not (sound and position == (generation, sector, 0)):
-            bad = bad or sector
-        elif bad:
-            behind.add(int.from_bytes(segment[24:26], "little"))
-    if not bad or any(first > bad for first in behind) or len(behind) > 1:
-        return 0
-    rest = data[bad * SEGMENT_SIZE : (sectors - 1) * SEGMENT_SIZE]
-    return bad if rest.count(0) < len(rest) else 0
