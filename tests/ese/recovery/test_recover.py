@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from hotsplit.errors import HotsplitError
+from hotsplit.errors import HotsplitError, LogsMissing
 from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.format.checksum import stamp
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.recovery.options import Options
@@ -115,7 +116,7 @@ def test_a_missing_log_gives_the_engines_error(gone: str, number: int, tmp_path:
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("part", [0.5, 1.0])
+@pytest.mark.parametrize("part", [0.012, 0.5, 1.0])
 def test_a_clean_database_that_was_cut_is_said_to_be_short(part: float, tmp_path: Path) -> None:
     """Nothing is to be replayed, so nothing else would tell."""
     name = "crash-p8192-lazy"
@@ -127,3 +128,23 @@ def test_a_clean_database_that_was_cut_is_said_to_be_short(part: float, tmp_path
     result = recover(OsEnv(), [str(source)], [], str(tmp_path / "out"))
     expected = ["file-truncated"] if part < 1 else []
     assert [w.rule for w in result.warnings] == expected
+    assert {w.file for w in result.warnings} <= {path for path, _, _ in result.databases}
+
+
+def test_an_error_names_the_source_not_the_copy(tmp_path: Path) -> None:
+    """A log that ends before the newest page is only seen when all of it was replayed."""
+    if "tail-cut-required-p8192" not in manifest():
+        pytest.skip("needs the shared reference files beside the checkout (folder 'shared')")
+    source = tmp_path / "set"
+    shutil.copytree(unpack_vector("tail-cut-required-p8192") / "base", source)
+    newest = bytearray((source / "test.edb").read_bytes())
+    number = next(n for n in range(5, len(newest) // 8192) if any(newest[n * 8192 :][:8192]))
+    page = newest[number * 8192 : (number + 1) * 8192]
+    page[8:16] = (1 << 40).to_bytes(8, "little")  # dbtime
+    stamp(page, number - 1)
+    newest[number * 8192 : (number + 1) * 8192] = page
+    (source / "test.edb").write_bytes(newest)
+    with pytest.raises(LogsMissing) as caught:
+        recover(OsEnv(), [str(source)], [], str(tmp_path / "out"))
+    assert caught.value.file == str(source / "test.edb")
+    assert [path.name for path in tmp_path.iterdir()] == ["set"]

@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import Iterator
 
 from hotsplit.errors import BackupNeedsRestore, HotsplitError, Jet
-from hotsplit.ese.check.owned import last_owned_page
+from hotsplit.ese.check.owned import LEAST_PAGES, last_owned_page
 from hotsplit.ese.check.pages import PageCheck
 from hotsplit.ese.check.result import OnRead, ScanResult
 from hotsplit.ese.files.database import HEADER_BYTES, DatabaseFile
@@ -23,7 +23,6 @@ from hotsplit.ese.format.header import DbState
 from hotsplit.ese.format.patch import read_trailer
 from hotsplit.report import Reporter, Severity
 
-_LEAST_PAGES = 3  # the root and its two space trees
 
 BATCH = 512 * 1024
 """Bytes of one read: small enough to be summed while still in the processor's cache."""
@@ -134,7 +133,7 @@ def _check_length(file: DatabaseFile, result: ScanResult) -> None:
     A database that crashed while it shrank may own more for now; replay puts that right.
     """
     last = file.page_count
-    owned = last_owned_page(file) if last >= _LEAST_PAGES else _LEAST_PAGES
+    owned = last_owned_page(file) if last >= LEAST_PAGES else LEAST_PAGES
     if owned is None or owned <= last:
         return
     shrinking = file.header.state != DbState.CLEAN_SHUTDOWN and file.header.shrink_count

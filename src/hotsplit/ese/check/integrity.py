@@ -20,6 +20,7 @@ from hotsplit.ese.check.catalogrules import CatalogRules, is_plain
 from hotsplit.ese.check.context import Context, Totals
 from hotsplit.ese.check.fileheader import check_header, is_clean
 from hotsplit.ese.check.findings import Findings
+from hotsplit.ese.check.owned import LEAST_PAGES
 from hotsplit.ese.check.ownlists import OwnLists
 from hotsplit.ese.check.pagemap import PageMap
 from hotsplit.ese.check.pagereader import PageReader
@@ -45,7 +46,6 @@ from hotsplit.report import Reporter, Severity
 _kernel = _native.load("integrity")
 
 _CATALOG_OBJID, _SHADOW_OBJID = 2, 3
-_LEAST_PAGES = 3  # the root and its two space trees
 _SHADOWING_OFF = 0x1
 _BITS = 12
 
@@ -93,7 +93,7 @@ def check_database(
         clean = is_clean(file)
         result = CheckResult(path, reporter, file.page_size, file.page_count, not clean)
         before = (file.file.size(), file.file.pread(HEADER_BYTES, 0))
-        if file.page_count < _LEAST_PAGES:
+        if file.page_count < LEAST_PAGES:
             raise FileTruncated("The file ends before the root of the database", file=path)
         findings = Findings(reporter, path, dirty=not clean)
         reader = PageReader(file, on_read)

@@ -8,6 +8,9 @@ from hotsplit.errors import HotsplitError
 from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.format.space import Extent
 
+LEAST_PAGES = 3
+"""What every database has: its root, and the trees of owned and free extents."""
+
 _OWNED_ROOT = 2
 _DEEPEST = 8
 

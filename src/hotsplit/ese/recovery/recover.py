@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from hotsplit.errors import HotsplitError, TargetExists
+from hotsplit.errors import AccessDenied, DiskFull, HotsplitError, IoFailed, TargetExists
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.basics import LogTime
 from hotsplit.ese.format.header import DatabaseHeader, DbState
@@ -116,8 +116,14 @@ def _into(
         env.remove_tree(work)
         raise
     result = summary(targets, done, into)
+    result.warnings = [replace(w, file=_moved(w.file, work, into)) for w in result.warnings]
     result.seconds = time.monotonic() - begun
     return result
+
+
+def _moved(path: str, work: str, into: str) -> str:
+    """Return where a file of the result lies at the end."""
+    return into.rstrip("/") + path.removeprefix(work) if path.startswith(f"{work}/") else path
 
 
 def _recover_copies(
@@ -125,6 +131,7 @@ def _recover_copies(
 ) -> tuple[list[Target], Done]:
     names: set[str] = set()
     targets: list[Target] = []
+    sources: dict[str, str] = {}  # by copy
 
     def create(path: str, header: DatabaseHeader) -> Store:
         lies_now = options.paths.get(path.lower(), ntpath.basename(path))
@@ -132,10 +139,17 @@ def _recover_copies(
         watch.event(EventId.DATABASE_CREATED, f"The logs create {path}", path)
         return WorkStore.create(env, f"{work}/{name}", header)
 
+    def discard(store: Store) -> None:
+        store.close()
+        env.remove(store.path)
+        names.discard(os.path.basename(store.path).casefold())  # noqa: PTH119
+
     setting = setting_for(env, inputs, plan, options, None if inputs.explicit else create)
+    setting = replace(setting, discard=discard)
     try:
         for candidate in inputs.databases:
             copy = f"{work}/{free_name(os.path.basename(candidate.path), names)}"  # noqa: PTH119
+            sources[copy] = candidate.path
             env.copy(candidate.path, copy)
             copy_stream(env, candidate, copy)
             store = WorkStore.open_work(env, copy)
@@ -148,6 +162,10 @@ def _recover_copies(
         for target in targets:
             _settle(target.store)
         return targets, done
+    except HotsplitError as error:
+        if not isinstance(error, AccessDenied | DiskFull | IoFailed):  # those are of the copy
+            error.file = sources.get(error.file, error.file)
+        raise
     finally:
         for target in targets:
             target.store.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hotsplit.errors import DatabaseMismatch, HotsplitError, Jet, LogDamaged, LogsMissing
-from hotsplit.ese.check.owned import last_owned_page
+from hotsplit.ese.check.owned import LEAST_PAGES, last_owned_page
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.logsequence import LogInfo, checksum_link
@@ -17,6 +17,7 @@ from hotsplit.ese.recovery.events import EventId, Watch
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.plan import Plan
 from hotsplit.ese.recovery.replay import Replay
+from hotsplit.ese.recovery.store import Store
 from hotsplit.ese.recovery.tail import check_tail
 from hotsplit.ese.recovery.undo import undo_all
 from hotsplit.report import Finding, Severity
@@ -185,7 +186,7 @@ class Run:
         for target in self._targets:
             if target.outcome == Outcome.NOW:
                 self.replay.pages.flush(target.dbid)
-            owned, count = last_owned_page(target.store) or 0, target.store.page_count
+            owned, count = _pages_owned(target.store), target.store.page_count
             if owned > count:
                 text = (
                     f"The database has pages up to {owned}, the file ended with page {count}:"
@@ -213,6 +214,13 @@ class Run:
                     f"The logs do not recover this database: {target.reason}",
                     file=target.store.path,
                 )
+
+
+def _pages_owned(store: Store) -> int:
+    """Return the last page that a database owns; if its space trees are gone, what each one has."""
+    if store.page_count < LEAST_PAGES:
+        return LEAST_PAGES
+    return last_owned_page(store) or 0
 
 
 def run(
