@@ -23,7 +23,6 @@ from hotsplit.ese.format.header import DbState
 from hotsplit.ese.format.patch import read_trailer
 from hotsplit.report import Reporter, Severity
 
-
 BATCH = 512 * 1024
 """Bytes of one read: small enough to be summed while still in the processor's cache."""
 
