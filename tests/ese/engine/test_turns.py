@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import queue
+import random
 import signal
 import threading
 import time
@@ -21,22 +24,36 @@ class Waiter:
     def __init__(self, turns: Turns, wanted: int) -> None:
         self._turns, self._wanted = turns, wanted
         self.answer: bool | None = None
+        self._durable: queue.Queue[int] = queue.Queue()
         self._thread = threading.Thread(target=self._wait, daemon=True)
         before = len(turns._sleepers)
         self._thread.start()
-        until(lambda: len(turns._sleepers) > before)
+        until(lambda: len(turns._sleepers) > before or self.answer is not None)
 
     def _wait(self) -> None:
         self.answer = self._turns.take(self._wanted)
+        if self.answer:
+            self._turns.give_on(self._durable.get())
 
-    def ended(self) -> bool | None:
+    def has_turn(self) -> bool:
+        """Tell whether it was woken to write."""
+        until(lambda: self.answer is not None)
+        return bool(self.answer)
+
+    def give_on(self, durable: int) -> None:
+        """End its turn."""
+        self._durable.put(durable)
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
-        return self.answer
+
+    def is_served(self) -> bool:
+        """Tell whether it went on without a turn."""
+        self._thread.join(PATIENCE)
+        return self.answer is False
 
 
 @contextlib.contextmanager
-def interrupted(work: Callable[[], None]) -> Iterator[None]:
+def interrupted(turns: Turns, work: Callable[[], None]) -> Iterator[None]:
     """Do `work` in the main thread once it waits; what it waits in raises after that."""
 
     def interrupt(number: int, frame: object) -> None:
@@ -49,6 +66,7 @@ def interrupted(work: Callable[[], None]) -> Iterator[None]:
         with pytest.raises(InterruptedError):
             yield
     finally:
+        turns.give_on(0)  # as the log writer does, whatever comes
         signal.signal(signal.SIGALRM, before)
 
 
@@ -64,11 +82,11 @@ def test_all_that_have_what_they_need_wake_and_the_first_other_writes() -> None:
     assert turns.take(0)
     waiters = [Waiter(turns, wanted) for wanted in (3, 7, 5, 8, 4)]
     turns.give_on(6)
-    assert [waiters[n].ended() for n in (0, 2, 4)] == [False] * 3
-    assert waiters[1].ended()
+    assert all(waiters[n].is_served() for n in (0, 2, 4))
+    assert waiters[1].has_turn()
     assert waiters[3].answer is None
-    turns.give_on(9)
-    assert waiters[3].ended() is False
+    waiters[1].give_on(9)
+    assert waiters[3].is_served()
     assert turns.take(9)
 
 
@@ -77,36 +95,88 @@ def test_what_is_durable_up_to_a_position_is_not_durable_at_it() -> None:
     assert turns.take(0)
     waiter = Waiter(turns, 6)
     turns.give_on(6)
-    assert waiter.ended()
+    assert waiter.has_turn()
+
+
+def test_only_the_owner_of_a_turn_ends_it() -> None:
+    turns = Turns()
+    owner = Waiter(turns, 0)
+    waiter = Waiter(turns, 1)
+    turns.give_on(9)
+    assert waiter.answer is None
+    owner.give_on(9)
+    assert waiter.is_served()
 
 
 @pytest.mark.parametrize("served", [False, True])
 def test_a_waiter_that_is_interrupted_keeps_nobody(served: bool) -> None:
     turns = Turns()
-    assert turns.take(0)
+    owner = Waiter(turns, 0)
     others: list[Waiter] = []
 
     def work() -> None:
         others.append(Waiter(turns, 5))
         if served:  # the other one is to be woken by the one that is interrupted
-            turns.give_on(6)
+            owner.give_on(6)
 
-    with interrupted(work):
+    with interrupted(turns, work):
         turns.take(4)
     if not served:
-        turns.give_on(6)
-    assert others[0].ended() is False
+        owner.give_on(6)
+    assert others[0].is_served()
 
 
 def test_a_turn_that_comes_while_its_waiter_is_interrupted_goes_to_the_next() -> None:
     turns = Turns()
-    assert turns.take(0)
+    owner = Waiter(turns, 0)
     others: list[Waiter] = []
 
     def work() -> None:
         others.append(Waiter(turns, 5))
-        turns.give_on(3)
+        owner.give_on(3)
 
-    with interrupted(work):
+    with interrupted(turns, work):
         turns.take(4)
-    assert others[0].ended()
+    assert others[0].has_turn()
+
+
+def test_a_waiter_whose_waker_is_gone_wakes_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hotsplit.ese.engine.log.turns._LOOK", 0.01)
+    turns = Turns()
+    owner = Waiter(turns, 0)
+    first, second = Waiter(turns, 1), Waiter(turns, 2)
+    monkeypatch.setattr("hotsplit.ese.engine.log.turns._Sleeper.wake_next", lambda _: None)
+    owner.give_on(9)
+    assert first.is_served()
+    assert second.is_served()
+
+
+def test_signals_at_any_moment_keep_nobody() -> None:
+    turns = Turns()
+    rng = random.Random(1)
+    rounds = itertools.count(1)
+
+    def interrupt(number: int, frame: object) -> None:
+        raise InterruptedError
+
+    def work() -> None:
+        try:
+            if turns.take(next(rounds)):
+                time.sleep(0)
+        finally:
+            turns.give_on(next(rounds))
+
+    threads = [threading.Thread(target=lambda: [work() for _ in range(2000)]) for _ in range(3)]
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        for thread in threads:
+            thread.start()
+        while any(thread.is_alive() for thread in threads):
+            with contextlib.suppress(InterruptedError):
+                signal.setitimer(signal.ITIMER_REAL, rng.uniform(1e-5, 5e-4))
+                work()
+                signal.setitimer(signal.ITIMER_REAL, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert turns.take(0)

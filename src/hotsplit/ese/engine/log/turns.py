@@ -4,6 +4,9 @@ A thread that needs the log durable either gets the turn to write or is put to s
 its own. Whoever has written gives the turn to the first that needs more, and has those woken that
 have what they need: nobody wakes up for nothing. Each of these wakes the next one. If all woke at
 once, they would only wait for the interpreter, and the writer among them.
+
+A signal may interrupt a thread anywhere. So a turn knows whose it is, and a sleeper looks from time
+to time whether the one that was to wake it has been interrupted.
 """
 
 from __future__ import annotations
@@ -11,76 +14,87 @@ from __future__ import annotations
 import threading
 from itertools import pairwise
 
+_LOOK = 1.0  # seconds
+
 
 class _Sleeper:
-    """A thread that waits. wanted: position that must be durable.
+    """A thread that waits. wanted: position that must be durable. next: whom it must wake."""
 
-    turn: it was woken to write. next: whom it must wake.
-    """
-
-    __slots__ = ("lock", "next", "turn", "wanted")
+    __slots__ = ("lock", "next", "thread", "wanted")
 
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted
-        self.turn = False
+        self.thread = threading.get_ident()
         self.next: _Sleeper | None = None
         self.lock = threading.Lock()
         self.lock.acquire()
 
+    def wake_next(self) -> None:
+        """Wake whom it must wake, once."""
+        following, self.next = self.next, None
+        if following is not None:
+            following.lock.release()
+
 
 class Turns:
-    """The turn to write one log stream."""
+    """The turn to write one log stream. Who is in `_sleepers` is not to wake up yet."""
 
     def __init__(self) -> None:
         self._mutex = threading.Lock()
-        self._taken = False
+        self._owner = 0
         self._sleepers: list[_Sleeper] = []
 
     def take(self, wanted: int) -> bool:
         """Wait until the log is durable beyond `wanted` or the caller has the turn; tell which.
 
-        True: the caller has the turn, and must give it on whatever happens.
+        The caller must call `give_on` after that, whatever comes between.
         """
-        with self._mutex:
-            if not self._taken:
-                self._taken = True
-                return True
-            sleeper = _Sleeper(wanted)
-            self._sleepers.append(sleeper)
+        sleeper = None
         try:
-            sleeper.lock.acquire()
+            with self._mutex:
+                if self._owner in (0, threading.get_ident()):
+                    self._owner = threading.get_ident()
+                    return True
+                sleeper = _Sleeper(wanted)
+                self._sleepers.append(sleeper)
+            while not sleeper.lock.acquire(timeout=_LOOK) and sleeper in self._sleepers:
+                pass
+            sleeper.wake_next()
         except BaseException:  # a signal
-            self._leave(sleeper)
+            if sleeper is not None:
+                self._leave(sleeper)
             raise
-        if sleeper.next is not None:
-            sleeper.next.lock.release()
-        return sleeper.turn
+        return self._owner == sleeper.thread
 
     def _leave(self, sleeper: _Sleeper) -> None:
-        """Stop to wait; what the thread owes to others is done if it was about to be woken."""
+        """Stop to wait; what the thread owes to another one is done."""
         with self._mutex:
             if sleeper in self._sleepers:
                 self._sleepers.remove(sleeper)
-                return
-        if sleeper.turn:
-            self.give_on(0)
-        elif sleeper.next is not None:
-            sleeper.next.lock.release()
+        sleeper.wake_next()
 
     def give_on(self, durable: int) -> None:
-        """End the caller's turn; the log is durable up to `durable`, 0 if that is not known."""
+        """End the caller's turn, if it has it; the log is durable up to `durable`."""
+        try:
+            self._give_on(durable)
+        except BaseException:  # a signal
+            self._give_on(0)
+            raise
+
+    def _give_on(self, durable: int) -> None:
+        if self._owner != threading.get_ident():
+            return
         with self._mutex:
             if not self._sleepers:
-                self._taken = False
+                self._owner = 0
                 return
             served = [one for one in self._sleepers if one.wanted < durable]
             left = [one for one in self._sleepers if one.wanted >= durable]
-            self._taken = bool(left)
-            self._sleepers = left[1:]
             for one, following in pairwise(served):
                 one.next = following
+            rest, owner = left[1:], left[0].thread if left else 0
+            self._sleepers, self._owner = rest, owner  # no signal can come between
             if left:
-                left[0].turn = True
                 left[0].lock.release()  # first: the disk is to be idle for as short as can be
             if served:
                 served[0].lock.release()

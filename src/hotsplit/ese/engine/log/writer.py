@@ -188,13 +188,12 @@ class LogWriter:
         """
         wanted = self.end - 1 if position is None else position
         while self.durable <= wanted:
-            if not self._turns.take(wanted):
-                continue
             try:
-                with self._io:
-                    if self.durable <= wanted:
-                        self._write()
-                        wanted = min(wanted, self.durable - 1)
+                if self._turns.take(wanted):
+                    with self._io:
+                        if self.durable <= wanted:
+                            self._write()
+                            wanted = min(wanted, self.durable - 1)
             finally:
                 self._turns.give_on(self.durable)
 
