@@ -35,11 +35,11 @@ class Checkpointer:
     ) -> None:
         self._context, self._databases, self._sessions = context, databases, sessions
         self.position = 0
-        self._looked_at = 0
+        self._next_look = 0
 
     def reset(self, position: int) -> None:
         """Begin with the checkpoint at `position`, before the logs of the stream say more."""
-        self.position = self._looked_at = position
+        self.position = self._next_look = position
         _write(self._context, self.position, self._context.log.attachments())
 
     def _distance(self, position: int) -> int:
@@ -48,10 +48,10 @@ class Checkpointer:
         generations = (end >> 32) - (position >> 32)
         return generations * size + ((end >> 16 & 0xFFFF) - (position >> 16 & 0xFFFF)) * SEGMENT
 
-    def _behind(self, distance: int) -> int:
-        """The position that lies so many bytes of log in front of the end."""
-        end, sectors = self._context.log.end, self._context.settings.log_sectors
-        place = (end >> 32) * sectors + (end >> 16 & 0xFFFF) - distance // SEGMENT
+    def _moved(self, position: int, distance: int) -> int:
+        """The position that lies so many bytes of log behind another one."""
+        sectors = self._context.settings.log_sectors
+        place = (position >> 32) * sectors + (position >> 16 & 0xFFFF) + distance // SEGMENT
         return place // sectors << 32 | place % sectors << 16
 
     def lowest(self) -> int:
@@ -68,14 +68,15 @@ class Checkpointer:
 
     def advance_if_due(self) -> None:
         """Clean old pages when the checkpoint lies too deep; move it once it is worth it."""
-        depth = self._context.settings.checkpoint_depth
-        if self._distance(self._looked_at) < depth // _LOOKS:
+        end = self._context.log.end
+        if end < self._next_look:
             return
-        self._looked_at = self._context.log.end
+        depth = self._context.settings.checkpoint_depth
+        self._next_look = self._moved(end, depth // _LOOKS)
         cache = self._context.cache
         oldest = cache.oldest()
         if oldest is not None and self._distance(oldest) > depth:
-            due = self._behind(depth * 3 // 4)
+            due = self._moved(end, -(depth * 3 // 4))
             while cache.clean_below(due, Reason.NORMAL):
                 pass
         if self._distance(self.position) > depth + depth // 4 + self._context.settings.log_size:
