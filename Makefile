@@ -35,8 +35,8 @@ fuzz: $(VENV)/dev ## look for crashes with damaged files for FUZZ_SECONDS (300)
 sanitize: $(VENV)/dev ## kernels under address and undefined behaviour sanitizers: tests, fuzzing
 	$(BIN)/python -m fuzz.sanitize
 
-# CAMPAIGN: options of the engine's campaign, e.g. CAMPAIGN="--points 1000000 --jobs 8 --seed 1"
-CAMPAIGN ?= --seconds 600 --jobs 2
+# CAMPAIGN: options of the engine's campaign; --seconds bounds it, e.g. CAMPAIGN="--seconds 600 --jobs 2"
+CAMPAIGN ?= --points 1000000 --jobs 2
 
 campaign: $(VENV)/dev ## crashes at every change of a file: of both ways of recovery, of the engine
 	FAULTS=all $(BIN)/python -m pytest -n auto tests/ese/recovery/test_faults.py \
