@@ -301,7 +301,7 @@ def test_a_copy_shares_values_until_one_is_changed() -> None:
     assert rig.values() == 1
     one = rig.table.get(3)
     assert one is not None
-    assert (one["version"], one["number"]) == (1, 3)
+    assert (one["version"], one["number"]) == (0, 3)
     rig.table.delete(third)
     assert rig.values() == 0
     rig.table.insert({"n": 4})

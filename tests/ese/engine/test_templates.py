@@ -290,7 +290,7 @@ def test_counters_and_defaults_of_a_template() -> None:
     with Database.open(rig.env, PATH) as database:
         first, second = (dict(row) for row in database.table("Mine").rows())
     assert first == {
-        "Id": 1, "Version": 2, "Note": "none", "Long": "long", "Count": 3, "Own": 6,
+        "Id": 1, "Version": 1, "Note": "none", "Long": "long", "Count": 3, "Own": 6,
     }  # fmt: skip
     assert (second["Id"], second["Own"]) == (2, 5)
 

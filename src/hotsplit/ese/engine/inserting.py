@@ -131,8 +131,8 @@ def _numbered(state: TableState, session: Session, values: Mapping[str, Value]) 
 def _filled_in(state: TableState, values: Mapping[str, Value]) -> dict[str, Value]:
     """Return a new row that has its number with all else that nobody gave."""
     row, version = dict(values), state.version_column
-    if version is not None:
-        row[version.name] = [] if version.name in row else 1  # one that was given is not plain
+    if version is not None and row.get(version.name) is None:
+        row[version.name] = 0
     for column in state.escrow:
         row.setdefault(column.name, column.default_data)
     return row

@@ -149,8 +149,11 @@ class Table:
     def update(self, bookmark: bytes, values: Mapping[str, Value]) -> bytes:
         """Change columns of a row; return its bookmark, which a change of the key changes.
 
-        Raises RecordNotFound, and as `insert`.
+        Raises RecordNotFound, InvalidUse (-1511) for a version column, and as `insert`.
         """
+        version = self.state.version_column
+        if version is not None and version.name in values:
+            raise InvalidUse(f"{version.name} counts by itself", jet=Jet.errInvalidColumnType)
         with self._changing():
 
             def change(pieces: Pieces) -> None:
@@ -190,8 +193,9 @@ class Table:
     def copy(self, bookmark: bytes, values: Mapping[str, Value]) -> bytes:
         """Insert a row like another one but for these values; return its bookmark.
 
-        Both refer to the same long values; a value is stored anew once one of them changes it.
-        Counters are those of a new row. Raises RecordNotFound, and as `insert`.
+        Both refer to the same long values; a value is stored anew once one of them changes it. An
+        escrow column has what the other row has, the number and the version are those of a new
+        row, unless `values` says otherwise. Raises RecordNotFound, and as `insert`.
         """
         with self._changing():
             pieces = self.state.rows.split(self._record(bookmark))
@@ -252,16 +256,19 @@ class Table:
                 pieces.set(counter, self.state.next_autoincrement(self.session))
             elif isinstance(given, int):
                 self.state.note_autoincrement(self.session, given)
-        self._count_version(pieces)
+        version = self.state.version_column
+        if version is not None and pieces.stored(version) is None:
+            pieces.set(version, 0)
         for column in self.state.escrow:
             pieces.fixed.setdefault(column.id, column.default_data)
 
     def _count_version(self, pieces: Pieces) -> None:
+        """Count a change of a row."""
         column = self.state.version_column
         if column is not None:
             found = pieces.stored(column)
-            before = int.from_bytes(found[0].data, "little", signed=True) if found else 0
-            pieces.set(column, before + 1)
+            before = int.from_bytes(found[0].data, "little") if found else 0
+            pieces.fixed[column.id] = (before + 1 & 0xFFFFFFFF).to_bytes(4, "little")
 
     def _check_not_null(self, pieces: Pieces) -> None:
         for column in self.state.not_null:
