@@ -16,6 +16,7 @@ from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
 from hotsplit.ese.files.database import DatabaseFile
+from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.format.header import DbState
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.recovery.recover import recover
@@ -226,3 +227,49 @@ def test_what_had_no_room_is_not_there_again_after_a_crash() -> None:
     # The logs that speak of it may be gone by then.
     assert env.crashed(Crash.ALL_LOST).listdir("/data") == []
     instance.close()
+
+
+def test_a_log_that_begins_in_a_creation_knows_the_database() -> None:
+    env = Watched()
+    instance, table = begun(env)
+    rolled = 0
+    for number in range(3, 24):
+        table.insert({"Id": number, "Name": f"n{number}", "Body": bytes(number * 300)})
+        database = instance.create_database(NEW)
+        made_in = database.header.attach.generation
+        for path in sorted(env.files()):
+            if not path.endswith(".log"):
+                continue
+            with LogFile.open(env, path) as log:
+                if log.header.generation > made_in:
+                    rolled += 1
+                    assert NEW in [entry.path for entry in log.header.attachments]
+        instance.detach_database(database)
+        env.remove(NEW)
+    assert rolled
+
+
+def test_of_two_databases_made_in_one_place_the_later_is_left() -> None:
+    env = Watched()
+    instance, _ = begun(env)
+    for number in range(2):
+        database = instance.create_database(NEW)
+        with instance.session() as session:
+            session.create_table(database, "T", COLUMNS, INDEXES).insert({"Id": number})
+        if not number:
+            instance.detach_database(database)
+            env.remove(NEW)
+    env = env.image(Crash.ALL_KEPT, 0)
+    assert_only_the_later(env)
+    for path in (OLD, NEW, f"{FOLDER}/E00.chk"):  # the logs are all there: they make them again
+        env.remove(path)
+    assert_only_the_later(env)
+
+
+def assert_only_the_later(env: MemoryEnv) -> None:
+    done = recover(env, [FOLDER], [], "/copy")
+    assert sorted(path for path, _, _ in done.databases) == ["/copy/new.edb", "/copy/old.edb"]
+    assert sorted(env.listdir("/copy")) == ["new.edb", "old.edb"]
+    with Database.open(env, "/copy/new.edb") as copy:
+        assert [row["Id"] for row in copy.table("T").rows()] == [1]
+    env.remove_tree("/copy")

@@ -250,19 +250,20 @@ class Instance(Closing):
             store = LiveStore.create(context.env, path, header)
             self._instruct(store)
             self._locks[dbid] = context.env.lock(path)
-            database = OpenDatabase(context, dbid, store, LogPosition())
+            # From its record on it is in the lists of all logs: the next one may begin at once.
+            self.databases[dbid] = database = OpenDatabase(context, dbid, store, LogPosition())
             try:
                 database.extend_file(FIRST_PAGES)
             except BaseException:
                 self._give_up(database)
                 raise
-            self.databases[dbid] = database
             self._fill(database, position)
             return database
 
     def _give_up(self, database: OpenDatabase) -> None:
         """A database could not be made: nothing but its header is there."""
         database.close()
+        del self.databases[database.dbid]
         self._locks.pop(database.dbid).release()
         self.context.env.remove(database.path)
         self.context.env.sync_dir(os.path.dirname(database.path))  # noqa: PTH120

@@ -30,7 +30,8 @@ _LAST_PAGE = 0xFFFF_FFFF
 class Target:
     """A database of the stream and what became of it.
 
-    dbid: 0 until it is attached. since: the log position of that.
+    dbid: 0 until it is attached. since: the log position of that. made_at: path in the log of the
+    CreateDB record that made it during this replay, in lower case.
     """
 
     signature: Signature
@@ -39,6 +40,7 @@ class Target:
     reason: str = "not attached by these logs"
     dbid: int = 0
     since: int = 0
+    made_at: str = ""
 
     @property
     def header(self) -> DatabaseHeader:
@@ -54,7 +56,8 @@ class Setting:
     begins, from the path in the log and the new header, or returns None where another file is in
     its place; None forbids that.
     unusable: databases that are there but cannot be opened, by lower-case file name.
-    hard: hard recovery of backup copies. now: stamps for headers.
+    hard: hard recovery of backup copies. now: stamps for headers. discard: takes a store that
+    `create` made back, when another database took the place of its file.
     """
 
     log: Signature
@@ -63,6 +66,7 @@ class Setting:
     unusable: dict[str, HotsplitError] | None = None
     hard: bool = False
     now: Callable[[], LogTime] = LogTime
+    discard: Callable[[Store], None] = lambda store: store.close()
 
 
 class Databases:
@@ -109,6 +113,7 @@ class Databases:
         if before is not None and before.header.state == DbState.JUST_CREATED:
             self.close(record.dbid, here)  # making that one failed, and the instance went on
         self.missing.pop(record.dbid, None)
+        self._make_room(path)
         target = self._find(claim.database)
         if target is not None:
             target.outcome, target.reason = decide_create(claim, target.header)
@@ -125,9 +130,17 @@ class Databases:
         if store is None:
             self.missing[record.dbid] = path
         else:
-            target = Target(claim.database, store, Outcome.NOW)
+            target = Target(claim.database, store, Outcome.NOW, made_at=path.lower())
             self.targets.append(target)
             self._enter(record.dbid, claim, target)
+
+    def _make_room(self, path: str) -> None:
+        """Forget a database that these logs made and, later, put another one in the place of."""
+        for target in list(self.targets):
+            in_use = any(target is other for other in self.attached.values())
+            if target.made_at == path.lower() and not in_use:
+                self.targets.remove(target)
+                self._setting.discard(target.store)
 
     def finish_creation(self, record: LogRecord) -> None:
         """CreateDBFinish: from now on the database is one that can be recovered."""
