@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from hotsplit.errors import InvalidUse, Jet
+from hotsplit.errors import InvalidUse, Jet, PageDamaged
 from hotsplit.ese.check import integrity
-from hotsplit.ese.engine import maintenance
+from hotsplit.ese.engine import leaks, maintenance
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.leaks import reclaim
@@ -17,10 +17,13 @@ from hotsplit.ese.engine.schema import Column, Index
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tablestate import TableState
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.columns import Coltyp
+from hotsplit.ese.recovery.events import EventId
 from hotsplit.report import Reporter, Severity
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, Watched, by_number
+from tests.ese.engine.events import Events
 from tests.ese.engine.shape import check_database
 from tests.memoryenv import Crash, MemoryEnv
 
@@ -136,6 +139,40 @@ def test_nothing_is_reclaimed_while_somebody_is_in_a_transaction() -> None:
         assert reclaim(session, database) > 50
         assert not reclaim(session, database)
     assert findings(image) == []
+
+
+def test_idle_time_after_a_crash_brings_them_back() -> None:
+    image = dropped(*begun(), "table")
+    with Instance.open(image, SETTINGS) as instance, instance.session() as session:
+        instance.attach_database(PATH)
+        session.begin()
+        while instance.idle():
+            pass
+        assert not instance.counters().reclaimed  # somebody is in a transaction
+        session.rollback()
+        while instance.idle():
+            pass
+        assert instance.counters().reclaimed > 50
+        assert not instance.idle()
+    assert findings(image) == []
+
+
+def test_a_damaged_table_keeps_only_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    image, events = dropped(*begun(), "table"), Events()
+    look = leaks._reclaim_table
+
+    def damaged(session: Session, state: TableState) -> int:
+        if state.name == "Stays":
+            raise PageDamaged("What a disk has made of it", file=PATH)
+        return look(session, state)
+
+    monkeypatch.setattr(leaks, "_reclaim_table", damaged)
+    with Instance.open(image, SETTINGS, events) as instance:
+        instance.attach_database(PATH)
+        while instance.idle():
+            pass
+        assert instance.counters().reclaimed > 50
+    assert events.numbers.count(EventId.PAGE_DAMAGED) == 1
 
 
 @pytest.mark.parametrize("crash", list(Crash))

@@ -70,6 +70,7 @@ class Counters:
     page_reads: pages read from databases. log_writes: writes to the log, each with one sync;
     log_bytes: their size. pages, dirty_pages: in memory. log_depth: bytes of log that a recovery
     would read now, from the checkpoint on. versions: of nodes, kept for views and rollback.
+    reclaimed: pages that a crash had left in nobody's hands and that `Instance.idle` found.
     """
 
     page_writes: PageWrites
@@ -80,3 +81,4 @@ class Counters:
     dirty_pages: int
     log_depth: int
     versions: int
+    reclaimed: int

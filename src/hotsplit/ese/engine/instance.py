@@ -22,6 +22,7 @@ from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.counters import Counters
 from hotsplit.ese.engine.database import FIRST_PAGES, OpenDatabase, new_header, path_bytes
 from hotsplit.ese.engine.freeze import DEADLINE, Freeze
+from hotsplit.ese.engine.leaks import Searches
 from hotsplit.ese.engine.livestore import LiveStore
 from hotsplit.ese.engine.log.files import log_disk_full
 from hotsplit.ese.engine.log.logend import put_right
@@ -73,6 +74,7 @@ class Instance(Closing):
         self._init_position = 0
         self.restarted: Restarted | None = None
         self._housekeeping = False
+        self._searches = Searches(self.internal, self._could_not_clean)
         self._folder_locks: list[Lock] = []
         self._locks: dict[int, Lock] = {}
         self.watch = watch
@@ -302,6 +304,8 @@ class Instance(Closing):
             database = OpenDatabase(context, dbid, store, consistent)
             self.databases[dbid] = database
             database.mark_attached(position)
+            if self.restarted is not None and path in self.restarted.databases:
+                self._searches.begin(database)
             return database
 
     def _check_name(self, path: str) -> None:
@@ -361,6 +365,7 @@ class Instance(Closing):
             database.mark_clean(position)
             database.close()
             del self.databases[database.dbid]
+            self._searches.end(database)
             self._locks.pop(database.dbid).release()
 
     def _free_dbid(self) -> int:
@@ -401,8 +406,9 @@ class Instance(Closing):
     def idle(self) -> bool:
         """Do some of the work that is put off: call it while nothing else is to be done.
 
-        Removes what no view holds any more, writes some changed pages, moves the checkpoint. Tells
-        whether more is left to do now. Calls of others wait for one batch of pages at most.
+        Removes what no view holds any more, writes some changed pages, moves the checkpoint, gives
+        back pages that a crash left in nobody's hands. Tells whether more is left to do now. Calls
+        of others wait for one batch of pages at most, after a crash for a look at one table.
         """
         with self.context.lock:
             self.context.check()
@@ -411,7 +417,7 @@ class Instance(Closing):
             self._housekeeping = True
             try:
                 self.cleaner.run()
-                return self.checkpointer.idle()
+                return self.checkpointer.idle() or self._searches.step()
             finally:
                 self._housekeeping = False
 
@@ -429,6 +435,7 @@ class Instance(Closing):
                 dirty_pages=cache.dirty_count(),
                 log_depth=self.checkpointer.depth,
                 versions=context.versions.count(),
+                reclaimed=self._searches.reclaimed,
             )
 
     # A full disk

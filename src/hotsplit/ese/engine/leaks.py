@@ -12,11 +12,11 @@ Source: format specification 5.1 to 5.4, 13.1 (S34).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from hotsplit import _native
-from hotsplit.errors import InvalidUse, Jet
+from hotsplit.errors import HotsplitError, InvalidUse, Jet
 from hotsplit.ese.files.opened import decoded
 from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.format.space import Extent, split_buffer
@@ -39,17 +39,79 @@ def reclaim(session: Session, database: OpenDatabase) -> int:
     """
     if session.level:
         raise InvalidUse("The session is in a transaction", jet=Jet.errInTransaction)
-    count = 0
-    lock, path = session.context.lock, database.path
-    with lock, decoded(path):
-        states = [state.latest for state in database.tables()]
-    for state in states:
-        if state is not None:
-            with lock, decoded(path):
-                count += _reclaim_table(session, state)
-    with lock, decoded(path):
-        below = [database.tree_at(root) for root in database.root_trees()]
-        return count + _reclaim(session, database.root, below)
+    search, count = Search(database), 0
+    while not search.is_over:
+        with session.context.lock:
+            count += search.step(session)
+    return count
+
+
+class Search:
+    """A search of a database for what is in nobody's hands, in steps: one for each table.
+
+    is_over: all has been looked at.
+    """
+
+    def __init__(self, database: OpenDatabase) -> None:
+        self._database = database
+        self._tables: list[TableState] | None = None
+        self.is_over = False
+
+    def step(self, session: Session) -> int:
+        """Go on, with the lock; return how many pages were given back. Raises PageDamaged.
+
+        What is damaged is not looked at again. Nothing is given back while somebody is in a
+        transaction: see `may_go_on`.
+        """
+        database = self._database
+        with decoded(database.path):
+            if self._tables is None:
+                found = (state.latest for state in database.tables())
+                self._tables = [state for state in found if state is not None]
+            if self._tables:
+                return _reclaim_table(session, self._tables.pop(0))
+            self.is_over = True
+            below = [database.tree_at(root) for root in database.root_trees()]
+            return _reclaim(session, database.root, below)
+
+
+class Searches:
+    """Searches of databases that were recovered, for when there is time.
+
+    on_damage: is told what could not be looked at. reclaimed: pages given back so far.
+    """
+
+    def __init__(self, session: Session, on_damage: Callable[[HotsplitError], None]) -> None:
+        self._session, self._on_damage = session, on_damage
+        self._searches: dict[int, Search] = {}
+        self.reclaimed = 0
+
+    def begin(self, database: OpenDatabase) -> None:
+        """Search a database from now on."""
+        self._searches[database.dbid] = Search(database)
+
+    def end(self, database: OpenDatabase) -> None:
+        """Search a database no longer."""
+        self._searches.pop(database.dbid, None)
+
+    def step(self) -> bool:
+        """Look at one table, with the lock; tell whether there was one to look at."""
+        if not self._searches or not may_go_on(self._session):
+            return False
+        dbid, search = next(iter(self._searches.items()))
+        try:
+            self.reclaimed += search.step(self._session)
+        except HotsplitError as error:
+            self._on_damage(error)
+        if search.is_over:
+            del self._searches[dbid]
+        return True
+
+
+def may_go_on(session: Session) -> bool:
+    """Tell whether nothing is under way that would look like a leak."""
+    versions = session.context.versions
+    return not (versions.open_transactions or versions.dropped)
 
 
 def _reclaim_table(session: Session, state: TableState) -> int:
@@ -62,10 +124,8 @@ def _reclaim_table(session: Session, state: TableState) -> int:
 
 def _reclaim(session: Session, tree: Tree, below: Iterable[Tree]) -> int:
     """Give back what a tree owns that neither it nor a tree below it has."""
-    context = session.context
-    context.safe_point()
-    versions = context.versions
-    if versions.open_transactions or versions.dropped or tree.dropped is not None:
+    session.context.safe_point()
+    if not may_go_on(session) or tree.dropped is not None:
         return 0
     used = _Marks(tree, _used(tree, below))
     lost = [run for extent in _owned(tree) for run in used.gaps(extent)]
