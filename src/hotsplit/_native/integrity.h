@@ -14,11 +14,12 @@ enum {
     HS_C_OBJID, HS_C_DBTIME, HS_C_ROOT_FLAG, HS_C_KIND, HS_C_EMPTY_FLAG, HS_C_NOT_LEAF,
     HS_C_NO_CHILDREN, HS_C_CHILD_SIZE, HS_C_INTERNAL_FLAGS, HS_C_INTERNAL_ORDER,
     HS_C_INTERNAL_LINKS, HS_C_NULL_KEY, HS_C_ABOVE, HS_C_BELOW, HS_C_LAST_KEY, HS_C_PREVIOUS,
-    HS_C_NEXT, HS_C_EMPTY_LEAF, HS_C_ORDER, HS_C_KEY_LENGTH, HS_C_PREFIX_LONG, HS_C_PREFIX_ONE
+    HS_C_NEXT, HS_C_EMPTY_LEAF, HS_C_ORDER, HS_C_KEY_LENGTH, HS_C_PREFIX_LONG, HS_C_PREFIX_ONE,
+    HS_C_LEAF_ABOVE, HS_C_SPACE_VERSION, HS_C_TREE_GONE
 };
-enum { HS_ROOT = 1, HS_LEAF = 2, HS_EMPTY = 8, HS_REPAIR = 16, HS_SPACE = 0x20, HS_INDEX = 0x40,
+enum { HS_ROOT = 1, HS_LEAF = 2, HS_ABOVE = 4, HS_EMPTY = 8, HS_REPAIR = 16, HS_SPACE = 0x20, HS_INDEX = 0x40,
        HS_LONG = 0x80, HS_NON_UNIQUE = 0x400, HS_NEW_RECORD = 0x800, HS_PREINIT = 0x20000,
-       HS_KINDS = 0x7E0 };
+       HS_FDP_DELETE = 0x40000, HS_KINDS = 0x7E0 };
 /* What the leaves hold. */
 enum { HS_NOTHING, HS_LIST, HS_RECORDS, HS_LV_NODES, HS_INDEX_ENTRIES };
 
@@ -191,6 +192,8 @@ static int hs_enter_page(hs_tree *t, hs_page *p, const uint8_t *data, uint32_t p
     }
     if ((p->flags & HS_KINDS) != t->kind)
         hs_tree_report(t, HS_C_KIND, pgno, -1, p->flags & HS_KINDS, t->kind);
+    if (is_root && p->flags & HS_FDP_DELETE)
+        hs_tree_report(t, HS_C_TREE_GONE, pgno, -1, p->flags, 0);
     if (p->flags & HS_EMPTY)
         hs_tree_report(t, HS_C_EMPTY_FLAG, pgno, -1, p->flags, 0);
     return 0;
@@ -363,6 +366,8 @@ static void hs_check_nodes(hs_tree *t, const hs_page *p, uint32_t pgno, hs_bytes
         }
         t->nodes++;
         t->versioned += n.flags & HS_NODE_VERSION;
+        if (n.flags & HS_NODE_VERSION && t->kind & HS_SPACE)
+            hs_tree_report(t, HS_C_SPACE_VERSION, pgno, place.node, n.flags, 0);
         if (n.flags & HS_NODE_DELETED)
             t->deleted++;
         else if (hs_take_node(t, p, &n, key, length, place))
@@ -403,6 +408,8 @@ static void hs_check_leaf(hs_tree *t, const uint8_t *data, uint32_t pgno, int is
         hs_tree_lose(t);
         return;
     }
+    if (p.flags & HS_ABOVE)
+        hs_tree_report(t, HS_C_LEAF_ABOVE, pgno, -1, p.flags, 0);
     hs_check_links(t, &p, pgno);
     if (p.count <= p.first) {
         if (!is_root)

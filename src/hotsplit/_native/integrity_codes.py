@@ -42,6 +42,9 @@ class Code(IntEnum):
     KEY_LENGTH = 32
     PREFIX_LONG = 33
     PREFIX_ONE = 34
+    LEAF_ABOVE = 35
+    SPACE_VERSION = 36
+    TREE_GONE = 37
 
     RECORD_SIZE = 100
     FIXED_LAST = 101

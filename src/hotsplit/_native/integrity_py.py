@@ -26,8 +26,8 @@ __all__ = ["Collection", "Entries", "Ledger", "LongValues", "Rows", "Tree"]
 _SIZES = (2048, 4096, 8192, 16384, 32768)
 _KEY_ROOM = 16384
 _COMPARISONS = 2
-_ROOT, _LEAF, _EMPTY, _REPAIR, _SPACE, _INDEX, _LONG = 1, 2, 8, 16, 0x20, 0x40, 0x80
-_NON_UNIQUE, _NEW_RECORD, _PREINIT, _KINDS = 0x400, 0x800, 0x20000, 0x7E0
+_ROOT, _LEAF, _ABOVE, _EMPTY, _REPAIR, _SPACE, _INDEX, _LONG = 1, 2, 4, 8, 16, 0x20, 0x40, 0x80
+_NON_UNIQUE, _NEW_RECORD, _PREINIT, _FDP_DELETE, _KINDS = 0x400, 0x800, 0x20000, 0x40000, 0x7E0
 _VERSION, _DELETED, _COMPRESSED = 1, 2, 4
 _SPLIT_BUFFER = 16
 _HALF_DELETED = 0xFFFFFFFF
@@ -311,6 +311,8 @@ class Tree:
                 return None
         if page.flags & _KINDS != self._kind:
             self._report(Code.KIND, number, -1, page.flags & _KINDS, self._kind)
+        if is_root and page.flags & _FDP_DELETE:
+            self._report(Code.TREE_GONE, number, -1, page.flags)
         if page.flags & _EMPTY:
             self._report(Code.EMPTY_FLAG, number, -1, page.flags)
         return page
@@ -441,6 +443,8 @@ class Tree:
             self._report(Code.NOT_LEAF, pgno, -1, page.flags)
             self.lose()
             return
+        if page.flags & _ABOVE:
+            self._report(Code.LEAF_ABOVE, pgno, -1, page.flags)
         self._check_links(page)
         if page.node_count:
             self._check_nodes(page, low, high)
@@ -471,6 +475,8 @@ class Tree:
                 self._report(Code.BELOW, page.number, 0)
             self._nodes += 1
             self._versioned += node.flags & _VERSION
+            if node.flags & _VERSION and self._kind & _SPACE:
+                self._report(Code.SPACE_VERSION, page.number, i, node.flags)
             if node.flags & _DELETED:
                 self._deleted += 1
             elif not self._take(page, node, (page.number, i)):

@@ -225,6 +225,13 @@ def page_newer_than_the_header(db: Planter) -> None:
     middle_leaf(db).dbtime = db.header().dbtime + 1
 
 
+@breaks("P15")
+def header_with_a_dbtime_that_is_negative(db: Planter) -> None:
+    header = db.header()
+    header.dbtime = 1 << 63
+    db.set_header(header)
+
+
 @breaks("P16")
 def two_pointers_to_one_page(db: Planter) -> None:
     """The last leaf, so that no chain breaks behind it: its parent names the one before twice."""
@@ -249,6 +256,13 @@ def index_flag_on_a_table_page(db: Planter) -> None:
     middle_leaf(db).flags |= PageFlag.INDEX
 
 
+@breaks("T18a")
+def tree_of_an_index_flagged_as_deleted(db: Planter) -> None:
+    index = db.table("Fixed").definition.indexes[1]
+    assert not index.is_primary
+    db.page(index.root).flags |= PageFlag.FDP_DELETE
+
+
 @breaks("T18b")
 def page_in_use_flagged_as_freed(db: Planter) -> None:
     middle_leaf(db).flags |= PageFlag.EMPTY
@@ -268,6 +282,11 @@ def parent_does_not_say_that_leaves_follow(db: Planter) -> None:
 @breaks("T20")
 def leaf_flag_cleared(db: Planter) -> None:
     middle_leaf(db).flags &= ~PageFlag.LEAF
+
+
+@breaks("T20")
+def leaf_that_says_it_is_above_leaves(db: Planter) -> None:
+    middle_leaf(db).flags |= PageFlag.PARENT_OF_LEAF
 
 
 @breaks("T21")
@@ -405,6 +424,12 @@ def owned_extent_of_a_table_forgotten(db: Planter) -> None:
 def no_owned_extents_where_the_header_says(db: Planter) -> None:
     root = db.table("Big").definition.root
     set_space(db, root, owned=db.leaves(root)[0])
+
+
+@breaks("S29")
+def version_in_a_space_tree(db: Planter) -> None:
+    page = db.page(db.space(db.table("LV").definition.root).owned)
+    page.set_node_flags(0, NodeFlag.VERSION)
 
 
 @breaks("S30")
@@ -554,6 +579,43 @@ def catalog_of_another_name(db: Planter) -> None:
 @breaks("C46")
 def object_not_listed(db: Planter) -> None:
     db.page(db.table("MSysObjids").definition.root).delete(3)
+
+
+OBJECT = -10
+"""Where the object id, the table's and the type begin in a record of MSysObjids."""
+
+
+def listed_as(db: Planter, **numbers: int) -> Node:
+    """Return the last row of MSysObjids with other numbers."""
+    page = db.page(db.table("MSysObjids").definition.root)
+    node = page.node(page.node_count - 1)
+    data, wanted = bytearray(node.data), db.values("MSysObjids", node.data) | numbers
+    struct.pack_into("<IIh", data, OBJECT, *(wanted[c] for c in ("objid", "objidTable", "type")))
+    assert db.values("MSysObjids", bytes(data)) == wanted
+    return node._replace(data=bytes(data))
+
+
+def list_last_as(db: Planter, node: Node) -> None:
+    page = db.page(db.table("MSysObjids").definition.root)
+    page.replace_data(page.node_count - 1, node.data, node.flags)
+
+
+@breaks("C46")
+def object_listed_with_another_table(db: Planter) -> None:
+    list_last_as(db, listed_as(db, objidTable=2))
+
+
+@breaks("C46")
+def object_listed_with_another_type(db: Planter) -> None:
+    list_last_as(db, listed_as(db, type=1))
+
+
+@breaks("C46")
+def object_listed_that_is_not_there(db: Planter) -> None:
+    objid = db.header().objid_last + 1
+    page = db.page(db.table("MSysObjids").definition.root)
+    key = b"\x7f" + (objid + 0x80000000).to_bytes(4, "big")
+    page.insert(page.node_count, key, listed_as(db, objid=objid).data)
 
 
 @breaks("C46")
@@ -977,6 +1039,10 @@ CORRUPTED = [
     "free_space_is_wrong",
     "separator_too_low",
     "two_pointers_to_one_page",
+    "header_with_a_dbtime_that_is_negative",
+    "tree_of_an_index_flagged_as_deleted",
+    "leaf_that_says_it_is_above_leaves",
+    "version_in_a_space_tree",
     "pointer_beyond_the_file",
     "root_with_a_neighbour",
     "parent_does_not_say_that_leaves_follow",
@@ -999,6 +1065,10 @@ CORRUPTED = [
     "file_cut_short",
 ]
 SOUND = [
+    "object_not_listed",
+    "object_listed_with_another_table",
+    "object_listed_with_another_type",
+    "object_listed_that_is_not_there",
     "used_up_extent_for_pages_in_a_row",
     "one_bit_flipped",
     "records_in_the_format_of_old_engines",
@@ -1009,7 +1079,7 @@ SOUND = [
     "long_value_in_use_partly_deleted",
     "header_knows_fewer_objects",
 ]
-"""What the engine's own integrity check says of these defects (format specification 13.2)."""
+"""How the engine's own integrity check ends for these defects (format specification 13.2)."""
 
 
 @pytest.mark.parametrize("name", DEFECTS)

@@ -13,6 +13,7 @@ from hotsplit.ese.files.streamfile import find_pair
 from hotsplit.ese.format.header import DbState
 
 _BROKEN_STATES = (DbState.JUST_CREATED, DbState.BEING_CONVERTED)
+_DBTIMES = 1 << 63  # they are signed
 _UNKNOWN = 0  # headers of engines that did not keep the state
 
 
@@ -40,6 +41,8 @@ def check_header(env: Env, file: DatabaseFile, findings: Findings) -> None:
     elif header.gen_min_required or header.gen_max_required:
         logs = f"{header.gen_min_required} to {header.gen_max_required}"
         findings.add("H5", f"The database is clean but requires logs {logs}")
+    if header.dbtime >= _DBTIMES:
+        findings.add("P15", f"The header has the impossible dbtime {header.dbtime:#x}")
     if not header.db_signature.is_set:
         findings.add("H8", "The database has no signature")
     _check_size(file, findings)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from array import array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -16,22 +17,28 @@ from hotsplit.ese.check.catalogrows import CatalogRow, IdSet, TableRows
 from hotsplit.ese.check.context import Context
 from hotsplit.ese.check.rowplan import TableShape
 from hotsplit.ese.format.catalogschema import IndexFlag, RowType
+from hotsplit.ese.format.columns import Coltyp
 from hotsplit.ese.format.record import RecordPlan
 from hotsplit.ese.read.btree import BTree
 from hotsplit.report import Reporter
 
 OBJECT_LIST, LOCALE_LIST = "MSysObjids", "MSysLocales"
+OBJECT_COLUMNS = {
+    256: ("objid", Coltyp.LONG),
+    257: ("objidTable", Coltyp.LONG),
+    258: ("type", Coltyp.SHORT),
+}
+"""The columns of MSysObjids by id."""
 LOCALE_ROW = 2
 """Type of the rows of MSysLocales that count indexes."""
-_UTF16 = "utf-16-le"
+_UTF16, _OBJID, _LARGEST = "utf-16-le", 0xFFFFFFFF, 8
 
 
 class OwnLists:
     """Objects and locales of the catalog, to be held against what the engine keeps of them."""
 
     def __init__(self) -> None:
-        self._objids = array("I")
-        self._known = IdSet()
+        self._objids, self._tables_of, self._types = array("I"), array("I"), array("B")
         self._locales: Counter[str] = Counter()
         self._tables: dict[str, TableShape] = {}
 
@@ -39,21 +46,22 @@ class OwnLists:
         """Take the objects of one table; rows that belong to no table are none."""
         if group.rows[0].type != RowType.TABLE:
             return
-        self._take(group.objid)
+        self._take(group.objid, group.objid, RowType.TABLE)
         for row in group.of_type(RowType.LONG_VALUE):
-            self._take(row.number("Id"))
+            self._take(row.number("Id"), group.objid, RowType.LONG_VALUE)
         for row in group.of_type(RowType.INDEX):
             if not row.number("Flags") & IndexFlag.PRIMARY:
-                self._take(row.number("Id"))
+                self._take(row.number("Id"), group.objid, RowType.INDEX)
             key = locale_key(row)
             if key is not None:
                 self._locales[key] += 1
         if shape is not None and shape.table.name in (OBJECT_LIST, LOCALE_LIST):
             self._tables[shape.table.name] = shape
 
-    def _take(self, objid: int) -> None:
+    def _take(self, objid: int, table: int, kind: RowType) -> None:
         self._objids.append(objid)
-        self._known.add(objid)
+        self._tables_of.append(table)
+        self._types.append(kind)
 
     def compare(self, context: Context) -> None:
         """Report what the lists lack; nothing for a database without them."""
@@ -63,16 +71,29 @@ class OwnLists:
             self._compare_locales(context, self._tables[LOCALE_LIST])
 
     def _compare_objids(self, context: Context, shape: TableShape) -> None:
-        listed, root = IdSet(), shape.table.root
+        listed = IdSet()
+        order = sorted(range(len(self._objids)), key=self._objids.__getitem__)
+        objids = array("I", (self._objids[i] for i in order))
         for row in _rows(context, shape):
-            objid = _number(row, "objid") & 0xFFFFFFFF
+            objid, table, kind = (
+                _number(row, name) & _OBJID for name, _ in OBJECT_COLUMNS.values()
+            )
             listed.add(objid)
-            if objid not in self._known:
-                message = f"{OBJECT_LIST} has object {objid}, which is gone"
-                context.findings.add("C46", message, root)
+            at = bisect_left(objids, objid)
+            wrong = ""
+            if at == len(objids) or objids[at] != objid:
+                wrong = "which is gone"
+            elif (table, kind) != (self._tables_of[order[at]], self._types[order[at]]):
+                wrong = "but with another type or of another table"
+            if wrong:
+                self._report(context, shape, f"has object {objid}, {wrong}")
         for objid in self._objids:
             if objid not in listed:
-                context.findings.add("C46", f"{OBJECT_LIST} lacks object {objid}", root)
+                self._report(context, shape, f"lacks object {objid}")
+
+    @staticmethod
+    def _report(context: Context, shape: TableShape, what: str) -> None:
+        context.findings.add("C46", f"{OBJECT_LIST} {what}", shape.table.root)
 
     def _compare_locales(self, context: Context, shape: TableShape) -> None:
         """Counts may be too high, but not too low: else a change of sort tables goes unnoticed."""
@@ -108,8 +129,13 @@ def listed_key(data: Any) -> str:
 
 
 def _number(row: dict[str, Any], name: str) -> int:
-    """Return a number of a row, 0 if it is null or the catalog gives the column another type."""
+    """Return a number of a row, 0 if it is null.
+
+    Where the catalog gives the column another type, its bytes are still those of a number.
+    """
     value = row.get(name)
+    if isinstance(value, bytes):
+        return int.from_bytes(value[:_LARGEST], "little")
     return value if isinstance(value, int) else 0
 
 

@@ -73,11 +73,11 @@ _TABLE: tuple[tuple[str, str, Severity, Jet | None, str], ...] = (
     ("P14b", "Last object id", _W, None,
      "No object id is above the last one in the header of a clean database."),
     ("P15", "Page dbtime", _E, Jet.errDbTimeCorrupted,
-     "No page is newer than the header: its dbtime is at most the header's."),
+     "No page is newer than the header: its dbtime is at most the header's, and that is possible."),
     ("P16", "Page met twice", _E, Jet.errBadParentPageLink, "Only one pointer leads to a page."),
     ("T18a", "Page flags", _E, _CORRUPTED,
-     "Root pages and only these have the root flag; all pages of a tree have the flags of its kind."
-     ),
+     "Root pages and only these have the root flag; all pages of a tree have the flags of its "
+     "kind; no tree in use is flagged as deleted."),
     ("T18b", "Freed page in use", _W, None, "A page in use is not flagged as empty."),
     ("T19", "Child page", _E, _CORRUPTED,
      "A page of a tree lies in the file and in the space of its tree."),
@@ -103,7 +103,8 @@ _TABLE: tuple[tuple[str, str, Severity, Jet | None, str], ...] = (
     ("S28b", "Parent", _E, _CORRUPTED,
      "The space header names the tree that the catalog says the space comes from."),
     ("S29", "Space trees", _E, Jet.errSPOwnExtCorrupted,
-     "The trees of owned and available extents can be read and have the owner's object id."),
+     "The trees of owned and available extents can be read, have the owner's object id, and no "
+     "versions."),
     ("S30", "Extents", _E, Jet.errSPOwnExtCorrupted,
      "Extents lie in the file, ascend and do not overlap."),
     ("S31", "Available space", _E, Jet.errSPAvailExtCorrupted,
@@ -139,7 +140,8 @@ _TABLE: tuple[tuple[str, str, Severity, Jet | None, str], ...] = (
     ("C45", "System objects", _E, Jet.errCatalogCorrupted,
      "The catalog describes itself and its shadow at their fixed places."),
     ("C46", "Lists of the engine", _W, None,
-     "MSysObjids lists the catalog's objects; MSysLocales counts no fewer indexes of a locale."),
+     "MSysObjids lists the catalog's objects, each with its table and type, and no others; "
+     "MSysLocales counts no fewer indexes of a locale than there are."),
     ("R47", "Record", _E, _CORRUPTED,
      "A record is of a legal size and ends its fixed columns where the catalog says."),
     ("R48", "Variable columns", _E, _CORRUPTED,

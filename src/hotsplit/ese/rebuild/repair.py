@@ -13,13 +13,12 @@ from dataclasses import replace
 
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.check.integrity import find_faults
-from hotsplit.ese.check.ownlists import LOCALE_LIST, OBJECT_LIST
+from hotsplit.ese.check.ownlists import LOCALE_LIST, OBJECT_COLUMNS, OBJECT_LIST
 from hotsplit.ese.check.rowplan import TableShape
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.opened import located
 from hotsplit.ese.format.basics import LogTime, is_large
 from hotsplit.ese.format.catalogschema import RowType, catalog_key
-from hotsplit.ese.format.columns import Coltyp
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.format.record import encode_record
 from hotsplit.ese.read.pages import RunSource
@@ -41,7 +40,6 @@ from hotsplit.ese.rebuild.workshop import Workshop
 PASSES = 3
 """How often as many pages are dealt with as the database has: looked at, checked, written."""
 
-_OBJECT_COLUMNS = {("objid", Coltyp.LONG), ("objidTable", Coltyp.LONG), ("type", Coltyp.SHORT)}
 _OWN_OBJECTS = 1  # the database's root tree
 _FIXED = (_OWN_OBJECTS, CATALOG.objid, SHADOW.objid, NAME_INDEX.objid, ROOT_INDEX.objid)
 
@@ -137,7 +135,7 @@ class _Repair:
         shape = self._catalog.shape(table)
         columns = shape.table.columns if shape is not None else []
         found = {(column.name, column.coltyp) for column in columns}
-        if shape is None or not found >= _OBJECT_COLUMNS or table.indexes:
+        if shape is None or not found >= set(OBJECT_COLUMNS.values()) or table.indexes:
             TableRepair(self._shop, table, shape).run()
             return
         self._write_plain(table, self._object_rows(shape))
