@@ -8,15 +8,15 @@ are compared they run in turn, so that a noisy machine slows both.
 
 from __future__ import annotations
 
-import importlib.resources
 import statistics
-import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.conftest import manifest, unpack_vector
+
+from hotsplit.example import unpack
 
 
 class Row(NamedTuple):
@@ -30,9 +30,7 @@ class Row(NamedTuple):
 
 def example(folder: Path) -> Path:
     """Unpack the hot split set that comes with the package; return its folder."""
-    archive = importlib.resources.files("hotsplit") / "example" / "hotsplit.tar.xz"
-    with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:xz") as tar:
-        tar.extractall(folder, filter="data")
+    unpack(folder)
     return next(folder.rglob("*.edb")).parent
 
 

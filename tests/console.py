@@ -15,17 +15,16 @@ The convention for README.md and docs/*.md:
 
 from __future__ import annotations
 
-import importlib.resources
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hotsplit.example import unpack
 from tests.conftest import SHARED, manifest, unpack_vector
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
@@ -104,9 +103,7 @@ def prepare(block: Block, folder: Path) -> None:
             return
         shutil.copytree(unpack_vector(set_name) / inside, to)
         return
-    archive = importlib.resources.files("hotsplit") / "example" / "hotsplit.tar.xz"
-    with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:xz") as tar:
-        tar.extractall(to, filter="data")
+    unpack(to)
 
 
 def _copy_writable(source: Path, to: Path) -> None:

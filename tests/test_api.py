@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tarfile
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 import hotsplit
+from hotsplit.example import unpack
 
 
 @pytest.fixture
 def split(tmp_path: Path) -> Path:
     folder = tmp_path / "split"
-    archive = files("hotsplit") / "example" / "hotsplit.tar.xz"
-    with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:xz") as tar:
-        tar.extractall(folder, filter="data")
+    unpack(folder)
     return folder
 
 

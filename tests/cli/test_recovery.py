@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tarfile
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +11,14 @@ import pytest
 
 from hotsplit.cli import main
 from hotsplit.errors import FileMissing, LogsMissing
+from hotsplit.example import unpack
 
 
 @pytest.fixture
 def split(tmp_path: Path) -> Path:
     """The hot split set in the package: logs 1 to 5 are required, E00.log is the last."""
     folder = tmp_path / "split"
-    archive = files("hotsplit") / "example" / "hotsplit.tar.xz"
-    with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:xz") as tar:
-        tar.extractall(folder, filter="data")
+    unpack(folder)
     return folder
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.resources
 import os
 import shlex
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 import click
 
 from hotsplit.errors import HotsplitError
+from hotsplit.example import unpack
 
 _REQUIRED = "E0000000002.log"
 
@@ -60,9 +59,7 @@ def _work_folder() -> Iterator[Path]:
     before = os.getcwd()  # noqa: PTH109
     with tempfile.TemporaryDirectory(prefix="hotsplit-demo-") as folder:
         split = Path(folder) / "split"
-        archive = importlib.resources.files("hotsplit") / "example" / "hotsplit.tar.xz"
-        with archive.open("rb") as file, tarfile.open(fileobj=file, mode="r:xz") as tar:
-            tar.extractall(split, filter="data")
+        unpack(split)
         os.chdir(folder)
         try:
             yield split

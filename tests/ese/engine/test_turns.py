@@ -166,7 +166,11 @@ def test_signals_at_any_moment_keep_nobody() -> None:
         finally:
             turns.give_on(next(rounds))
 
-    threads = [threading.Thread(target=lambda: [work() for _ in range(2000)]) for _ in range(3)]
+    def work_on() -> None:
+        for _ in range(2000):
+            work()
+
+    threads = [threading.Thread(target=work_on) for _ in range(3)]
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         for thread in threads:
