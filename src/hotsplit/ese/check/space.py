@@ -21,6 +21,7 @@ _MAP_BITS = 32
 _CONTINUOUS, _SHELVED = 1, 2  # pools of available extents
 _ANY_PAGE = 0x7FFFFFFF
 _KNOWN_FLAGS = int(SpaceFlag.MULTIPLE | SpaceFlag.NON_UNIQUE | SpaceFlag.V2)
+_SPACE_ROOT = int(PageFlag.ROOT | PageFlag.SPACE_TREE)
 _Node = tuple[int, int, bytes, bytes]
 
 
@@ -207,8 +208,7 @@ class Space:
 
     def _space_tree(self, spec: TreeSpec, what: str, root: int) -> TreeSpec | None:
         page = self.root_page(root)
-        needed = PageFlag.ROOT | PageFlag.SPACE_TREE
-        if page is None or page.flags & needed != needed or page.objid != spec.objid:
+        if page is None or page.flags & _SPACE_ROOT != _SPACE_ROOT or page.objid != spec.objid:
             message = f"page {root} is no root of its {what} extents"
             self._breach("S29", spec, message, spec.root)
             return None

@@ -21,6 +21,8 @@ from hotsplit.ese.read.pages import PageSet
 _kernel = _native.load("integrity")
 
 _DEEPEST = 16
+# Plain numbers: an operation on members of a Flag takes ten times as long.
+_LEAF, _PARENT_OF_LEAF = int(PageFlag.LEAF), int(PageFlag.PARENT_OF_LEAF)
 _RUN_BYTES = 256 * 1024
 
 Prefetch = Callable[[list[bytes]], None]
@@ -188,14 +190,14 @@ class TreeWalk:
             return
         flags = int.from_bytes(data[36:40], "little")
         is_root = not stack
-        if flags & PageFlag.LEAF:
+        if flags & _LEAF:
             if stack:
                 self._breach("T20", "the page is a leaf, but its parent does not say so", page)
             self._take_leaves(data, page, is_root, low, [high])
         elif len(stack) >= _DEEPEST:
             self._lose("T20", "the tree is too deep", page)
         else:
-            above_leaves = bool(flags & PageFlag.PARENT_OF_LEAF)
+            above_leaves = bool(flags & _PARENT_OF_LEAF)
             self._check_depth(page, len(stack), above_leaves)
             children, keys = self._tree.internal(data, page, is_root, low, high)
             if children:

@@ -92,6 +92,10 @@ class ColumnFlag(IntFlag):
     ENCRYPTED = 0x2000
 
 
+# A plain number: an operation on members of a Flag takes ten times as long.
+_MULTI_VALUED = int(ColumnFlag.MULTI_VALUED)
+
+
 def type_size(coltyp: int) -> int:
     """Return the size in bytes of a value of a fixed-size type, 0 for text and binary types."""
     return _SIZES.get(coltyp, 0)
@@ -233,7 +237,7 @@ class ColumnDef:
     @property
     def is_multi_valued(self) -> bool:
         """True if a row may have several values; they come as a list even when there is one."""
-        return bool(self.flags & ColumnFlag.MULTI_VALUED)
+        return bool(self.flags & _MULTI_VALUED)
 
     @property
     def stored_size(self) -> int:
