@@ -125,3 +125,43 @@ def test_what_is_not_there(capfd: pytest.CaptureFixture[str], database: str) -> 
     assert "fLong" in error["hint"]
     status, out, _ = run(capfd, "tables", "/nowhere/x.edb", "--json")
     assert (status, json.loads(out)["error"]["number"]) == (26, -1811)
+
+
+def test_tables_by_title(capfd: pytest.CaptureFixture[str], corpus: Path) -> None:
+    """A profile gives titles; both commands take them, and the list counts what is not live."""
+    database = str(corpus / "srum" / "win11-22000-clean-before" / "SRUDB.dat")
+    name = "{5C8CF1C7-7257-4F13-B223-970EF5939312}"
+    status, out, _ = run(capfd, "tables", database, "--json", "--include", "all")
+    report = json.loads(out)
+    table = next(t for t in report["tables"] if t["title"] == "application_timeline")
+    assert (status, report["profile"], table["name"]) == (0, "srum", name)
+    _, out, _ = run(capfd, "rows", database, "application_timeline", "--include", "all")
+    states = [json.loads(line)["_state"] for line in out.splitlines()]
+    assert table["rows"] == states.count("live") > 0
+    assert table["deleted_rows"] == states.count("deleted") > 0
+    assert table["carved_rows"] == states.count("carved")
+    _, text, _ = run(capfd, "tables", database, "--include", "deleted")
+    line = next(line for line in text.splitlines() if line.startswith(name))
+    assert line.split()[1:] == ["application_timeline", str(table["root"]), *line.split()[3:-2],
+                                str(table["rows"]), str(table["deleted_rows"])]  # fmt: skip
+    _, text, _ = run(capfd, "tables", database, "--profile", "none")
+    assert "Title" not in text.splitlines()[0]
+
+
+def test_columns_of_tables(
+    capfd: pytest.CaptureFixture[str], database: str, expected: dict[str, Any], corpus: Path
+) -> None:
+    status, out, _ = run(capfd, "tables", database, "Fixed", "lv")
+    assert status == 0
+    described = [part for part in out.split("\n\n") if part.strip()]
+    assert [part.splitlines()[0] for part in described[::2]] == ["Fixed", "LV"]
+    _, out, _ = run(capfd, "tables", database, "Fixed", "--json")
+    (table,) = json.loads(out)["tables"]
+    listed = [line.split()[1] for line in described[0].splitlines()[2:]]
+    assert listed == [column["name"] for column in table["columns"]]
+    for index in expected["Fixed"]["indexes"]:
+        line = next(x for x in described[1].splitlines() if x.split()[0] == index["name"])
+        assert line.split()[1 : 1 + len(index["key"])] == index["key"]
+    _, out, _ = run(capfd, "tables", str(corpus / "srum" / "goese-SRUDB.dat"), "ids")
+    assert "enum" in next(line for line in out.splitlines() if "IdType" in line)
+    assert run(capfd, "tables", database, "Nowhere")[0] == 32

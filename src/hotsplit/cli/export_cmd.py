@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from hotsplit.cli.opening import include_option, opener, replay_options
+from hotsplit.cli.opening import include_option, opener, profile_option, replay_options
 from hotsplit.cli.output import Output
 from hotsplit.cli.tables_cmd import dirty_notice
 from hotsplit.ese.export.job import Job, Report
@@ -40,13 +40,7 @@ NOT_ALL = 4
 )
 @include_option
 @replay_options
-@click.option(
-    "--profile",
-    default="auto",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="Names and meanings of columns: auto, none, the name of one, or a TOML or JSON file.",
-)
+@profile_option("auto")
 @click.option("--all", "system", is_flag=True, help="The engine's own tables too.")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="Processes; default: all cores.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export.")

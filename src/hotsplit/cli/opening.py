@@ -46,6 +46,17 @@ def include_option(function: Any) -> Any:
     )(function)
 
 
+def profile_option(default: str) -> Callable[[Any], Any]:
+    """Return what adds ``--profile``."""
+    return click.option(
+        "--profile",
+        default=default,
+        show_default=True,
+        metavar="NAME|FILE",
+        help="Names and meanings of columns: auto, none, the name of one, or a TOML or JSON file.",
+    )
+
+
 def opener(
     env: Env, path: str, *, replay: bool = False, logs: tuple[str, ...] = ()
 ) -> Callable[[], Database]:

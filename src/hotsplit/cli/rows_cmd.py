@@ -10,17 +10,18 @@ from typing import Any
 
 import click
 
-from hotsplit.cli.opening import include_option, opener, replay_options
+from hotsplit.cli.opening import include_option, opener, profile_option, replay_options
 from hotsplit.cli.output import Output
 from hotsplit.cli.tables_cmd import dirty_notice
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.export.files import replaced
-from hotsplit.ese.export.profiles import choose
+from hotsplit.ese.export.profiles import Profile, choose
 from hotsplit.ese.export.text import FORMATS, Format, RowWriter
-from hotsplit.ese.export.view import View, make_view
+from hotsplit.ese.export.view import View, make_view, named_table
 from hotsplit.ese.files.env import Env, OsEnv
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import State
+from hotsplit.ese.read.table import Table
 
 _ROWS_A_WRITE = 500
 _Rows = Iterator[list[Any]]
@@ -28,7 +29,7 @@ _Rows = Iterator[list[Any]]
 
 @click.command("rows")
 @click.argument("database", metavar="DB", type=click.Path())
-@click.argument("table")
+@click.argument("table", metavar="TABLE")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="jsonl", show_default=True)
 @click.option("--columns", metavar="A,B", help="Only these columns, in this order.")
 @click.option("--where", multiple=True, metavar="COND", help='E.g. "AppId = 12"; see the manual.')
@@ -42,13 +43,7 @@ _Rows = Iterator[list[Any]]
 @click.option("--reverse", is_flag=True, help="From the end.")
 @include_option
 @replay_options
-@click.option(
-    "--profile",
-    default="none",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="Names and meanings of columns: none, auto, the name of one, or a TOML or JSON file.",
-)
+@profile_option("none")
 @click.option("-o", "--output", type=click.Path(), help="Write to this file, replacing it.")
 @click.option("--limit", type=click.IntRange(min=0), help="At most so many rows.")
 @click.option("--json", "json", is_flag=True, help="Print one JSON object; rows too unless -o.")
@@ -71,6 +66,9 @@ def command(
 ) -> None:
     """Print the rows of a table with exact values.
 
+    TABLE is its name in the database, or its title in the profile that fits it; `hotsplit tables`
+    lists both.
+
     NULL is null (CSV: empty), binary values are hex digits, GUIDs and times are text, several
     values are arrays, Currency is the stored integer. Damaged values are null, with a notice.
     Only live rows are printed unless --include names others, which are labelled. With --index or
@@ -81,7 +79,8 @@ def command(
         dirty_notice(db, out)
         names = None if columns is None else [name.strip() for name in columns.split(",")]
         chosen = choose(env, profile, db.tables(system=True))
-        view = make_view(db, db.table(table), chosen, columns=names, include=include)
+        named = _find_table(env, db, table, chosen)
+        view = make_view(db, named, chosen, columns=names, include=include)
         found = view.rows(where=where, index=index, seek=seek, reverse=reverse)
         rows = itertools.islice(found, limit)
         shape: Format = "jsonl" if json and output is None else form
@@ -100,6 +99,16 @@ def command(
         out.emit({**summary, "rows": count, "file": output, "findings": _findings(db)})
         if not json:
             _note_findings(db, view, out)
+
+
+def _find_table(env: Env, db: Database, name: str, profile: Profile | None) -> Table:
+    """Return a table by its name or by the title that the profile gives, the fitting one if none.
+
+    Profiles are read only if no table has the name.
+    """
+    if profile is None and name.casefold() not in map(str.casefold, db.tables(system=True)):
+        profile = choose(env, "auto", db.tables(system=True))
+    return named_table(db, name, profile)
 
 
 def _findings(db: Database) -> list[dict[str, Any]]:

@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hotsplit.errors import HotsplitError
+from hotsplit.ese.export.fields import Field
 from hotsplit.ese.export.files import replaced
 from hotsplit.ese.export.schema import Written, meaning_entries
-from hotsplit.ese.export.view import LABEL_COLUMNS, Field, View, label_values
+from hotsplit.ese.export.view import LABEL_COLUMNS, View, label_values
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.read.arrow import (
     WIDE,

@@ -15,6 +15,7 @@ from hotsplit.ese.export.parallel import Opener, Pool, share_out
 from hotsplit.ese.export.profiles import choose
 from hotsplit.ese.export.sqlite import merge_sqlite
 from hotsplit.ese.export.tables import MOST_FINDINGS, Order, Tick, export_table
+from hotsplit.ese.export.view import named_table
 from hotsplit.ese.export.writers import COLUMNAR
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.identify import spare
@@ -69,7 +70,8 @@ class Job:
 
     def _tables(self, db: Database) -> list[str]:
         if self._plan.tables:
-            return list(dict.fromkeys(db.table(name).name for name in self._plan.tables))
+            tables = [named_table(db, name, self.profile) for name in self._plan.tables]
+            return list(dict.fromkeys(table.name for table in tables))
         entries = db.tables(system=self._plan.system)
         return [name for name in entries if not db.table(name).definition.is_template]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from hotsplit.ese.export.view import Field, View
+from hotsplit.ese.export.fields import Field
+from hotsplit.ese.export.view import View
 
 
 class Written(NamedTuple):

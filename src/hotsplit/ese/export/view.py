@@ -5,22 +5,22 @@ Without a profile a view is the table itself.
 
 from __future__ import annotations
 
-import contextlib
+import difflib
 import itertools
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
-from hotsplit.errors import HotsplitError
-from hotsplit.ese.export.decoders import Decoder
-from hotsplit.ese.export.profiles import Lookup, Names, Profile
-from hotsplit.ese.format.columns import ColumnDef, Scalar, Value
-from hotsplit.ese.read.batch import Buffers, element_values
+from hotsplit.errors import ObjectNotFound
+from hotsplit.ese.export.fields import Field, Fields, distinct, table_fields
+from hotsplit.ese.export.profiles import Profile
+from hotsplit.ese.export.shown import split_conditions
+from hotsplit.ese.format.columns import ColumnDef, Value
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import Origin, State
 from hotsplit.ese.read.parts import LeafRange
 from hotsplit.ese.read.table import Table
-from hotsplit.ese.read.where import parse_key
+from hotsplit.ese.read.where import Condition, parse_key
 
 LABEL_COLUMNS = ("_state", "_page", "_node", "_why", "_confidence")
 """What rows carry beside their columns when remains are included."""
@@ -32,68 +32,13 @@ A table with a column of that name has it with more underscores in front.
 """
 
 _ROWS_A_CHUNK = 1000
-_MOST_KNOWN = 1_000_000  # entries of a lookup
-
-
-class Meaning(Protocol):
-    """What is done to the values of a column."""
-
-    @property
-    def name(self) -> str:
-        """Name of the decoder, or ``lookup``."""
-        ...
-
-    def __call__(self, value: Value) -> Value:
-        """Return what a value means."""
-        ...
-
-    def arrow_type(self, pa: Any, column: ColumnDef) -> Any:
-        """See `hotsplit.ese.read.arrow.ElementDecoder`."""
-        ...
-
-    def arrow_array(self, pa: Any, column: ColumnDef, buffers: Buffers) -> Any:
-        """See `hotsplit.ese.read.arrow.ElementDecoder`."""
-        ...
-
-
-@dataclass(frozen=True)
-class Known:
-    """A meaning by lookup: what other rows of the database say of a number."""
-
-    meanings: Mapping[Any, str]
-    name: str = "lookup"
-
-    def __call__(self, value: Value) -> Value:
-        """Return the text for a number, None if it is not known."""
-        if isinstance(value, list):
-            return [self.meanings.get(one) for one in value]
-        return self.meanings.get(value)
-
-    def arrow_type(self, pa: Any, column: ColumnDef) -> Any:
-        """See `Meaning`."""
-        return pa.string()
-
-    def arrow_array(self, pa: Any, column: ColumnDef, buffers: Buffers) -> Any:
-        """See `Meaning`."""
-        values = element_values(column, buffers)
-        return pa.array([self.meanings.get(value) for value in values], pa.string())
-
-
-class Field(NamedTuple):
-    """One column of the result."""
-
-    name: str
-    column: ColumnDef
-    meaning: Meaning | None = None
-    unit: str = ""
-    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     """Which rows are asked for, and in which order. key: of the rows, empty for all."""
 
-    where: Sequence[str] = ()
+    where: Sequence[Condition] = ()
     index: str | None = None
     key: tuple[Any, ...] = ()
     reverse: bool = False
@@ -104,7 +49,8 @@ class View:
     """A table as it is exported. title: its name in the result.
 
     number: what the column is called in which rows carry their number, for the table's columns lie
-    in several files; "" if they do not.
+    in several files; "" if they do not. known: the columns that conditions may name, those of the
+    result if not given.
     """
 
     def __init__(
@@ -115,9 +61,11 @@ class View:
         include: Collection[State] = (),
         *,
         number: str = "",
+        known: Fields | None = None,
     ) -> None:
         self.table, self.title = table, title
         self.fields = list(fields)
+        self._known = known or Fields(self.fields)
         self.include = frozenset(include)
         self.number = number
 
@@ -164,20 +112,23 @@ class View:
     ) -> Iterator[list[Any]]:
         """Yield the rows with their meanings, and labels if remains are included.
 
-        where, index, reverse: as in `Table.scan` and `Table.labelled`. seek: values of the first
-        columns of the index, as text. part: as in `Table.values`, with nothing of the others.
+        where: conditions, see `shown`. index, reverse: as in `Table.scan` and `Table.labelled`.
+        seek: values of the first columns of the index, as text. part: as in `Table.values`, with
+        nothing of the others.
         """
+        stored, shown = split_conditions(where, self._known)
         columns = self.columns
-        names = [column.name for column in columns]
+        more = [test.field.column for test in shown]
+        names = list(dict.fromkeys(column.name for column in [*columns, *more]))
         by_name = {name: place for place, name in enumerate(names)}
         places = [by_name[field.column.name] for field in self.fields]
-        plain = places == list(range(len(columns))) and not any(f.meaning for f in self.fields)
+        tests = [(by_name[test.field.column.name], test) for test in shown]
+        plain = places == list(range(len(names))) and not any(f.meaning for f in self.fields)
         key = parse_key(self.table.cursor(index, []).key_columns, seek) if seek else ()
-        order = Order(where, index, key, reverse, part)
-        stored = self._stored(names, order)
-        for values, origin in stored:
-            shown = values if plain else self._shown(values, places)
-            yield shown if origin is None else [*shown, *label_values(origin)]
+        for values, origin in self._stored(names, Order(stored, index, key, reverse, part)):
+            if all(test.is_met(values[place]) for place, test in tests):
+                row = values if plain else self._shown(values, places)
+                yield row if origin is None else [*row, *label_values(origin)]
 
     def _stored(
         self, names: list[str], asked: Order
@@ -226,75 +177,42 @@ def make_view(
     columns: Sequence[str] | None = None,
     include: Collection[State] = (),
 ) -> View:
-    """Return the view of a table. columns: only these, by their own names.
+    """Return the view of a table.
 
-    Raises ObjectNotFound for a column that does not exist.
+    columns: only these, by their own names (with those that say what they mean) or by the names
+    that the profile gives. Raises ObjectNotFound for a column that does not exist.
     """
-    chosen = table.select(columns)
-    if profile is None:
-        fields = [Field(column.name, column) for column in chosen]
-        return View(table, table.name, _distinct(fields), include)
-    rule = profile.table(table.name)
-    known = _names(db, rule.names) if rule.names else {}
-    fields = []
-    for column in chosen:
-        said = profile.column(table.name, column.name)
-        name = said.name or _renamed(column.name, rule.names, known)
-        if said.lookup in profile.lookups:
-            meaning = Known(_pairs(db, profile.lookups[said.lookup]))
-            fields.append(Field(column.name, column, None, said.unit, said.note))
-            fields.append(Field(said.name or f"{column.name}_name", column, meaning))
-        else:
-            fields.append(Field(name, column, said.decoder, said.unit, said.note))
-    return View(table, rule.title or table.name, _distinct(fields), include)
+    fields = table_fields(db, table, profile)
+    title = (profile.table(table.name).title if profile else "") or table.name
+    if columns is None:
+        return View(table, title, fields, include)
+    known = Fields(fields)
+    chosen = {id(field): field for name in columns for field in known.named(name)}
+    return View(table, title, distinct(list(chosen.values())), include, known=known)
 
 
-def _distinct(fields: list[Field]) -> list[Field]:
-    """Give fields whose name is taken that of their column behind it."""
-    taken: set[str] = set()
-    out = []
-    for field in fields:
-        folded = field.name.casefold()
-        if folded in taken:
-            field = field._replace(name=f"{field.name} ({field.column.name})")
-        taken.add(field.name.casefold())
-        out.append(field)
-    return out
+def named_table(db: Database, name: str, profile: Profile | None) -> Table:
+    """Return the table of a name, or of the title that a profile gives it.
+
+    Raises ObjectNotFound with near names and titles as hint.
+    """
+    names = db.tables(system=True)
+    by_title = titles(names, profile)
+    folded = name.casefold()
+    if folded not in {own.casefold() for own in names}:
+        for own, title in by_title.items():
+            if title.casefold() == folded:
+                return db.table(own)
+    try:
+        return db.table(name)
+    except ObjectNotFound as error:
+        near = difflib.get_close_matches(folded, by_title.values(), n=1)
+        if near and error.hint == error.default_hint:
+            error.hint = f"Did you mean {near[0]}?"
+        raise
 
 
-def _renamed(column: str, names: Names | None, known: Mapping[Any, str]) -> str:
-    match = names.pattern.fullmatch(column) if names else None
-    if match is None or names is None:
-        return column
-    found = match.group(1) if match.groups() else match.group()
-    return known.get(int(found), column) if names.table else found or column
-
-
-def _names(db: Database, names: Names) -> dict[Any, str]:
-    known: dict[Any, str] = {}
-    for key in names.keys if names.table else ():
-        known = _pairs(db, Lookup(names.table, key, names.value)) | known
-    return known
-
-
-def _pairs(db: Database, lookup: Lookup) -> dict[Any, str]:
-    """Return what a lookup says of each key; nothing if the database has no such table."""
-    columns = [lookup.key, lookup.value, *([lookup.kind] if lookup.kind else [])]
-    found: dict[Any, str] = {}
-    with contextlib.suppress(HotsplitError):
-        for row in db.table(lookup.table).values(columns):
-            key, value, *kind = map(_single, row)
-            if key is not None and value is not None and len(found) < _MOST_KNOWN:
-                decoder = lookup.decoders.get(kind[0] if kind else None)
-                found[key] = _text(value, decoder)
-    return found
-
-
-def _single(value: Any) -> Any:
-    """Return the first of several values: what a key or a name of it must be."""
-    return value[0] if isinstance(value, list) and value else value
-
-
-def _text(value: Scalar, decoder: Decoder | None) -> str:
-    decoded = decoder(value) if decoder else value
-    return decoded.hex() if isinstance(decoded, bytes) else str(decoded)
+def titles(names: Sequence[str], profile: Profile | None) -> dict[str, str]:
+    """Return the titles that a profile gives to tables, by their names."""
+    found = {name: profile.table(name).title for name in names} if profile else {}
+    return {name: title for name, title in found.items() if title}

@@ -4,8 +4,9 @@
     Name ~ *chrome*     Payload is null     Payload is not null
 
 Values are written as the text formats show them: numbers in digits, binary values and GUIDs in
-hexadecimal digits, times in ISO form. ``~`` takes a pattern with * and ?. Text is compared without
-regard to case. NULL meets no comparison. Several values meet a condition if one of them does.
+hexadecimal digits, times in ISO form; one with an offset from UTC is turned into UTC. A value may
+stand in quotes. ``~`` takes a pattern with * and ?. Text is compared without regard to case. NULL
+meets no comparison. Several values meet a condition if one of them does.
 """
 
 from __future__ import annotations
@@ -36,8 +37,18 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "<=": lambda a, b: bool(a <= b),
     ">": lambda a, b: bool(a > b),
     ">=": lambda a, b: bool(a >= b),
-    "~": lambda a, b: fnmatch.fnmatchcase(str(a), str(b)),
+    "~": fnmatch.fnmatchcase,
 }
+_QUOTED = re.compile(r"(['\"])(.*)\1", re.DOTALL)
+_ANOTHER = re.compile(r"\s(and|or)\s", re.IGNORECASE)
+
+
+class Parsed(NamedTuple):
+    """The parts of a condition. operator: as in `Condition`. value: its text, without quotes."""
+
+    column: str
+    operator: str
+    value: str = ""
 
 
 class Condition(NamedTuple):
@@ -53,8 +64,9 @@ class Condition(NamedTuple):
             return (value is None) == (self.operator == "null")
         test = _TESTS[self.operator]
         several = value if isinstance(value, list) else [value]
+        form = _pattern_text if self.operator == "~" else comparable
         try:
-            return any(test(comparable(v), self.value) for v in several if v is not None)
+            return any(test(form(v), self.value) for v in several if v is not None)
         except TypeError:  # bytes in a text column, a FILETIME among OLE dates
             return False
 
@@ -101,25 +113,46 @@ def comparable(value: Any) -> Any:
     return value.days if isinstance(value, DateTime) else value
 
 
+def split_condition(text: str) -> Parsed:
+    """Return the parts of a condition. Raises InvalidUse if the text is none."""
+    match = _FORM.fullmatch(text)
+    if match is None:
+        raise InvalidUse(f"{text!r} is no condition", hint="For example: AppId = 12")
+    if match["null"]:
+        return Parsed(match["column"], "not null" if "not" in match["null"].lower() else "null")
+    quoted = _QUOTED.fullmatch(match["value"])
+    return Parsed(match["column"], match["op"], quoted[2] if quoted else match["value"])
+
+
+def _pattern_text(value: Any) -> str:
+    """Return a value as text formats show it, for patterns."""
+    if isinstance(value, DateTime):
+        value = value.exact()
+    return value.hex() if isinstance(value, bytes) else str(value).casefold()
+
+
 def parse_condition(text: str, find: Callable[[str], ColumnDef]) -> Condition:
     """Return the condition that a text says; `find` gives columns by name.
 
     Raises InvalidUse if the text is none or the value does not fit the column, ObjectNotFound.
     """
-    match = _FORM.fullmatch(text)
-    if match is None:
-        raise InvalidUse(f"{text!r} is no condition", hint="For example: AppId = 12")
-    column = find(match["column"])
-    if match["null"]:
-        return Condition(column, "not null" if "not" in match["null"].lower() else "null")
-    operator = match["op"]
+    parsed = split_condition(text)
+    column, operator = find(parsed.column), parsed.operator
+    if operator in ("null", "not null"):
+        return Condition(column, operator)
     if operator == "~":
-        return Condition(column, operator, match["value"].casefold())
+        return Condition(column, operator, parsed.value.casefold())
     try:
-        return Condition(column, operator, _value(column, match["value"]))
+        return Condition(column, operator, _value(column, parsed.value))
     except (KeyError, ValueError, OverflowError) as error:
-        why = f"{match['value']!r} is no {column.type_name} value of {column.name}"
-        raise InvalidUse(why) from error
+        why = f"{parsed.value!r} is no {column.type_name} value of {column.name}"
+        raise InvalidUse(why, hint=value_hint(parsed.value)) from error
+
+
+def value_hint(value: str) -> str:
+    """Return what to do about a value that does not fit."""
+    several = "A condition is one comparison: give --where once for each; all must be met."
+    return several if _ANOTHER.search(value) else ""
 
 
 def parse_key(columns: Sequence[ColumnDef], texts: Sequence[str]) -> tuple[Any, ...]:
@@ -165,4 +198,13 @@ def _days(text: str) -> float:
     if text.lstrip("-").isdigit():
         number: float = struct.unpack("<d", struct.pack("<q", int(text)))[0]
         return number
-    return (dt.datetime.fromisoformat(text).replace(tzinfo=None) - _OLE_EPOCH) / dt.timedelta(1)
+    return (parse_time(text) - _OLE_EPOCH) / dt.timedelta(1)
+
+
+def parse_time(text: str) -> dt.datetime:
+    """Return a time in ISO form, without zone: as it is, or in UTC if it has an offset.
+
+    Raises ValueError, OverflowError.
+    """
+    time = dt.datetime.fromisoformat(text)
+    return time if time.tzinfo is None else time.astimezone(dt.UTC).replace(tzinfo=None)

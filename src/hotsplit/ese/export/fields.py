@@ -1,0 +1,186 @@
+"""Columns of a view: their names, and what makes of a stored value what is shown."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any, NamedTuple, Protocol
+
+from hotsplit.errors import HotsplitError, ObjectNotFound
+from hotsplit.ese.export.decoders import Decoder
+from hotsplit.ese.export.profiles import Lookup, Names, Profile
+from hotsplit.ese.format.columns import ColumnDef, Scalar, Value
+from hotsplit.ese.read.batch import Buffers, element_values
+from hotsplit.ese.read.database import Database
+from hotsplit.ese.read.table import Table, near_hint
+
+_MOST_KNOWN = 1_000_000  # entries of a lookup
+
+
+class Meaning(Protocol):
+    """What is done to the values of a column."""
+
+    @property
+    def name(self) -> str:
+        """Name of the decoder, or ``lookup``."""
+        ...
+
+    def __call__(self, value: Value) -> Value:
+        """Return what a value means."""
+        ...
+
+    def arrow_type(self, pa: Any, column: ColumnDef) -> Any:
+        """See `hotsplit.ese.read.arrow.ElementDecoder`."""
+        ...
+
+    def arrow_array(self, pa: Any, column: ColumnDef, buffers: Buffers) -> Any:
+        """See `hotsplit.ese.read.arrow.ElementDecoder`."""
+        ...
+
+
+class Known:
+    """A meaning by lookup: what other rows of the database say of a number.
+
+    load: reads what they say, once it is asked for.
+    """
+
+    name = "lookup"
+
+    def __init__(self, load: Callable[[], Mapping[Any, str]]) -> None:
+        self._load = load
+
+    @cached_property
+    def meanings(self) -> Mapping[Any, str]:
+        """The text for each number that is known."""
+        return self._load()
+
+    def __call__(self, value: Value) -> Value:
+        """Return the text for a number, None if it is not known."""
+        if isinstance(value, list):
+            return [self.meanings.get(one) for one in value]
+        return self.meanings.get(value)
+
+    def arrow_type(self, pa: Any, column: ColumnDef) -> Any:
+        """See `Meaning`."""
+        return pa.string()
+
+    def arrow_array(self, pa: Any, column: ColumnDef, buffers: Buffers) -> Any:
+        """See `Meaning`."""
+        values = element_values(column, buffers)
+        return pa.array([self.meanings.get(value) for value in values], pa.string())
+
+
+class Field(NamedTuple):
+    """One column of the result."""
+
+    name: str
+    column: ColumnDef
+    meaning: Meaning | None = None
+    unit: str = ""
+    note: str = ""
+
+
+class Fields:
+    """The columns of a view by name."""
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self._fields = fields
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Field]]:
+        """Fields by their columns' own names, exact and folded, then by those that they have here.
+
+        A name that stands for a column means nothing else.
+        """
+        own = [field.column.name for field in self._fields]
+        here = [field.name.casefold() for field in self._fields]
+        found: dict[str, list[Field]] = {}
+        for names in own, [name.casefold() for name in own], here:
+            more: dict[str, list[Field]] = {}
+            for name, field in zip(names, self._fields, strict=True):
+                more.setdefault(name, []).append(field)
+            found = more | found
+        return found
+
+    def named(self, name: str) -> list[Field]:
+        """Return the fields that show a column, by its own name, else the one with this name here.
+
+        Raises ObjectNotFound with near names as hint.
+        """
+        found = self._by_name.get(name) or self._by_name.get(name.casefold())
+        if found is None:
+            known = [*self._fields, *(field.column for field in self._fields)]
+            raise ObjectNotFound(f"no column is named {name!r}", hint=near_hint(name, known))
+        return found
+
+
+def table_fields(db: Database, table: Table, profile: Profile | None) -> list[Field]:
+    """Return all columns of a table with the names and meanings that the profile gives."""
+    if profile is None:
+        return distinct([Field(column.name, column) for column in table.columns])
+    rule = profile.table(table.name)
+    names = _names(db, rule.names) if rule.names else {}
+    lookups = {name: Known(partial(_pairs, db, lookup)) for name, lookup in profile.lookups.items()}
+    fields = []
+    for column in table.columns:
+        said = profile.column(table.name, column.name)
+        meaning = lookups.get(said.lookup)
+        if meaning is not None:
+            fields.append(Field(column.name, column, None, said.unit, said.note))
+            fields.append(Field(said.name or f"{column.name}_name", column, meaning))
+        else:
+            name = said.name or _renamed(column.name, rule.names, names)
+            fields.append(Field(name, column, said.decoder, said.unit, said.note))
+    return distinct(fields)
+
+
+def distinct(fields: list[Field]) -> list[Field]:
+    """Give fields whose name is taken that of their column behind it."""
+    taken: set[str] = set()
+    out = []
+    for field in fields:
+        folded = field.name.casefold()
+        if folded in taken:
+            field = field._replace(name=f"{field.name} ({field.column.name})")
+        taken.add(field.name.casefold())
+        out.append(field)
+    return out
+
+
+def _renamed(column: str, names: Names | None, known: Mapping[Any, str]) -> str:
+    match = names.pattern.fullmatch(column) if names else None
+    if match is None or names is None:
+        return column
+    found = match.group(1) if match.groups() else match.group()
+    return known.get(int(found), column) if names.table else found or column
+
+
+def _names(db: Database, names: Names) -> dict[Any, str]:
+    known: dict[Any, str] = {}
+    for key in names.keys if names.table else ():
+        known = _pairs(db, Lookup(names.table, key, names.value)) | known
+    return known
+
+
+def _pairs(db: Database, lookup: Lookup) -> dict[Any, str]:
+    """Return what a lookup says of each key; nothing if the database has no such table."""
+    columns = [lookup.key, lookup.value, *([lookup.kind] if lookup.kind else [])]
+    found: dict[Any, str] = {}
+    with contextlib.suppress(HotsplitError):
+        for row in db.table(lookup.table).values(columns):
+            key, value, *kind = map(_single, row)
+            if key is not None and value is not None and len(found) < _MOST_KNOWN:
+                decoder = lookup.decoders.get(kind[0] if kind else None)
+                found[key] = _text(value, decoder)
+    return found
+
+
+def _single(value: Any) -> Any:
+    """Return the first of several values: what a key or a name of it must be."""
+    return value[0] if isinstance(value, list) and value else value
+
+
+def _text(value: Scalar, decoder: Decoder | None) -> str:
+    decoded = decoder(value) if decoder else value
+    return decoded.hex() if isinstance(decoded, bytes) else str(decoded)
