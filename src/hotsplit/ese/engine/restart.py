@@ -31,6 +31,7 @@ from hotsplit.ese.format.attachments import Attachment
 from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition
 from hotsplit.ese.format.header import DatabaseHeader, DbState, choose_header
 from hotsplit.ese.format.logrecord import decode, encode
+from hotsplit.ese.format.page import Page
 from hotsplit.ese.format.recordparts import database_path
 from hotsplit.ese.format.recordtable import CLOSING, FILLERS
 from hotsplit.ese.format.recordtable import RecordType as T
@@ -46,7 +47,7 @@ from hotsplit.ese.recovery.plan import Plan, make_plan
 from hotsplit.ese.recovery.recover import setting_for
 from hotsplit.ese.recovery.run import Run
 from hotsplit.ese.recovery.store import UNNAMED, Store, WorkStore, fit_size
-from hotsplit.ese.recovery.undo import in_order
+from hotsplit.ese.recovery.undo import in_order, is_gone
 
 
 @dataclass
@@ -372,14 +373,17 @@ class Restart:
         session.resume(level, trx, context.cache.position)
         count = 0
         for version in in_order(versions):
+            database = databases.get(version.dbid)
+            if database is None:
+                continue
+            root = Page(context.cache.load(version.dbid, version.fdp), version.fdp)
+            if is_gone(version, root):
+                continue
             if version.operation == PENDING:
                 raise RecoveryFailed(
                     f"The before image of operation {version.rceid} was never logged",
                     jet=Jet.errRollbackError,
                 )
-            database = databases.get(version.dbid)
-            if database is None:
-                continue
             tree = database.tree_at(version.fdp)
             data = b"" if version.unique else version.data
             made = session.remember(

@@ -20,7 +20,10 @@ def undo_all(pages: PageAccess) -> int:
     done = 0
     for _, _, _, versions in pages.core.open_sessions():
         for version in reversed(in_order(versions)):
-            if version.dbid in pages.stores:
+            if version.dbid not in pages.stores:
+                continue
+            root = Page(pages.load(version.dbid, version.fdp), version.fdp)
+            if not is_gone(version, root):
                 _undo(pages, version)
                 done += 1
     pages.core.reset_sessions()
@@ -33,6 +36,15 @@ def in_order(versions: list[Version]) -> list[Version]:
         return []
     first = versions[0].rceid
     return sorted(versions, key=lambda v: (v.level, (v.rceid - first + (1 << 31)) & 0xFFFFFFFF))
+
+
+def is_gone(version: Version, root: Page) -> bool:
+    """Tell whether the root page of a version's tree belongs to another tree by now.
+
+    An index that is being made gets entries of other transactions. When its creation is rolled back
+    the space is given back at once, and what those transactions did in it is over.
+    """
+    return root.objid != version.objid
 
 
 def _undo(pages: PageAccess, version: Version) -> None:

@@ -1,0 +1,66 @@
+"""Small sets that the published engine was killed over, each with one thing that is seldom met.
+
+`tests/data/sets/NAME.tar.xz` holds the files after the crash and what is in each database after the
+engine's own recovery (`tests.expected`).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hotsplit.ese.check.integrity import check_database
+from hotsplit.ese.engine.inplace import recover_in_place
+from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.read.database import Database
+from hotsplit.ese.recovery.assess import assess
+from hotsplit.ese.recovery.recover import recover
+from hotsplit.example import extract_all
+from hotsplit.report import Reporter, Severity
+from tests.expected import compare_rows
+
+SETS = Path(__file__).parents[2] / "data" / "sets"
+NAMES = {
+    "index-taken-back": "entries of an open transaction in an index whose creation was rolled back",
+}
+
+
+def test_every_set_is_used() -> None:
+    assert sorted(NAMES) == sorted(p.name.removesuffix(".tar.xz") for p in SETS.iterdir())
+
+
+@pytest.fixture(params=sorted(NAMES))
+def unpacked(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    with tarfile.open(SETS / f"{request.param}.tar.xz") as tar:
+        extract_all(tar, str(tmp_path))
+    return tmp_path
+
+
+def test_recovery_gives_what_the_engine_gives(unpacked: Path) -> None:
+    crash, copy = str(unpacked / "crash"), str(unpacked / "copy")
+    assert assess(OsEnv(), [crash], []).recoverable
+    recover(OsEnv(), [crash], [], copy)
+    expect_databases_of_the_engine(unpacked, Path(copy))
+
+
+def test_recovery_in_place_gives_what_the_engine_gives(unpacked: Path) -> None:
+    recover_in_place(OsEnv(), [str(unpacked / "crash")], [])
+    expect_databases_of_the_engine(unpacked, unpacked / "crash")
+
+
+def expect_databases_of_the_engine(unpacked: Path, folder: Path) -> None:
+    expected: dict[str, Any] = json.loads((unpacked / "expected.json").read_text())
+    assert sorted(expected) == sorted(p.name for p in folder.glob("*.edb"))
+    for name, content in expected.items():
+        path, reporter = str(folder / name), Reporter()
+        with Database.open(OsEnv(), path) as db:
+            assert not db.is_dirty
+            assert compare_rows(db, content) == []
+        check_database(OsEnv(), path, reporter)
+        assert [f for f in reporter.findings if f.severity != Severity.NOTE] == []
+    shutil.rmtree(folder)
