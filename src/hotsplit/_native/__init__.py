@@ -16,7 +16,6 @@ NAMES = (
     "batch",
     "checksum",
     "compress",
-    "insert",
     "integrity",
     "jsonl",
     "lookup",

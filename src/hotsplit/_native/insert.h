@@ -8,11 +8,15 @@
 
 #define HS_MOST_TAGS 0xFF0u
 #define HS_INSERT_HEAD 50u
+#define HS_UNIQUE 4u
 
-/* A new node: its key and data, the line that it gets, the bytes that the page prefix stands for. */
+/* A new node: its key and data, the line that it gets, the bytes that the page prefix stands for.
+ * pgno: its leaf; before: the dbtime of that until then.
+ */
 typedef struct {
     const uint8_t *key, *data;
-    uint32_t key_size, data_size, line, shared;
+    uint32_t key_size, data_size, line, shared, pgno;
+    uint64_t before;
 } hs_new;
 
 /* A leaf that nodes are planned for. room: bytes that are left; lines: counted with those planned. */
@@ -23,10 +27,10 @@ typedef struct {
     int unique;
 } hs_leaf;
 
-/* What the records of one leaf have in common. dbtime: of the first; before: of the page. */
+/* What the records of one run have in common. dbtime, rceid: of the first. */
 typedef struct {
-    uint64_t dbtime, before;
-    uint32_t procid, dbid, pgno, trx, level, flags, rceid, fdp, objid;
+    uint64_t dbtime;
+    uint32_t procid, dbid, trx, level, flags, rceid, fdp, objid;
 } hs_common;
 
 static const char *hs_open_leaf_for(hs_leaf *leaf, uint8_t *page, uint32_t size, int unique)
@@ -105,15 +109,15 @@ static size_t hs_insert_size(const hs_new *n)
     return HS_INSERT_HEAD + (size_t)n->key_size + n->data_size;
 }
 
-/* Write the record of new node `number` of a leaf. */
+/* Write the record of new node `number` of a run. */
 static void hs_put_insert(uint8_t *r, const hs_common *c, const hs_new *n, uint32_t number)
 {
     r[0] = 29;
     hs_put16(r + 1, c->procid);
     r[3] = (uint8_t)c->dbid;
-    hs_put32(r + 4, c->pgno);
+    hs_put32(r + 4, n->pgno);
     hs_put64(r + 8, c->dbtime + number);
-    hs_put64(r + 16, number ? c->dbtime + number - 1 : c->before);
+    hs_put64(r + 16, n->before);
     hs_put32(r + 24, c->trx);
     r[28] = (uint8_t)c->level;
     hs_put16(r + 29, n->line);

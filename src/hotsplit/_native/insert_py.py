@@ -1,4 +1,4 @@
-"""Nodes that are inserted in one go: the readable reference of the ``insert`` kernel.
+"""Nodes that are inserted in one go: the readable reference of that part of the ``redo`` kernel.
 
 Nothing is changed here: the records that come out are logged and then applied by the replay kernel.
 
@@ -11,14 +11,15 @@ import struct
 
 from hotsplit._native import tree_py as tree
 
-_INSERT, _UNIQUE, _MASK = 29, 4, 0xFFFFFFFF
+UNIQUE = 4
+_INSERT, _MASK = 29, 0xFFFFFFFF
 _MOST_TAGS = 0xFF0
 _HEAD = struct.Struct("<BHBIQQIBHBIIIHHH")
 _COST, _SHARED_COST = 6, 8  # bytes of a node beside its key and data: tag and lengths
 _SIZES = (2048, 4096, 8192, 16384, 32768)
 
-Fields = tuple[int, int, int, int, int, int, int, int, int, int]
-"""procid, dbid, pgno, dbtime, trx, level, flags, rceid, fdp, objid of the first record."""
+Fields = tuple[int, int, int, int, int, int, int, int, int]
+"""procid, dbid, dbtime, trx, level, flags, rceid, fdp, objid of the first record."""
 
 
 def plan(
@@ -27,9 +28,10 @@ def plan(
     datas: list[bytes],
     first: int,
     bound: bytes | None,
+    pgno: int,
     fields: Fields,
 ) -> tuple[bytes, list[int]]:
-    """Return the Insert records of nodes that go to a leaf, and where each of them ends.
+    """Return the Insert records of nodes that go to leaf `pgno`, and where each of them ends.
 
     Of the nodes from number `first` on those are taken that ascend, lie below the bookmark `bound`
     (None: the leaf is the last one), are not on the page and fit it. Each record has a dbtime that
@@ -40,8 +42,8 @@ def plan(
         raise ValueError(f"a page of {len(page)} bytes")
     if first < 0 or len(datas) < len(keys):
         raise ValueError("a node without a key or data")
-    procid, dbid, pgno, dbtime, trx, level, flags, rceid, fdp, objid = fields
-    unique = bool(flags & _UNIQUE)
+    procid, dbid, dbtime, trx, level, flags, rceid, fdp, objid = fields
+    unique = bool(flags & UNIQUE)
     room = max(0, int.from_bytes(page[28:30], "little") - int.from_bytes(page[30:32], "little"))
     lines = page[34] | (page[35] & 0xF) << 8
     before = int.from_bytes(page[8:16], "little")

@@ -5,7 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { HS_DIRTY = 1, HS_SKIP = 2 };
+enum { HS_DIRTY = 1, HS_SKIP = 2, HS_PLANNED = 4 };
 
 typedef struct hs_slot {
     struct hs_slot *next;

@@ -5,8 +5,9 @@ Pages are bytearrays kept alive by a dict; the C table holds their addresses. Th
 """
 
 from cpython.bytearray cimport PyByteArray_AsString
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from hotsplit._native.sessions_py import Version
@@ -92,7 +93,57 @@ cdef extern from "redo.h" nogil:
     int hs_run(hs_core *c)
     void hs_core_free(hs_core *c)
 
+cdef extern from "seek.h" nogil:
+    ctypedef struct hs_new:
+        const uint8_t *key
+        const uint8_t *data
+        uint32_t key_size
+        uint32_t data_size
+        uint32_t pgno
+    ctypedef struct hs_common:
+        uint64_t dbtime
+        uint32_t procid
+        uint32_t dbid
+        uint32_t trx
+        uint32_t level
+        uint32_t flags
+        uint32_t rceid
+        uint32_t fdp
+        uint32_t objid
+    ctypedef struct hs_place:
+        uint32_t pgno
+        uint32_t line
+        int exact
+    int hs_seek(hs_core *c, uint32_t dbid, uint32_t root, const hs_new *n, int unique, hs_place *p)
+    uint32_t hs_plan(hs_core *c, const hs_common *common, uint32_t root, hs_new *nodes, uint32_t count)
+    size_t hs_insert_size(const hs_new *n)
+    void hs_put_insert(uint8_t *r, const hs_common *c, const hs_new *n, uint32_t number)
+
 END, RECORD, MISS, TOO_OLD, TOO_NEW, BEYOND, DAMAGED, NEW = range(8)
+
+
+cdef int _set(hs_new *n, bytes key, bytes data) except -1:
+    if key is None or data is None:
+        raise TypeError("a node without a key or data")
+    n.key, n.data = key, data
+    n.key_size, n.data_size = <uint32_t>len(key), <uint32_t>len(data)
+    return 0
+
+
+cdef _records(const hs_common *c, const hs_new *nodes, uint32_t count):
+    cdef Py_ssize_t total = 0, end = 0
+    cdef uint32_t i
+    cdef list ends = [], leaves = []
+    for i in range(count):
+        total += hs_insert_size(&nodes[i])
+    cdef bytes log = PyBytes_FromStringAndSize(NULL, total)
+    for i in range(count):
+        hs_put_insert(<uint8_t *>PyBytes_AS_STRING(log) + end, c, &nodes[i], i)
+        end += hs_insert_size(&nodes[i])
+        ends.append(end)
+        if not i or nodes[i].pgno != nodes[i - 1].pgno:
+            leaves.append(nodes[i].pgno)
+    return log, ends, leaves
 
 
 cdef class Core:
@@ -222,6 +273,34 @@ cdef class Core:
     def is_skipped(self, uint8_t dbid, uint32_t pgno):
         cdef hs_slot *slot = hs_look(&self.c.table, hs_key(dbid, pgno))
         return slot != NULL and (slot.flags & HS_SKIP) != 0
+
+    def descend(self, uint8_t dbid, uint32_t root, bytes key not None, bytes data):
+        cdef hs_new n
+        cdef hs_place place
+        _set(&n, key, b"" if data is None else data)
+        if not hs_seek(self.c, dbid, root, &n, data is None, &place):
+            return None
+        return place.pgno, self.pages[hs_key(dbid, place.pgno)], place.line, place.exact != 0
+
+    def plan(self, uint32_t root, list keys not None, list datas not None, Py_ssize_t first, fields):
+        cdef hs_common c
+        cdef hs_new *nodes
+        cdef Py_ssize_t i, count = len(keys) - first
+        if first < 0 or len(datas) < len(keys):
+            raise ValueError("a node without a key or data")
+        c.procid, c.dbid, c.dbtime, c.trx, c.level, c.flags, c.rceid, c.fdp, c.objid = fields
+        if count <= 0:
+            return b"", [], []
+        nodes = <hs_new *>calloc(count, sizeof(hs_new))
+        if nodes == NULL:
+            raise MemoryError
+        try:
+            for i in range(count):
+                _set(&nodes[i], keys[first + i], datas[first + i])  # the lists keep them
+            count = hs_plan(self.c, &c, root, nodes, <uint32_t>min(count, 0xFFFFFF))
+            return _records(&c, nodes, <uint32_t>count)
+        finally:
+            free(nodes)
 
     cdef list _slots(self, uint32_t dbid, uint32_t flag):
         cdef list found = []

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from hotsplit._native import appendredo_py as appends
 from hotsplit._native.noderedo_py import HEAD, NODE_RECORDS, NodeRedo
 from hotsplit._native.recordwalk_py import RecordWalk
+from hotsplit._native.seek_py import Seek
 from hotsplit._native.sessions_py import INSERT, Session, Version
 
 # Why `run` returned.
@@ -47,10 +48,11 @@ class _Stop(Exception):
     """The record cannot go on now."""
 
 
-class Core:
+class Core(Seek):
     """See the module. One `Core` serves all databases of a log stream (dbid 1 to 255)."""
 
     def __init__(self, page_size: int) -> None:
+        super().__init__()
         self.page_size = page_size
         self.records = self.volume = self.redone = self.skipped = 0
         self.position = 0
@@ -60,7 +62,6 @@ class Core:
         self._databases = [_Database() for _ in range(256)]
         self._sessions: dict[int, Session] = {}
         self._macros: set[tuple[int, int]] = set()
-        self._pages: dict[tuple[int, int], bytearray] = {}
         self._dirty: set[tuple[int, int]] = set()
         self._skip: set[tuple[int, int]] = set()
         self._force_skip = False

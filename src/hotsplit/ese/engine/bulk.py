@@ -1,8 +1,8 @@
 """Many nodes at a time into a tree: leaf by leaf, in order.
 
-All records of a leaf are made at once and applied at once, by the code that recovery runs. What
-takes more than a new node on a page with room (a split, a node flagged as deleted) goes the way of
-single nodes.
+All records for leaves in memory are made at once and applied at once, by the code that recovery
+runs. What takes more than a new node on a page with room (a split, a node flagged as deleted) goes
+the way of single nodes.
 
 Source: log specification 4.6, 7.2; format specification 4.2.
 """
@@ -13,17 +13,13 @@ import itertools
 import operator
 from typing import TYPE_CHECKING
 
-from hotsplit import _native
 from hotsplit.ese.engine.chains import InsertRun
 from hotsplit.ese.engine.splitlines import room
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.session import Session
     from hotsplit.ese.engine.tree import Tree
-    from hotsplit.ese.engine.treeview import Step
 
-_kernel = _native.load("insert")
-_tree = _native.load("tree")
 _NODE = 6  # bytes of a node beside its key and data
 _FEW, _MOST_PAGES = 20, 64
 
@@ -43,17 +39,14 @@ def insert_sorted(
 
     Raises KeyDuplicate, WriteConflict, InvalidUse (-1026); those in front are inserted then.
     """
-    done, full, rows = 0, False, _Rows(tree, session, keys, datas, since)
+    done, rows = 0, _Rows(tree, session, keys, datas, since)
     context = tree.database.context
     try:
         with tree.space.reserving(session, _pages(tree, keys, datas)):
             while done < len(keys):
-                rceid, count = context.following_rceid, 0
-                if not full:
-                    count, full = _fill(tree, session, keys, datas, done)
+                rceid, count = context.following_rceid, _fill(tree, session, keys, datas, done)
                 if not count:
                     rceid, count = tree.place_node(session, keys[done], datas[done]), 1
-                    full = False
                 rows.inserted(done, count, rceid)
                 done += count
     finally:
@@ -98,36 +91,21 @@ class _Rows:
         self._first = end
 
 
-def _fill(
-    tree: Tree, session: Session, keys: list[bytes], datas: list[bytes], first: int
-) -> tuple[int, bool]:
-    """Insert nodes from number `first` on into the leaf that the first belongs to, while they fit.
+def _fill(tree: Tree, session: Session, keys: list[bytes], datas: list[bytes], first: int) -> int:
+    """Insert nodes from number `first` on into the leaves that they belong to, while they fit.
 
-    Return how many, and whether the next one belongs to the same leaf for certain.
+    Return how many.
     """
     session.prepare()
     database, place = tree.database, tree.versioned
     context = database.context
-    path = tree.path(keys[first], datas[first])
-    leaf = path[-1]
     fields = (
-        session.procid, place.dbid, leaf.pgno, database.dbtime + 1, session.trx, session.level,
+        session.procid, place.dbid, database.dbtime + 1, session.trx, session.level,
         place.flags, context.following_rceid, place.fdp, place.objid,
     )  # fmt: skip
-    bound = _bound(path)
-    log, ends = _kernel.plan(leaf.page, keys, datas, first, bound, fields)
+    log, ends, leaves = context.core.plan(tree.root, keys, datas, first, fields)
     if ends:
         database.dbtime += len(ends)
         context.take_rceids(len(ends))
-        context.journal.apply_run(log, ends, place.dbid, leaf.pgno)
-    return len(ends), bound is None
-
-
-def _bound(path: list[Step]) -> bytes | None:
-    """Return the lowest bookmark that does not belong to a leaf, None for the last one."""
-    for step in reversed(path[:-1]):
-        if step.line < _tree.count(step.page) - 1:
-            separator: bytes = _tree.node(step.page, step.line)[0]
-            if separator:
-                return separator
-    return None
+        context.journal.apply_run(log, ends, place.dbid, leaves)
+    return len(ends)

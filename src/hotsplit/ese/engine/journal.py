@@ -48,12 +48,13 @@ class Journal:
         self.cache.touch(dbid, pgno)
         return position
 
-    def apply_run(self, data: bytes, ends: list[int], dbid: int, pgno: int) -> None:
-        """Log and apply records that follow each other and change one page, which is in memory.
+    def apply_run(self, data: bytes, ends: list[int], dbid: int, pages: list[int]) -> None:
+        """Log and apply records that follow each other and change pages, which are in memory.
 
         ends: where each of them ends in `data`.
         """
-        self.cache.touch(dbid, pgno)  # a log may end in the middle: the page counts already
+        for pgno in pages:  # a log may end in the middle: they count already
+            self.cache.touch(dbid, pgno)
         self._run(data, self.log.append_run(data, ends))
 
     def macro(

@@ -5,6 +5,10 @@ Source: format specification 2.5, 3.2, 4.2; log specification 4.2 (before images
 
 from __future__ import annotations
 
+import itertools
+import operator
+from bisect import bisect_left
+
 from hotsplit import _native
 from hotsplit.ese.format.basics import page_header_size
 from hotsplit.ese.format.beforeimage import COMPRESSED, DEHYDRATED, dehydrate
@@ -22,19 +26,19 @@ def room(size: int) -> int:
     return size - page_header_size(size) - _TAG
 
 
-def _cost(node: Node) -> int:
-    return _TAG + _HEAD + len(node.key) + len(node.data)
+def _costs(lines: list[Node]) -> list[int]:
+    return [_TAG + _HEAD + len(key) + len(data) for key, data, _ in lines]
 
 
 def used(lines: list[Node], prefix: bytes) -> int:
     """Return the bytes that nodes take on a page with this prefix, which is counted, too."""
     saved = _saved(lines, prefix) if prefix else 0
-    return sum(map(_cost, lines)) - saved + len(prefix)
+    return sum(_costs(lines)) - saved + len(prefix)
 
 
 def _saved(lines: list[Node], prefix: bytes) -> int:
     """Return the bytes of keys that a prefix stands for, less those that say so."""
-    saved: int = _kernel.saved([node.key for node in lines], prefix)
+    saved: int = _kernel.saved([node[0] for node in lines], prefix)
     return saved
 
 
@@ -43,9 +47,11 @@ def fits(size: int, lines: list[Node], kept: int = 0) -> bool:
 
     kept: bytes that must stay free for an undo.
     """
-    line = best_prefix(lines)
-    prefix = lines[line].key if line != _NONE else b""
-    return used(lines, prefix) + kept <= room(size)
+    return _fits(size, lines, sum(_costs(lines)) + kept)
+
+
+def _fits(size: int, lines: list[Node], cost: int) -> bool:
+    return cost - _best_prefix(lines)[1] <= room(size)
 
 
 def best_prefix(lines: list[Node]) -> int:
@@ -53,11 +59,17 @@ def best_prefix(lines: list[Node]) -> int:
 
     Of all lines only the middle one is tried: keys are in order, so its neighbours share most.
     """
-    if len(lines) < 2:
-        return _NONE
+    return _best_prefix(lines)[0]
+
+
+def _best_prefix(lines: list[Node]) -> tuple[int, int]:
+    """Return the line of `best_prefix`, and the bytes that the prefix saves."""
     line = len(lines) // 2
-    prefix = lines[line].key
-    return line if _saved(lines, prefix) > len(prefix) else _NONE
+    gain = 0
+    if len(lines) > 1:
+        prefix = lines[line].key
+        gain = _saved(lines, prefix) - len(prefix)
+    return (line, gain) if gain > 0 else (_NONE, 0)
 
 
 def point(size: int, lines: list[Node], kept: list[int], changed: int) -> int:
@@ -66,19 +78,15 @@ def point(size: int, lines: list[Node], kept: list[int], changed: int) -> int:
     kept: bytes that must stay free for an undo of each line. About half of the bytes are to lie on
     each side; where both do not fit so, the cut is next to the line that changes.
     """
-    costs = [_cost(node) + more for node, more in zip(lines, kept, strict=True)]
-    total, left = sum(costs), 0
-    best, best_distance = len(lines) - 1, total
-    for cut in range(1, len(lines)):
-        left += costs[cut - 1]
-        distance = abs(2 * left - total)
-        if distance < best_distance:
-            best, best_distance = cut, distance
-    for cut in (best, changed, changed + 1):
+    ends = list(itertools.accumulate(map(operator.add, _costs(lines), kept)))
+    total = ends[-1]
+    half = bisect_left(ends, total / 2)
+    best = min((half, half + 1), key=lambda cut: abs(2 * ends[max(cut, 1) - 1] - total))
+    for cut in (min(max(best, 1), len(lines) - 1), changed, changed + 1):
         if (
             0 < cut < len(lines)
-            and fits(size, lines[:cut], sum(kept[:cut]))
-            and fits(size, lines[cut:], sum(kept[cut:]))
+            and _fits(size, lines[:cut], ends[cut - 1])
+            and _fits(size, lines[cut:], total - ends[cut - 1])
         ):
             return cut
     return 0

@@ -70,7 +70,8 @@ class TreeView:
         flags = (UNIQUE if unique else 0) | (SPACE_TREE if self.is_space else 0)
         self.place = Place(database.dbid, root, objid, flags)
         self.versioned = Place(database.dbid, root, objid, flags | VERSIONED)
-        self._resident, self._dbid = database.context.core.page, database.dbid
+        core = database.context.core
+        self._resident, self._descend, self._dbid = core.page, core.descend, database.dbid
         self.versions = Chains()
         self.open_replaces = 0
         self.dropped: Transaction | None = None
@@ -84,19 +85,11 @@ class TreeView:
 
     def find(self, key: bytes, data: bytes = b"") -> Found:
         """Find the node of a bookmark, or where it would be inserted."""
-        mark = key if self.unique else key + data
-        pgno = self.root
-        page = self.page(pgno)
-        try:
-            for _ in range(_DEEPEST):
-                if page[36] & _LEAF:
-                    line, exact = _kernel.find(page, key, None if self.unique else data)
-                    return Found(pgno, page, line, exact)
-                _, pgno = _kernel.child(page, mark)
-                page = self.page(pgno)
-        except ValueError as error:
-            raise self.damaged(str(error), pgno) from error
-        raise self.damaged(_NO_END, pgno)
+        found = self._descend(self._dbid, self.root, key, None if self.unique else data)
+        if found is not None:
+            return Found(*found)
+        pgno, page, line = self.path(key, data)[-1]  # reads pages, and tells of damage
+        return Found(pgno, page, line, _kernel.find(page, key, None if self.unique else data)[1])
 
     def path(self, key: bytes, data: bytes = b"") -> list[Step]:
         """Return the way from the root to the leaf of a bookmark; the last line is the node's."""
