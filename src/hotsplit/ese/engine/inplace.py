@@ -115,7 +115,7 @@ def _recover(
     _check_writable(env, inputs, plan.sequence)
     lock = env.lock(settings.folder)
     try:
-        work = Restart(env, settings, plan.sequence, inputs, plan, options, watch, creates=False)
+        work = Restart(env, settings, plan.sequence, inputs, plan, options, watch)
         done = work.run()
     finally:
         lock.release()

@@ -111,7 +111,8 @@ class Instance(Closing):
 
     def _open(self) -> None:
         context, settings = self.context, self.context.settings
-        safe = PageSafe(context.env, settings.folder, settings.base)
+        follow = settings.follow_paths
+        safe = PageSafe(context.env, settings.folder, settings.base, follow=follow)
         if context.files.exists():
             sequence = find_stream(context.env, settings)
             safe.mend()

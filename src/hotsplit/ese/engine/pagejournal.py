@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from hotsplit.errors import FileMissing
+from hotsplit.ese.engine.loggedpaths import Noted, check_meant
 from hotsplit.ese.files.env import Env, File
 from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.recovery.overlay import OverlayStore
@@ -45,7 +46,7 @@ class Written(NamedTuple):
 class _Part(NamedTuple):
     """One database in the journal; `offset` is where its pages begin. is_new: recovery makes it."""
 
-    path: str
+    path: bytes
     is_new: bool
     under_way: bytes
     header: bytes
@@ -55,10 +56,10 @@ class _Part(NamedTuple):
 
 
 class PageJournal:
-    """The journal of the stream `base` in `folder`."""
+    """The journal of the stream `base` in `folder`. follow: see `Settings.follow_paths`."""
 
-    def __init__(self, env: Env, folder: str, base: str) -> None:
-        self._env, self._folder = env, folder
+    def __init__(self, env: Env, folder: str, base: str, *, follow: bool = False) -> None:
+        self._env, self._folder, self._follow = env, folder, follow
         self.path = f"{folder}/{base}.hotsplit-journal"
 
     @property
@@ -78,7 +79,7 @@ class PageJournal:
         file = self._env.open(self.path, "write")
         try:
             crc = size = 0
-            for block in _blocks(databases):
+            for block in _blocks(self._folder, databases):
                 file.pwrite(block, size)
                 crc, size = zlib.crc32(block, crc), size + len(block)
             file.sync()
@@ -90,26 +91,33 @@ class PageJournal:
     def carry_out(self) -> None:
         """Write all pages into their databases, headers last; does nothing if it is incomplete.
 
-        Raises FileMissing for a database that is not there any more.
+        Raises FileMissing for a database that is not there any more, DatabaseMismatch (-1216) if
+        only the original of this folder has it.
         """
         file = self._env.open(self.path, "read")
         try:
             if _is_complete(file):
-                for part in _parts(file):
-                    self._write_database(file, part)
+                places = [self._place(part) for part in _parts(file)]
+                for part, path in zip(_parts(file), places, strict=True):
+                    self._write_database(file, part, path)
         finally:
             file.close()
 
-    def _write_database(self, file: File, part: _Part) -> None:
+    def _place(self, part: _Part) -> str:
+        noted, path = Noted.place(self._env, self._folder, part.path, follow=self._follow)
+        check_meant(self._env, noted, path)
+        return path
+
+    def _write_database(self, file: File, part: _Part, path: str) -> None:
         under_way, header = DatabaseHeader(part.under_way), DatabaseHeader(part.header)
-        if self._env.exists(part.path):
-            store = WorkStore.open_work(self._env, part.path)
+        if self._env.exists(path):
+            store = WorkStore.open_work(self._env, path)
         elif part.is_new:
-            store = WorkStore.create(self._env, part.path, under_way)
+            store = WorkStore.create(self._env, path, under_way)
         else:  # the journal has not all of it
             raise FileMissing(
                 "The database is gone, and its recovery was interrupted",
-                file=part.path,
+                file=path,
                 hint=f"Put it back, or give it up: delete {self.path}.",
             )
         try:
@@ -131,10 +139,10 @@ class PageJournal:
         self._env.sync_dir(self._folder)
 
 
-def _blocks(databases: Iterable[Written]) -> Iterator[bytes]:
+def _blocks(folder: str, databases: Iterable[Written]) -> Iterator[bytes]:
     yield _MAGIC
     for store, under_way in databases:
-        path, changed = store.path.encode("utf-8", "surrogateescape"), store.changed_pages
+        path, changed = Noted.pack(folder, store.path), store.changed_pages
         is_new = store.base is None
         yield _DATABASE.pack(len(path), store.page_size, len(changed), store.page_count, is_new)
         yield path
@@ -162,7 +170,7 @@ def _parts(file: File) -> Iterator[_Part]:
         head = file.pread(_DATABASE.size, offset)
         length, page_size, pages, count, is_new = _DATABASE.unpack(head)
         offset += _DATABASE.size
-        path = file.pread(length, offset).decode("utf-8", "surrogateescape")
+        path = file.pread(length, offset)
         offset += length
         headers = file.pread(2 * page_size, offset)
         offset += 2 * page_size

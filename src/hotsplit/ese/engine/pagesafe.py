@@ -15,6 +15,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 
+from hotsplit.ese.engine.loggedpaths import Noted
 from hotsplit.ese.files.env import Env, File
 from hotsplit.ese.format.checksum import State, page_state
 from hotsplit.ese.format.page import Page
@@ -22,7 +23,7 @@ from hotsplit.ese.recovery.store import Store, WorkStore
 
 _MAGIC = b"HSPSAFE1"
 _HEAD = struct.Struct("<8sIIIHI")  # magic, CRC of what follows, its size, page size, path, pages
-_LONGEST_PATH = 4096
+_LONGEST_PATHS = 2 * 4096
 _PER_PAGE = 4
 BATCH = 256
 """Most pages that are kept at a time."""
@@ -31,10 +32,13 @@ _USABLE = (State.GOOD, State.CORRECTABLE)
 
 
 class PageSafe:
-    """The safe of the stream `base` in `folder`. mended: pages put right by `mend`."""
+    """The safe of the stream `base` in `folder`. mended: pages put right by `mend`.
 
-    def __init__(self, env: Env, folder: str, base: str) -> None:
-        self._env, self._folder = env, folder
+    follow: see `Settings.follow_paths`.
+    """
+
+    def __init__(self, env: Env, folder: str, base: str, *, follow: bool = False) -> None:
+        self._env, self._folder, self._follow = env, folder, follow
         self.path = f"{folder}/{base}.hotsplit-pages"
         self.mended = 0
         self._file: File | None = None
@@ -44,7 +48,7 @@ class PageSafe:
     def begin(self, page_size: int) -> None:
         """Make the file, with space for every batch: a full disk cannot stop a write of pages."""
         self._file = self._open()
-        self._file.allocate(_HEAD.size + _LONGEST_PATH + BATCH * (page_size + _PER_PAGE))
+        self._file.allocate(_HEAD.size + _LONGEST_PATHS + BATCH * (page_size + _PER_PAGE))
 
     def keep(self, store: Store, pages: Sequence[tuple[int, bytearray]]) -> None:
         """Make pages durable that are about to be written; those before must have arrived."""
@@ -52,7 +56,7 @@ class PageSafe:
         if self._last is not None:
             self._last.sync()
         self._last = store
-        self._file.pwrite(_pack(store, pages), 0)
+        self._file.pwrite(_pack(self._folder, store, pages), 0)
         self._file.sync()
         if not self._is_named:
             self._env.sync_dir(self._folder)
@@ -92,7 +96,7 @@ class PageSafe:
         content = data[_HEAD.size : _HEAD.size + size]
         if magic != _MAGIC or zlib.crc32(content) != crc:
             return  # no page of this batch was written
-        path = content[:length].decode("utf-8", "surrogateescape")
+        _, path = Noted.place(self._env, self._folder, content[:length], follow=self._follow)
         if not self._env.exists(path):
             return
         store = WorkStore.open_work(self._env, path)
@@ -127,8 +131,8 @@ class PageSafe:
             self._env.sync_dir(self._folder)
 
 
-def _pack(store: Store, pages: Sequence[tuple[int, bytearray]]) -> bytes:
-    path = store.path.encode("utf-8", "surrogateescape")
+def _pack(folder: str, store: Store, pages: Sequence[tuple[int, bytearray]]) -> bytes:
+    path = Noted.pack(folder, store.path)
     numbers = [pgno for pgno, _ in pages]
     content = b"".join((
         path, store.header.db_signature.pack(), struct.pack(f"<{len(numbers)}I", *numbers),

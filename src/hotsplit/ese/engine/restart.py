@@ -9,6 +9,7 @@ Source: log specification 6.0, 6.6, 6.8, 3.5.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hotsplit.errors import Jet, RecoveryFailed
@@ -18,6 +19,7 @@ from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.database import OpenDatabase, attachment_of
 from hotsplit.ese.engine.log.logend import put_right, unfinished_write
+from hotsplit.ese.engine.loggedpaths import LoggedPaths
 from hotsplit.ese.engine.pagejournal import PageJournal, Written
 from hotsplit.ese.engine.session import INTERNAL_SESSION, Session
 from hotsplit.ese.engine.settings import SEGMENT, Settings
@@ -30,13 +32,12 @@ from hotsplit.ese.files.logsequence import LogSequence
 from hotsplit.ese.format.attachments import Attachment
 from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition
 from hotsplit.ese.format.header import DatabaseHeader, DbState, choose_header
-from hotsplit.ese.format.logrecord import decode, encode
+from hotsplit.ese.format.logrecord import encode
 from hotsplit.ese.format.page import Page
-from hotsplit.ese.format.recordparts import database_path
 from hotsplit.ese.format.recordtable import CLOSING, FILLERS
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.attach import Outcome
-from hotsplit.ese.recovery.core import END, PENDING, REPLACE, Core, Version
+from hotsplit.ese.recovery.core import PENDING, REPLACE, Version
 from hotsplit.ese.recovery.databases import Target
 from hotsplit.ese.recovery.events import NoWatch, Watch
 from hotsplit.ese.recovery.inputs import Inputs, find_inputs
@@ -70,16 +71,17 @@ def restart(env: Env, settings: Settings, sequence: LogSequence) -> Restarted | 
 
     Returns None if they were. Raises HotsplitError; the databases are then as they were.
     """
-    journal = PageJournal(env, settings.folder, settings.base)
+    journal = PageJournal(env, settings.folder, settings.base, follow=settings.follow_paths)
     interrupted = take_up(env, journal)
     if not interrupted and _is_closed(env, sequence):
         return None
     if cut_unfinished_write(env, sequence) and not interrupted and _is_closed(env, sequence):
         return None
-    logged = _logged_paths(env, sequence, settings)
-    for path in logged:
+    logged = LoggedPaths(env, settings, sequence)
+    files = logged.files()
+    for path in files:
         _remove_stillborn(env, path, settings.page_size)
-    paths = [path for path in logged if env.exists(path)]
+    paths = [path for path in files if env.exists(path)]
     folder = [settings.folder]  # where the databases lie if the paths are of another machine
     inputs = find_inputs(env, paths or folder, folder, settings.base)
     if inputs.sequence is not None:
@@ -87,7 +89,7 @@ def restart(env: Env, settings: Settings, sequence: LogSequence) -> Restarted | 
     plan = make_plan(env, inputs, Options(budget=settings.cache_size))
     if plan.error is not None:
         raise plan.error
-    return Restart(env, settings, sequence, inputs, plan).run()
+    return Restart(env, settings, sequence, inputs, plan, place=logged.place).run()
 
 
 def find_stream(env: Env, settings: Settings) -> LogSequence:
@@ -172,28 +174,12 @@ def _closing(env: Env, path: str) -> LogPosition:
     return last
 
 
-def _logged_paths(env: Env, sequence: LogSequence, settings: Settings) -> list[str]:
-    """Return the paths of all databases that the logs speak of."""
-    found: dict[str, None] = {}
-    core = Core(settings.page_size)  # it knows no database: it only walks the records
-    for _, info in sorted(sequence.logs.items()):
-        if info.header is None or not info.usable:
-            continue
-        found |= dict.fromkeys(entry.path for entry in info.header.attachments)
-        with LogFile.open(env, info.path) as log:
-            data = b"".join(segment for _, segment in log.segments())
-        core.feed(data, 0, 0, True)
-        while core.run() != END:
-            if core.record[:1] and core.record[0] in (T.CREATE_DB, T.ATTACH_DB):
-                found[database_path(decode(core.record))] = None
-    return list(found)
-
-
 class Restart:
     """One recovery in place.
 
-    creates: an instance of ours takes over: databases that the logs create are made where they lay,
-    the files of those whose creation was broken off go, and nodes that were deleted.
+    place: an instance of ours takes over: databases that the logs create are made where it says for
+    their paths in the logs, the files of those whose creation was broken off go, and nodes that
+    were deleted.
     """
 
     def __init__(
@@ -206,7 +192,7 @@ class Restart:
         options: Options | None = None,
         watch: Watch | None = None,
         *,
-        creates: bool = True,
+        place: Callable[[str], str] | None = None,
     ) -> None:
         self._env, self._settings, self._sequence = env, settings, sequence
         self._options = options or Options(budget=settings.cache_size)
@@ -214,15 +200,19 @@ class Restart:
         for candidate in inputs.databases:
             store = OverlayStore.over(env, candidate.path, settings.temp_path)
             self._targets.append(Target(store.header.db_signature, store))
-        self._sweeps = creates
-        create = self._create if creates else None
+        self._place = place
+        self._sweeps = place is not None
+        create = None if place is None else self._create
         setting = setting_for(env, inputs, plan, self._options, create)
         self._run = Run(env, plan, self._targets, self._options, setting, watch or NoWatch())
         self._plan = plan
-        self._journal = PageJournal(env, settings.folder, settings.base)
+        self._journal = PageJournal(
+            env, settings.folder, settings.base, follow=settings.follow_paths
+        )
         self.done = self._run.done
 
     def _create(self, path: str, header: DatabaseHeader) -> Store | None:
+        path = path if self._place is None else self._place(path)
         if self._env.exists(path):  # this one took its place, or the file is somebody else's
             return None
         return OverlayStore(self._env, None, header, path, self._settings.temp_path)

@@ -5,6 +5,7 @@ Source: log specification 1.2 (sizes), 2.2 (versions); format specification 1.6 
 
 from __future__ import annotations
 
+import os.path
 import struct
 from dataclasses import dataclass
 
@@ -39,7 +40,8 @@ class Settings:
     circular: delete logs that no recovery needs any more. databases: most attached at a time.
     mend_torn_pages: write each page twice, so that none is lost if the machine stops in a write;
     needed unless the file system never tears a page. flush_map: keep a map of page writes beside
-    each database, so that a write that the disk loses is noticed.
+    each database, so that a write that the disk loses is noticed. follow_paths: the logs were
+    moved, the databases that they name were not: see `loggedpaths`.
     """
 
     folder: str
@@ -54,6 +56,7 @@ class Settings:
     flush_map: bool = True
     system_folder: str = ""
     temp_folder: str = ""
+    follow_paths: bool = False
 
     @classmethod
     def exchange_2000(cls, folder: str, base: str = "E00") -> Settings:
@@ -111,7 +114,8 @@ def pack_position(number: int) -> bytes:
 
 
 def _path_field(folder: str) -> bytes:
-    return (folder.encode("ascii", "replace")[:259] + b"/").ljust(261, b"\0")
+    whole = os.path.abspath(folder)  # noqa: PTH100 - paths are plain strings
+    return (whole.encode("ascii", "replace")[:259] + b"/").ljust(261, b"\0")
 
 
 def _wrong(message: str) -> InvalidUse:
