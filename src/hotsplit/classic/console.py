@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable
 from typing import TextIO
 
-from hotsplit import __version__
+from hotsplit import __version__, stdout
 from hotsplit.errors import HotsplitError, KernelsUnavailable
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
@@ -111,8 +110,13 @@ def guarded(run: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        stdout.give_up()
         return BROKEN_PIPE
+    except OSError as error:  # files are opened elsewhere, and their errors are of our own
+        stdout.give_up()
+        failure = stdout.failure(error)
+        print(described(failure), file=sys.stderr)
+        return exit_status(int(failure.jet))
     return status
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from typing import Any
 
 import click
 
-from hotsplit import __version__
-from hotsplit.errors import HotsplitError, KernelsUnavailable
+from hotsplit import __version__, stdout
+from hotsplit.errors import HotsplitError, InvalidUse, KernelsUnavailable
 
 _COMMANDS = {
     "inspect": "inspect_cmd",
@@ -44,6 +43,17 @@ class LazyGroup(click.Group):
         command = importlib.import_module(f"hotsplit.cli.{module}").command
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click would hide that the reader of the output went away."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise _ReaderGone from error
+
+
+class _ReaderGone(Exception):
+    """Nobody reads what is printed."""
 
 
 def _show_version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
@@ -85,24 +95,41 @@ def group() -> None:
 def main(argv: list[str] | None = None) -> None:
     """Run the command line; exit with the status of the error class when something fails."""
     args = sys.argv[1:] if argv is None else argv
+    json = "--json" in args
     try:
         status = group.main(args=args, prog_name="hotsplit", standalone_mode=False)
+        sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
+        _misused(error, json)
         sys.exit(error.exit_code)
     except click.Abort:
         click.echo("Stopped.", err=True)
         sys.exit(130)
     except HotsplitError as error:
-        sys.exit(_fail(error, "--json" in args))
+        sys.exit(_fail(error, json))
     except ImportError as error:
         if type(error).__name__ != "KernelsMissingError":
             raise
-        sys.exit(_fail(KernelsUnavailable(str(error)), "--json" in args))
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(_fail(KernelsUnavailable(str(error)), json))
+    except (_ReaderGone, BrokenPipeError):
+        stdout.give_up()
         sys.exit(141)
+    except OSError as error:  # files are opened elsewhere, and their errors are of our own
+        stdout.give_up()
+        sys.exit(_fail(stdout.failure(error), json=False))
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _misused(error: click.ClickException, json: bool) -> None:
+    """Say what is wrong with the command line."""
+    error.show()
+    if json:
+        from hotsplit.cli.output import Output
+
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "hotsplit"
+        use = InvalidUse(error.format_message(), hint=f"See `{path} --help`.")
+        Output(json=True).emit({"error": use.as_json()})
 
 
 def _fail(error: HotsplitError, json: bool) -> int:

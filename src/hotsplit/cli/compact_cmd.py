@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from hotsplit.cli.mending import megabytes, opened
 from hotsplit.cli.output import Output
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.rebuild.compact import Compacted, compact
+from hotsplit.ese.recovery.replayed import pages_of
 
 
 @click.command("compact")
@@ -26,7 +26,7 @@ def command(database: str, into: str, replay: bool, logs: tuple[str, ...], json:
     """
     out, env = Output(json=json), OsEnv()
     with (
-        opened(env, database, replay=replay, logs=logs) as source,
+        pages_of(env, database, list(logs), replay=replay) as source,
         out.progress("Compacting", source.page_count) as progress,
     ):
         result = compact(env, source, database, into, progress.advance)
@@ -35,14 +35,19 @@ def command(database: str, into: str, replay: bool, logs: tuple[str, ...], json:
 
 
 def _print(out: Output, result: Compacted, into: str) -> None:
-    before = megabytes(result.pages_before, result.page_size)
-    after = megabytes(result.pages, result.page_size)
+    before = _megabytes(result.pages_before, result.page_size)
+    after = _megabytes(result.pages, result.page_size)
     out.line(f"{into}: {result.tables} tables, {result.trees} trees, {result.nodes} nodes")
     out.line(f"{before} -> {after}")
     if result.deleted or result.dropped:
         out.line(
             f"Left out: {result.deleted} deleted nodes, {result.dropped} long values without rows."
         )
+
+
+def _megabytes(pages: int, page_size: int) -> str:
+    """Return the size of a file of so many pages."""
+    return f"{(pages + 2) * page_size / 1e6:.1f} MB"
 
 
 def _as_json(result: Compacted, into: str) -> dict[str, Any]:

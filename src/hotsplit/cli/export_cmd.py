@@ -116,13 +116,14 @@ def _print(out: Output, report: Report) -> None:
     rows = [[r.title, r.rows, _file(r), r.finding_count] for r in report.results]
     out.table(["Table", "Rows", "File", "Findings"], rows)
     for finding in report.findings[:3] if not out.json else ():
-        out.note(f"{finding['message']} ({finding['position']})")
+        out.finding(finding["message"], finding["position"])
     for result in report.results:
         if result.error is not None:
             error = result.error
-            out.note(f"{result.title}: {error['message']} ({error['name']}, {error['position']})")
+            place = ", ".join(filter(None, (error["name"], error["position"])))
+            out.finding(f"{result.title}: {error['message']}", place)
         for finding in result.findings[:3] if not out.json else ():
-            out.note(f"{finding['message']} ({finding['position']})")
+            out.finding(finding["message"], finding["position"])
     total = sum(result.rows for result in report.results)
     profile = f", profile {report.profile}" if report.profile != "none" else ""
     out.line(f"{total} rows of {len(report.results)} tables in {report.target}{profile}")

@@ -68,6 +68,10 @@ class Output:
         """Print a notice on stderr, in either mode."""
         click.secho(text, err=True, fg="yellow")
 
+    def finding(self, message: str, position: str) -> None:
+        """Print what was found, and where if that is known, on stderr, in either mode."""
+        self.note(f"{message} ({position})" if position else message)
+
     def warn(self, text: str) -> None:
         """Print a warning for people on stderr; nothing in JSON mode, where the object has it."""
         if not self.json:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from hotsplit.cli.mending import opened
 from hotsplit.cli.output import Output
 from hotsplit.ese.check.integrity import CheckResult, check_database
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.rebuild.losses import Repaired, TreeLoss
 from hotsplit.ese.rebuild.repair import PASSES, repair
+from hotsplit.ese.recovery.replayed import pages_of
 from hotsplit.report import Reporter
 
 LOST = 4
@@ -37,7 +37,7 @@ def command(database: str, into: str, replay: bool, logs: tuple[str, ...], json:
     """
     out, env = Output(json=json), OsEnv()
     with (
-        opened(env, database, replay=replay, logs=logs) as source,
+        pages_of(env, database, list(logs), replay=replay) as source,
         out.progress("Repairing", PASSES * source.page_count) as progress,
     ):
         result = repair(env, source, database, into, progress.advance)

@@ -118,7 +118,7 @@ def _findings(db: Database) -> list[dict[str, Any]]:
 def _note_findings(db: Database, view: View, out: Output) -> None:
     shown = db.reporter.findings[:20]
     for finding in shown:
-        out.note(f"{finding.message} ({finding.position})" if finding.position else finding.message)
+        out.finding(finding.message, finding.position)
     more = sum(db.reporter.counts.values()) - len(shown)
     if more > 0:
         out.note(f"{view.table.name}: {more} more findings; --json with -o lists them.")

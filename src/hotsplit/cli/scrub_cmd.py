@@ -6,10 +6,10 @@ from typing import Any
 
 import click
 
-from hotsplit.cli.mending import opened
 from hotsplit.cli.output import Output
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.rebuild.scrub import Scrubbed, scrub
+from hotsplit.ese.recovery.replayed import pages_of
 
 
 @click.command("scrub")
@@ -27,7 +27,7 @@ def command(database: str, into: str, replay: bool, logs: tuple[str, ...], json:
     """
     out, env = Output(json=json), OsEnv()
     with (
-        opened(env, database, replay=replay, logs=logs) as source,
+        pages_of(env, database, list(logs), replay=replay) as source,
         out.progress("Scrubbing", source.page_count) as progress,
     ):
         result = scrub(env, source, database, into, progress.advance)

@@ -66,7 +66,7 @@ def command(
         else:
             _show_list(out, described, counted)
         for finding in db.reporter.findings if not json else ():
-            out.note(f"{finding.message} ({finding.position})")
+            out.finding(finding.message, finding.position)
         out.emit(
             {
                 "database": database,

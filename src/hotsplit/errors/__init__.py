@@ -161,7 +161,7 @@ class DiskFull(HotsplitError):
 
     exit_status = 23
     default_jet = Jet.errDiskFull
-    default_hint = "Free space or choose another folder with --into."
+    default_hint = "Free space, or write the result elsewhere."
 
 
 class AccessDenied(HotsplitError):

@@ -1,0 +1,25 @@
+"""When standard output takes no more: its reader went away, or the disk behind it is full."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+from hotsplit.errors import DiskFull, HotsplitError, IoFailed
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_BROKEN = (errno.EIO, errno.EBADF)
+
+
+def give_up() -> None:
+    """Throw away what was not written, so that nothing fails once more at the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def failure(error: OSError) -> HotsplitError:
+    """Return the error to report; one that is not of the output is raised again: it is a bug."""
+    if error.errno not in (*_FULL, *_BROKEN):
+        raise error
+    cls = DiskFull if error.errno in _FULL else IoFailed
+    return cls(error.strerror or str(error), file="standard output")
