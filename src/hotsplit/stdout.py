@@ -12,6 +12,12 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _BROKEN = (errno.EIO, errno.EBADF)
 
 
+def make_sure() -> None:
+    """Have an output to print to, also where a program was started without one."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115
+
+
 def give_up() -> None:
     """Throw away what was not written, so that nothing fails once more at the end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

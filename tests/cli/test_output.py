@@ -43,6 +43,11 @@ def test_a_reader_that_goes_away(database: str) -> None:
     assert (ended.stdout.strip(), ended.stderr) == ("141", "")
 
 
+def test_no_output_at_all(database: str) -> None:
+    ended = shell('"$@" >&-', "rows", database, "LV")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

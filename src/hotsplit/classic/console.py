@@ -103,6 +103,7 @@ def exit_status(result: int) -> int:
 
 def guarded(run: Callable[[], int]) -> int:
     """Run a tool; return its exit status, also when it is stopped or its reader goes away."""
+    stdout.make_sure()
     sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         status = exit_status(run())

@@ -96,6 +96,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command line; exit with the status of the error class when something fails."""
     args = sys.argv[1:] if argv is None else argv
     json = "--json" in args
+    stdout.make_sure()
     try:
         status = group.main(args=args, prog_name="hotsplit", standalone_mode=False)
         sys.stdout.flush()
