@@ -22,7 +22,7 @@ from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
 from hotsplit.ese.read.pages import RunSource
 from hotsplit.ese.rebuild.builder import Batch
 from hotsplit.ese.rebuild.inventory import Inventory
-from hotsplit.ese.rebuild.walk import Hole, TreeName, TreeWalk
+from hotsplit.ese.rebuild.walk import Child, Hole, TreeName, TreeWalk
 
 _kernel = _native.load("lookup")
 _DELETED = int(NodeFlag.DELETED)
@@ -116,7 +116,7 @@ class TreeSalvage:
     # What there is
 
     def _look(self) -> None:
-        walk = TreeWalk(self._source, self.tree, self.holes.append)
+        walk = TreeWalk(self._source, self.tree, self.holes.append, self._is_in_place)
         last: Place | None = None
         for page in walk.pages():
             if not page.is_leaf:
@@ -166,17 +166,31 @@ class TreeSalvage:
             return False
         if after is not None and after.previous != pgno:
             return False
-        low, high = sorted(
-            key if self._unique else key + data for key, data, _ in (nodes[0], nodes[-1])
-        )
-        inside = gaps.has(low, high)
+        inside = gaps.has(*self._bounds(nodes))
         self.nodes += inside * sum(not node.is_deleted for node in nodes)
         return inside
+
+    def _bounds(self, nodes: list[Node]) -> list[bytes]:
+        """Return the lowest and the highest bookmark of a leaf's nodes in order."""
+        return sorted(key if self._unique else key + data for key, data, _ in (nodes[0], nodes[-1]))
+
+    def _is_in_place(self, page: Page, child: Child) -> bool:
+        """True unless all nodes of a leaf lie before or behind the keys that the page above has."""
+        if not page.node_count:
+            return True
+        try:
+            low, high = self._bounds([page.node(0), page.node(page.node_count - 1)])
+        except HotsplitError:
+            return True
+        return (child.low is None or high >= child.low) and (child.high is None or low < child.high)
 
     def _count_missing(self) -> None:
         """Leaf pages that something points to and that are not there."""
         known = {*self.reached, *self.found}
-        self.missing = {hole.page for hole in self.holes if hole.is_leaf}
+        holes = [hole.page for hole in self.holes if hole.is_leaf]
+        self.missing = set(holes)
+        if len(self.found) >= len(holes):  # which of them were met elsewhere is no matter then
+            self.missing -= known
         for pgno in known:
             page = self._page(pgno)
             if page is not None:

@@ -40,7 +40,9 @@ class Hole(NamedTuple):
     error: HotsplitError
 
 
-class _Child(NamedTuple):
+class Child(NamedTuple):
+    """A page that a pointer leads to: as the fields of `Hole`."""
+
     page: int
     low: bytes | None
     high: bytes | None
@@ -58,17 +60,25 @@ def refuse(hole: Hole) -> None:
 
 
 class TreeWalk:
-    """One walk over one tree. on_hole: called for each page that cannot be used."""
+    """One walk over one tree. on_hole: called for each page that cannot be used.
+
+    fits: says of a leaf whether it belongs where a pointer leads to it; another pointer may then
+    lead to it, too. Without it that is not asked.
+    """
 
     def __init__(
-        self, source: PageSource, tree: TreeName, on_hole: Callable[[Hole], None] = refuse
+        self,
+        source: PageSource,
+        tree: TreeName,
+        on_hole: Callable[[Hole], None] = refuse,
+        fits: Callable[[Page, Child], bool] | None = None,
     ) -> None:
-        self._source, self._tree, self._on_hole = source, tree, on_hole
+        self._source, self._tree, self._on_hole, self._fits = source, tree, on_hole, fits
         self.visited = PageSet()
 
     def pages(self) -> Iterator[Page]:
         """Yield internal pages before what is below them, and leaves, in key order."""
-        stack = [[_Child(self._tree.root, None, None, False)]]
+        stack = [[Child(self._tree.root, None, None, False)]]
         while stack:
             if not stack[-1]:
                 stack.pop()
@@ -81,6 +91,12 @@ class TreeWalk:
                 self.visited.add_bad(child.page)
                 self._on_hole(Hole(*child, self._named(error)))
                 continue
+            if self._fits is not None and page.is_leaf and not self._fits(page, child):
+                stray = _damaged("the page has the keys of another place", child.page,
+                                 Jet.errBadParentPageLink)  # fmt: skip
+                self._on_hole(Hole(*child, self._named(stray)))
+                continue
+            self.visited.add(child.page)
             yield page
             if below:
                 stack.append(below[::-1])
@@ -89,7 +105,7 @@ class TreeWalk:
         error.message = f"{self._tree.text}: {error.message}"
         return error
 
-    def _read(self, child: _Child, depth: int) -> Page:
+    def _read(self, child: Child, depth: int) -> Page:
         pgno = child.page
         if pgno in self.visited:
             raise _damaged("two pointers lead to the page", pgno, Jet.errBadParentPageLink)
@@ -104,11 +120,10 @@ class TreeWalk:
         if page.is_root != (depth == 1):
             raise _damaged("a root page where none belongs, or none where one does", pgno,
                            Jet.errBadPageLink)  # fmt: skip
-        self.visited.add(pgno)
         return page
 
     @staticmethod
-    def _children(page: Page, place: _Child) -> list[_Child]:
+    def _children(page: Page, place: Child) -> list[Child]:
         """Return the children of an internal page with the keys that bound them."""
         nodes = page.nodes()
         if not nodes or any(len(node.data) != 4 for node in nodes):
@@ -118,7 +133,7 @@ class TreeWalk:
         above_leaves = bool(page.flags & PageFlag.PARENT_OF_LEAF)
         for i, node in enumerate(nodes):
             high = place.high if i + 1 == len(nodes) else node.key
-            found.append(_Child(int.from_bytes(node.data, "little"), low, high, above_leaves))
+            found.append(Child(int.from_bytes(node.data, "little"), low, high, above_leaves))
             low = high
         return found
 
