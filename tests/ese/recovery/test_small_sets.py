@@ -17,6 +17,8 @@ import pytest
 from hotsplit.ese.check.integrity import check_database
 from hotsplit.ese.engine.inplace import recover_in_place
 from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition, LogTime, Signature
+from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.recovery.assess import assess
 from hotsplit.ese.recovery.recover import recover
@@ -64,3 +66,21 @@ def expect_databases_of_the_engine(unpacked: Path, folder: Path) -> None:
         check_database(OsEnv(), path, reporter)
         assert [f for f in reporter.findings if f.severity != Severity.NOTE] == []
     shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("unpacked", ["index-taken-back"], indirect=True)
+def test_the_temporary_database_of_a_running_instance_is_nobodys(unpacked: Path) -> None:
+    crash = unpacked / "crash"
+    data = (crash / "db0.edb").read_bytes()
+    header = DatabaseHeader(data[:4096])
+    assert header.file_type == 1
+    header.dbid, header.attach, header.gen_min_required = 0, LogPosition(), 0
+    header.gen_max_required = header.gen_max_committed = 0
+    header.log_signature, header.db_signature = NO_SIGNATURE, Signature(1, LogTime(), b"")
+    temporary = unpacked / "crash" / "tmp.edb"
+    temporary.write_bytes(header.sealed() * 2 + data[8192:])
+    before = temporary.read_bytes()
+    done = recover(OsEnv(), [str(crash)], [], str(unpacked / "copy"))
+    assert [Path(path).name for path, _, _ in done.databases] == ["db0.edb"]
+    recover_in_place(OsEnv(), [str(crash)], [])
+    assert temporary.read_bytes() == before

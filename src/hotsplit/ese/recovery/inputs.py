@@ -127,8 +127,18 @@ def _take(env: Env, path: str, found: Inputs, *, named: bool) -> None:
             return
         found.unusable[os.path.basename(path).lower()] = error  # noqa: PTH119
     else:
-        if named or candidate.header.file_type != _TEMPORARY:
+        if named or not _is_temporary(candidate):
             found.databases.append(candidate)
+
+
+def _is_temporary(candidate: Candidate) -> bool:
+    """Tell a database of temporary tables, which an instance in use keeps beside its others.
+
+    It is never logged; some engines flag its file as an ordinary database.
+    """
+    header = candidate.header
+    never_logged = not (header.dbid or header.log_signature.is_set)
+    return header.file_type == _TEMPORARY or (candidate.needs_logs and never_logged)
 
 
 def _stream(env: Env, folders: list[str], base: str | None, found: Inputs) -> LogSequence | None:
