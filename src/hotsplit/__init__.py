@@ -10,15 +10,27 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hotsplit.api import assess, open, recover, use_sort_table, verify
+    from hotsplit.api import (
+        assess,
+        check,
+        compact,
+        export,
+        open,
+        recover,
+        repair,
+        scrub,
+        use_sort_table,
+        verify,
+    )
     from hotsplit.errors import HotsplitError
 
-__all__ = ["HotsplitError", "__version__", "assess", "open", "recover", "use_sort_table", "verify"]
+__all__ = [
+    "HotsplitError", "__version__", "assess", "check", "compact", "export", "open", "recover",
+    "repair", "scrub", "use_sort_table", "verify",
+]  # fmt: skip
 __version__ = "0.1.0"
 
-_HOMES = {"HotsplitError": "hotsplit.errors"} | dict.fromkeys(
-    ("assess", "open", "recover", "use_sort_table", "verify"), "hotsplit.api"
-)
+_HOMES = dict.fromkeys(__all__, "hotsplit.api") | {"HotsplitError": "hotsplit.errors"}
 
 
 def __getattr__(name: str) -> Any:

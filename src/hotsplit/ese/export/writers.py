@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from hotsplit.errors import InvalidUse
 from hotsplit.ese.export import text
 from hotsplit.ese.export.columnar import COLUMNS_A_FILE, write_columns
 from hotsplit.ese.export.files import created, replaced
@@ -21,8 +22,20 @@ from hotsplit.ese.read.parts import LeafRange
 Format = Literal["parquet", "arrow", "csv", "jsonl", "sqlite"]
 FORMATS: tuple[Format, ...] = ("parquet", "arrow", "csv", "jsonl", "sqlite")
 COLUMNAR: tuple[Format, ...] = ("parquet", "arrow")
+_SUFFIXES: dict[str, Format] = {form: form for form in FORMATS}
+_SUFFIXES |= {"db": "sqlite", "feather": "arrow", "ipc": "arrow"}
 TEXT: tuple[Format, ...] = ("csv", "jsonl")
 """Formats in which a table may be written in pieces, one behind the other."""
+
+
+def format_of(path: str) -> Format:
+    """Return the format that the suffix of a file says. Raises InvalidUse."""
+    form = _SUFFIXES.get(path.rpartition(".")[2].lower())
+    if form is None:
+        raise InvalidUse(
+            f"No format has the suffix of {path}", hint=f"Name one of {', '.join(FORMATS)}."
+        )
+    return form
 
 
 def write_table(

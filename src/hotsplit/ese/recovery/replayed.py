@@ -5,14 +5,17 @@ No file is written; what changes lies in memory and, beyond 64 MB, in an unnamed
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from hotsplit.errors import DatabaseMismatch
+from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Env
-from hotsplit.ese.format.header import DatabaseHeader
+from hotsplit.ese.format.header import DatabaseHeader, DbState
 from hotsplit.ese.read.database import Database
+from hotsplit.ese.read.pages import RunSource
 from hotsplit.ese.recovery.databases import Target
 from hotsplit.ese.recovery.events import NoWatch, Watch
 from hotsplit.ese.recovery.hard import complete_header
@@ -88,3 +91,20 @@ def open_replayed(
     store = targets[0].store
     assert isinstance(store, OverlayStore)
     return Database(store, path=source, reporter=reporter, close=store.close)
+
+
+@contextlib.contextmanager
+def pages_of(env: Env, path: str, log_folders: list[str], *, replay: bool) -> Iterator[RunSource]:
+    """Yield the pages of a database: as they lie, or (replay) as recovery would leave them.
+
+    Logs are looked for beside the database if there are no `log_folders`. Nothing is written.
+    """
+    with DatabaseFile.open(env, path) as file:
+        clean = file.header.state == DbState.CLEAN_SHUTDOWN and not file.header.has_trailer
+        if not replay or clean:
+            yield file
+            return
+    with open_replayed(env, path, log_folders) as database:
+        source = database.source
+        assert isinstance(source, RunSource)
+        yield source
