@@ -103,6 +103,17 @@ def test_active_directory(corpus: Path, tmp_path: Path) -> None:
     created = [t for row in rows for t in row.get("whenCreated") or [] if t]
     assert len(created) > 100
     assert all(t.endswith("Z") and "2000" < t < "2030" for t in created)
+    names_of = {row["DNT_col"]: row["name"][0] for row in rows if row["name"]}
+    assert sum(row["Parent"] is not None for row in rows) > 100
+    assert all(row["Parent"] == names_of.get(row["PDNT_col"]) for row in rows)
+    classes = {row["governsID"][0]: row["lDAPDisplayName"][0] for row in rows if row["governsID"]}
+    typed = [row for row in rows if row["objectClass"]]
+    assert len(typed) > 100
+    for row in typed:
+        assert row["objectClassName"] == [classes[number] for number in row["objectClass"]]
+        assert "top" in row["objectClassName"]
+    (link,) = lines(tmp_path, "links")[:1]
+    assert link["Target"] == names_of[link["backlink_DNT"]]
 
 
 PROFILE = """

@@ -74,7 +74,13 @@ def _text(row: list[Any]) -> list[Any]:
     return [value if isinstance(value, int | str | None) else str(value) for value in row]
 
 
-def test_columns_by_either_name(srum: Database) -> None:
+@pytest.fixture(scope="module")
+def ntds(corpus: Path) -> Iterator[Database]:
+    with Database.open(OsEnv(), str(corpus / "ntds" / "adamntds.dit")) as db:
+        yield db
+
+
+def test_columns_by_either_name(srum: Database, ntds: Database) -> None:
     profile = load_builtin("srum")
     table = named_table(srum, USAGE, profile)
 
@@ -84,6 +90,10 @@ def test_columns_by_either_name(srum: Database) -> None:
     assert names("TimeStamp", "App") == ["TimeStamp", "App"]
     assert names("appid", "user") == ["AppId", "App", "User"]
     assert names("AppId", "App") == ["AppId", "App"]
+    directory = load_builtin("ntds")
+    objects = named_table(ntds, "objects", directory)
+    view = make_view(ntds, objects, directory, columns=["objectClass", "whenCreated"])
+    assert view.names == ["objectClass", "objectClassName", "whenCreated"]
     with pytest.raises(ObjectNotFound) as caught:
         names("Usr")
     assert "User" in caught.value.hint

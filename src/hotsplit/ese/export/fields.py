@@ -93,18 +93,20 @@ class Fields:
 
         A name that stands for a column means nothing else.
         """
-        own = [field.column.name for field in self._fields]
-        here = [field.name.casefold() for field in self._fields]
-        found: dict[str, list[Field]] = {}
-        for names in own, [name.casefold() for name in own], here:
-            more: dict[str, list[Field]] = {}
-            for name, field in zip(names, self._fields, strict=True):
-                more.setdefault(name, []).append(field)
-            found = more | found
-        return found
+        own: dict[str, list[Field]] = {}
+        for field in self._fields:
+            own.setdefault(field.column.name, []).append(field)
+        folded: dict[str, list[Field]] = {}
+        for name, fields in own.items():
+            folded.setdefault(name.casefold(), []).extend(fields)
+        here = {
+            field.name.casefold(): [field] if field.meaning else own[field.column.name]
+            for field in self._fields
+        }
+        return here | folded | own
 
     def named(self, name: str) -> list[Field]:
-        """Return the fields that show a column, by its own name, else the one with this name here.
+        """Return the fields that show a column, by its name, or the one with a meaning so called.
 
         Raises ObjectNotFound with near names as hint.
         """
@@ -126,12 +128,12 @@ def table_fields(db: Database, table: Table, profile: Profile | None) -> list[Fi
     for column in table.columns:
         said = profile.column(table.name, column.name)
         meaning = lookups.get(said.lookup)
+        own = _renamed(column.name, rule.names, names)
         if meaning is not None:
-            fields.append(Field(column.name, column, None, said.unit, said.note))
-            fields.append(Field(said.name or f"{column.name}_name", column, meaning))
+            fields.append(Field(own, column, None, said.unit, said.note))
+            fields.append(Field(said.name or f"{own}_name", column, meaning))
         else:
-            name = said.name or _renamed(column.name, rule.names, names)
-            fields.append(Field(name, column, said.decoder, said.unit, said.note))
+            fields.append(Field(said.name or own, column, said.decoder, said.unit, said.note))
     return distinct(fields)
 
 
