@@ -665,6 +665,11 @@ def escrow_column_without_a_default(db: Planter) -> None:
     db.change_catalog("Wide", 2, "F003", flagged(0x20))
 
 
+@breaks("C41")
+def column_with_a_default_by_no_function(db: Planter) -> None:
+    db.change_catalog("Wide", 2, "F003", flagged(0x80))
+
+
 @breaks("C41", "C42")
 def escrow_column_in_a_key(db: Planter) -> None:
     """It has no default, either."""

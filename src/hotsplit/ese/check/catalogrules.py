@@ -14,11 +14,13 @@ from hotsplit.ese.check.definitionrules import (
     AUTOINCREMENT,
     SHORT_MOST,
     TAGGED,
+    USER_DEFAULT,
     Kind,
     column_problems,
     default_problem,
     key_problems,
     kinds_of,
+    lacks_callback,
     place_of,
 )
 from hotsplit.ese.check.findings import Findings
@@ -52,6 +54,7 @@ _OF_CATALOG = tuple(FIXED_PLACES)
 _mandatory_values = picker(*MANDATORY)
 _column_values = picker("Id", "ColtypOrPgnoFDP", "Flags", "SpaceUsage")
 _PRIMARY = int(IndexFlag.PRIMARY)
+_ODD = AUTOINCREMENT | USER_DEFAULT
 
 
 class CatalogRules:
@@ -211,6 +214,8 @@ class CatalogRules:
             problem = default_problem(fid, coltyp, flags, size, row["DefaultValue"])
             if problem:
                 self._breach("C41", row, problem)
+            if lacks_callback(coltyp, flags, as_text(row["TemplateTable"])):
+                self._breach("C41", row, "a default by a function, but no function")
             increments += bool(coltyp and flags & AUTOINCREMENT)
             if fid < FIRST_VARIABLE and not of_catalog:
                 end = self._check_offset(row, coltyp, end)
@@ -301,7 +306,7 @@ def is_plain(group: TableRows) -> bool:
 
 def _has_plain_kinds(blocks: list[ColumnBlock]) -> bool:
     return not any(
-        not coltyp or flags & AUTOINCREMENT or column_problems(TAGGED, coltyp, flags, size)
+        not coltyp or flags & _ODD or column_problems(TAGGED, coltyp, flags, size)
         for coltyp, flags, size in set().union(*(block.kinds for block in blocks))
     )
 

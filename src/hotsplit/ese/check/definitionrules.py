@@ -31,7 +31,8 @@ _INTEGERS = (Coltyp.LONG, Coltyp.CURRENCY, Coltyp.LONG_LONG,
 # Plain numbers: a table can have 65,000 columns.
 KNOWN_COLTYPS = frozenset(map(int, Coltyp))
 AUTOINCREMENT = int(ColumnFlag.AUTOINCREMENT)
-_MULTI_VALUED, _USER_DEFAULT = int(ColumnFlag.MULTI_VALUED), int(ColumnFlag.USER_DEFAULT)
+USER_DEFAULT = int(ColumnFlag.USER_DEFAULT)
+_MULTI_VALUED = int(ColumnFlag.MULTI_VALUED)
 _VERSION, _ESCROW = int(ColumnFlag.VERSION), int(ColumnFlag.ESCROW)
 _COMPRESSED = int(ColumnFlag.COMPRESSED)
 _kind_values = picker("Id", "ColtypOrPgnoFDP", "Flags", "PagesOrLocale")
@@ -72,7 +73,7 @@ def key_problems(flags: int, key: Sequence[Segment], kinds: dict[int, Kind]) -> 
 
 def default_problem(fid: int, coltyp: int, flags: int, size: int, value: bytes | None) -> str:
     """Return what is wrong with the default of a column, "" if nothing is."""
-    if not coltyp or flags & _USER_DEFAULT:
+    if not coltyp or flags & USER_DEFAULT:
         return ""
     if value is None:
         return "escrow, but without a default" if flags & _ESCROW else ""
@@ -81,6 +82,14 @@ def default_problem(fid: int, coltyp: int, flags: int, size: int, value: bytes |
     if len(value) == exact or (not exact and len(value) <= most):
         return ""
     return f"a default of {len(value)} bytes"
+
+
+def lacks_callback(coltyp: int, flags: int, name: str) -> bool:
+    """Say whether a column has its default from a function of which there is no name.
+
+    name: that in its row, of a library and a function with "!" in between.
+    """
+    return bool(coltyp and flags & USER_DEFAULT) and "!" not in name
 
 
 def place_of(fid: int) -> int:

@@ -12,7 +12,9 @@ from hotsplit.ese.check.catalogrules import FIRST_OFFSET, FIXED_PLACES
 from hotsplit.ese.check.definitionrules import (
     KNOWN_COLTYPS,
     SHORT_MOST,
+    USER_DEFAULT,
     column_problems,
+    lacks_callback,
     place_of,
 )
 from hotsplit.ese.check.ownlists import OBJECT_COLUMNS, OBJECT_LIST
@@ -78,6 +80,8 @@ def _check_flags(table: CatalogTable, columns: list[Values]) -> None:
             problems = column_problems(place_of(fid), coltyp, flags, size)
             left = column_problems(place_of(fid), coltyp, flags & ~flag, size)
             flags = flags & ~flag if len(left) < len(problems) else flags
+        if lacks_callback(coltyp, flags, as_text(row["TemplateTable"])):
+            flags &= ~USER_DEFAULT
         table.put(row, "Flags", signed(flags))
 
 
