@@ -114,6 +114,28 @@ def test_a_receiver_that_begins_anew_keeps_what_it_had_until_it_has_more(crash: 
         assert numbers(image, "/restored/mail.edb") == list(range(20))
 
 
+def test_who_wants_no_more_is_told_no_more() -> None:
+    sender = Sender()
+    log = sender.instance.context.log
+    told: list[LogData] = []
+    end_first = log.emit_to(told.append)
+
+    def once(piece: LogData) -> None:
+        told.append(piece)
+        if len(told) > 3:
+            end_second()
+
+    end_second = log.emit_to(once)
+    end_first()
+    sender.work(5)
+    assert len(told) == 4
+    end_first()
+    log.emit_to(told.append)
+    sender.work(1)
+    assert len(told) == 6
+    assert sender.pieces[-1] == told[-1]
+
+
 def test_pieces_out_of_order_are_refused() -> None:
     sender = Sender()
     sender.work(60)

@@ -10,12 +10,15 @@ import random
 
 import pytest
 
-from hotsplit.errors import DiskFull, FileMissing, HotsplitError
+from hotsplit.errors import AccessDenied, DiskFull, FileMissing, HotsplitError, InstanceDown
 from hotsplit.ese.check import integrity
+from hotsplit.ese.engine.catalog import CatalogWriter
+from hotsplit.ese.engine.inplace import recover_in_place
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.table import Table
 from hotsplit.ese.files.database import DatabaseFile
+from hotsplit.ese.files.env import Lock, in_use
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.format.header import DbState
 from hotsplit.ese.read.database import Database
@@ -130,6 +133,74 @@ def test_recovery_of_copies_leaves_it_out() -> None:
         recover(env, [NEW], [], "/alone")
     assert "broken off" in error.value.message
     assert not env.exists("/alone")
+
+
+def test_recovery_in_place_removes_it() -> None:
+    for env in unfinished(), unnamed():
+        done = recover_in_place(env, [FOLDER], [FOLDER])
+        assert [path for path, _, _ in done.databases] == [OLD]
+        assert [w.rule for w in done.warnings] == ["database-unfinished"]
+        assert not [name for name in env.listdir(FOLDER) if name.startswith("new")]
+        with Instance.open(env, SETTINGS) as instance:
+            instance.create_database(NEW)
+
+
+def unnamed() -> Watched:
+    """A crash before the file had its name."""
+    env = Watched()
+    instance, _ = begun(env)
+    images: list[Watched] = []
+
+    def moment(kind: str, path: str) -> None:
+        if not images and env.exists(NEW + UNNAMED) and env.get(NEW + UNNAMED):
+            images.append(env.image(Crash.ALL_KEPT, 0))
+
+    env.moment = moment
+    instance.create_database(NEW)
+    return images[0]
+
+
+class Unlockable(MemoryEnv):
+    """Files of some folder cannot be locked."""
+
+    def lock(self, path: str) -> Lock:
+        if path == NEW:
+            raise in_use(path)
+        return super().lock(path)
+
+
+def test_a_database_that_cannot_be_locked() -> None:
+    env = Unlockable()
+    instance, table = begun(env)
+    with pytest.raises(AccessDenied):
+        instance.create_database(NEW)
+    assert not [name for name in env.listdir(FOLDER) if name.startswith("new")]
+    table.insert({"Id": 3})
+    instance.create_database(f"{FOLDER}/other.edb")
+    instance.close()
+    check(env, f"{FOLDER}/other.edb")
+
+
+@pytest.mark.parametrize("step", ["create", "create_others"])
+def test_an_interrupt_in_a_creation_is_a_crash(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    env = MemoryEnv()
+    instance, table = begun(env)
+    whole = getattr(CatalogWriter, step)
+
+    def interrupted(catalog: CatalogWriter, *arguments: object) -> None:
+        if catalog._database.path == NEW:
+            whole(catalog, *arguments)
+            raise KeyboardInterrupt
+        whole(catalog, *arguments)
+
+    monkeypatch.setattr(CatalogWriter, step, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        instance.create_database(NEW)
+    with pytest.raises(InstanceDown):
+        table.insert({"Id": 3})
+    instance.close()
+    monkeypatch.undo()
+    assert look(env) == (step == "create_others")
 
 
 def foreign() -> bytes:

@@ -41,8 +41,9 @@ def recover_in_place(
 ) -> Recovered:
     """Recover databases where they lie; arguments as in `recover`.
 
-    Databases that are clean already are left alone. Raises HotsplitError; if it is raised before
-    the log was continued, no file has changed.
+    Databases that are clean already are left alone; the file of one whose creation was broken off
+    is removed, with a warning. Raises HotsplitError; if it is raised before the log was continued,
+    no file has changed.
     """
     watch = watch or NoWatch()
     watch.event(EventId.RECOVERY_BEGINS, f"Recovery begins: {', '.join(sources)}", *sources)
@@ -157,6 +158,8 @@ def _check_writable(env: Env, inputs: Inputs, sequence: LogSequence) -> None:
 def _states(env: Env, inputs: Inputs) -> list[tuple[str, str, str]]:
     found = []
     for candidate in inputs.databases:
+        if not env.exists(candidate.path):  # its creation was broken off
+            continue
         with DatabaseFile.open(env, candidate.path) as file:
             header = file.header
             found.append((candidate.path, DbState(header.state).name, str(header.db_signature)))

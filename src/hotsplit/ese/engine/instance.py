@@ -14,13 +14,14 @@ import contextlib
 import os.path
 from typing import Self
 
-from hotsplit.errors import DiskFull, FileMissing, HotsplitError, InvalidUse, Jet, TargetExists
+from hotsplit.errors import DiskFull, HotsplitError, InvalidUse, Jet
 from hotsplit.ese.engine.attachable import check_attachable
 from hotsplit.ese.engine.checkpointing import Checkpointer
 from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.counters import Counters
-from hotsplit.ese.engine.database import FIRST_PAGES, OpenDatabase, new_header, path_bytes
+from hotsplit.ese.engine.creation import check_name, fill, make_file, remove_file
+from hotsplit.ese.engine.database import FIRST_PAGES, OpenDatabase, path_bytes
 from hotsplit.ese.engine.freeze import DEADLINE, Freeze
 from hotsplit.ese.engine.leaks import Searches
 from hotsplit.ese.engine.livestore import LiveStore
@@ -36,8 +37,7 @@ from hotsplit.ese.files.env import Env, Lock
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.opened import Closing
 from hotsplit.ese.format.basics import LogPosition
-from hotsplit.ese.format.logrecord import WITH_VERSION, encode
-from hotsplit.ese.format.names import parse_name
+from hotsplit.ese.format.logrecord import encode
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.events import EventId, NoWatch, Watch
 from hotsplit.ese.recovery.pages import position_number, position_of
@@ -45,10 +45,8 @@ from hotsplit.ese.recovery.store import Store
 
 _FIRST_POSITION = 1 << 32 | 1 << 16  # generation 1, sector 1
 _MOST_SESSIONS = 0xFFFA
-_CREATE_GRBIT = 0x200
 _UTF16_NAME = 0x08
 _UTF16_DETACH = 0x10
-_FULLY_LOGGED = b"\2\0\0\0"
 
 
 class Instance(Closing):
@@ -236,52 +234,23 @@ class Instance(Closing):
             context.check()
             dbid = self._free_dbid()
             path = os.path.abspath(path)  # noqa: PTH100 - paths are plain strings below the CLI
-            self._check_name(path)
-            if context.env.exists(path):
-                raise TargetExists("The database is there already", file=path)
-            if not context.env.is_dir(os.path.dirname(path)):  # noqa: PTH120
-                raise FileMissing("There is no such folder", jet=Jet.errInvalidPath, file=path)
-            header = new_header(context)
-            record = encode(
-                T.CREATE_DB, procid=self.internal.procid, dbid=dbid, grbit=_CREATE_GRBIT,
-                db_signature=header.db_signature, flags=_UTF16_NAME | WITH_VERSION,
-                version=_FULLY_LOGGED, path=path_bytes(path),
-            )  # fmt: skip
-            position = context.journal.note(record)
-            context.log.flush(position)
-            header.attach, header.attach_time = position_of(position), context.now()
-            store = LiveStore.create(context.env, path, header)
-            self._instruct(store)
-            self._locks[dbid] = context.env.lock(path)
-            # From its record on it is in the lists of all logs: the next one may begin at once.
-            self.databases[dbid] = database = OpenDatabase(context, dbid, store, LogPosition())
-            try:
+            store = make_file(context, self.internal.procid, dbid, path)
+            with contextlib.ExitStack() as undo:
+                undo.callback(remove_file, context.env, path)
+                undo.callback(store.close)
+                self._instruct(store)
+                self._locks[dbid] = context.env.lock(path)
+                undo.callback(self._leave, dbid)
+                # From its record on it is in the lists of all logs: the next one may begin at once.
+                self.databases[dbid] = database = OpenDatabase(context, dbid, store, LogPosition())
                 database.extend_file(FIRST_PAGES)
-            except BaseException:
-                self._give_up(database)
-                raise
-            self._fill(database, position)
+                undo.pop_all()
+            fill(context, self.internal, database)
             return database
 
-    def _give_up(self, database: OpenDatabase) -> None:
-        """A database could not be made: nothing but its header is there."""
-        database.close()
-        del self.databases[database.dbid]
-        self._locks.pop(database.dbid).release()
-        self.context.env.remove(database.path)
-        self.context.env.sync_dir(os.path.dirname(database.path))  # noqa: PTH120
-
-    def _fill(self, database: OpenDatabase, position: int) -> None:
-        """Make what every database has."""
-        context, catalog = self.context, database.catalog
-        catalog.create(self.internal, FIRST_PAGES)
-        context.journal.note(
-            encode(T.CREATE_DB_FINISH, procid=self.internal.procid, dbid=database.dbid)
-        )
-        context.log.flush()
-        database.mark_attached(position)
-        catalog.create_others(self.internal)
-        context.log.flush()
+    def _leave(self, dbid: int) -> None:
+        self.databases.pop(dbid, None)
+        self._locks.pop(dbid).release()
 
     def attach_database(self, path: str) -> OpenDatabase:
         """Attach a database that was shut down cleanly. Raises DirtyDatabase, DatabaseMismatch."""
@@ -309,15 +278,6 @@ class Instance(Closing):
                 self._searches.begin(database)
             return database
 
-    def _check_name(self, path: str) -> None:
-        """Raise InvalidUse (-1023) for a path that logs cannot hold, or that other files need."""
-        if not path.isascii() and path.encode("utf-8", "ignore").decode() != path:
-            raise InvalidUse(f"No text: {path!r}", jet=Jet.errInvalidPath)
-        if parse_name(os.path.basename(path)) is not None:  # noqa: PTH119
-            raise InvalidUse(
-                "Files of a log stream are called so", jet=Jet.errInvalidPath, file=path
-            )
-
     def _instruct(self, store: LiveStore) -> None:
         """Tell a file whom to tell of damage, and when not to put it right."""
         lock = self.context.lock
@@ -326,7 +286,7 @@ class Instance(Closing):
     def _open_store(self, dbid: int, path: str) -> LiveStore:
         """Open a database that nobody else uses."""
         env = self.context.env
-        self._check_name(path)
+        check_name(path)
         if any(database.path == path for database in self.databases.values()):
             raise InvalidUse("The database is attached", jet=Jet.errDatabaseSharingViolation)
         lock = env.lock(path)

@@ -9,6 +9,7 @@ Source: log specification 6.0, 6.6, 6.8, 3.5.
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -178,8 +179,7 @@ class Restart:
     """One recovery in place.
 
     place: an instance of ours takes over: databases that the logs create are made where it says for
-    their paths in the logs, the files of those whose creation was broken off go, and nodes that
-    were deleted.
+    their paths in the logs, and nodes that were deleted go.
     """
 
     def __init__(
@@ -283,11 +283,11 @@ class Restart:
     def _remove(self, unfinished: list[Target]) -> list[str]:
         """Remove the files of databases that were never finished: no program has seen them."""
         paths = [t.store.path for t in unfinished if self._env.exists(t.store.path)]
-        if not self._sweeps:
-            return []
         for path in paths:
             self._env.remove(path)
-            self._env.sync_dir(path.rpartition("/")[0])
+            self._env.sync_dir(os.path.dirname(path) or ".")  # noqa: PTH120
+            text = f"REMOVED: {path}: its creation was broken off"
+            self.done.warn("database-unfinished", text, path)
         return paths
 
     def _continue_log(self) -> Context:

@@ -128,8 +128,12 @@ class WorkStore(DatabaseFile):
             raise
         file.close()
         env.rename(unnamed, path)
-        env.sync_dir(os.path.dirname(os.path.abspath(path)))  # noqa: PTH100, PTH120
-        return cls.open_work(env, path)
+        try:
+            env.sync_dir(os.path.dirname(os.path.abspath(path)))  # noqa: PTH100, PTH120
+            return cls.open_work(env, path)
+        except BaseException:
+            env.remove(path)
+            raise
 
     def write_page(self, pgno: int, data: bytearray) -> None:
         """See `Store`."""

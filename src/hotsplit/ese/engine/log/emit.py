@@ -1,6 +1,8 @@
 """The log as it is written, told to those who ship it: piece by piece, before a log is complete.
 
-    log.emit_to(queue.put)
+    end = log.emit_to(queue.put)
+    ...
+    end()
 
 What was written of the current log so far comes first, then each write when it is durable. A
 listener is called by the thread that writes, while others wait for it: it should only take note.

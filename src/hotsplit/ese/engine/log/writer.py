@@ -52,7 +52,7 @@ class LogWriter:
         self._mutex = threading.Lock()
         self._file: File | None = None
         self._checksum = 0
-        self._listeners: list[Listener] = []
+        self._listeners: list[list[Listener]] = []  # each of one, or none any more
         self._buffer = SegmentBuffer(0, settings.log_sectors)
 
     # Begin and end
@@ -101,18 +101,25 @@ class LogWriter:
 
     # Shipping
 
-    def emit_to(self, listener: Listener) -> None:
-        """Tell a listener all that is written from now on, and first the current log so far."""
+    def emit_to(self, listener: Listener) -> Callable[[], None]:
+        """Tell a listener all that is written from now on, and first the current log so far.
+
+        Returns what is called to tell it no more; the listener itself may call that, too.
+        """
         with self._io:
             self.check()
             assert self._file is not None
             size = self._buffer.written * SEGMENT
             listener(LogData(self.generation, 0, self._file.pread(size, 0)))
-            self._listeners.append(listener)
+            told = [listener]
+            self._listeners = [*self._listeners, told]
+        return told.clear
 
     def _emit(self, data: LogData) -> None:
-        for listener in self._listeners:
-            listener(data)
+        self._listeners = [told for told in self._listeners if told]
+        for told in self._listeners:
+            for listener in told:
+                listener(data)
 
     # Records
 
