@@ -48,6 +48,22 @@ def test_the_first_node_not_below_is_found(
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_nodes_come_as_tuples_of_the_kind_that_is_wanted(form: ModuleType) -> None:
+    class Odd(tuple[bytes, bytes, int]):
+        """One with a dictionary."""
+
+    page = leaf([Node(b"key", b"data"), Node(b"more", b"")], b"", 4096)
+    plain, named = form.nodes(page, 0, 2), form.nodes(page, 0, 2, Node)
+    assert {type(node) for node in plain} == {tuple}
+    assert {type(node) for node in named} == {Node}
+    assert named == plain == [Node(b"key", b"data"), Node(b"more", b"")]
+    assert named[1].key == b"more"
+    for wrong in (list, Odd):
+        with pytest.raises(TypeError):
+            form.nodes(page, 0, 2, wrong)
+
+
+@pytest.mark.parametrize("form", FORMS)
 @given(
     marks=st.sets(st.tuples(KEYS, st.binary(min_size=1, max_size=3)), max_size=25),
     wanted=st.tuples(KEYS, st.binary(max_size=3)),

@@ -4,7 +4,12 @@
 from libc.stdint cimport uint8_t, uint32_t
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_AS_STRING
+from cpython.ref cimport Py_INCREF
+from cpython.tuple cimport PyTuple_SET_ITEM
 from libc.string cimport memcpy, memset
+
+cdef extern from "Python.h":
+    object PyType_GenericAlloc(type kind, Py_ssize_t items)
 
 cdef extern from "node.h" nogil:
     ctypedef struct hs_node:
@@ -83,18 +88,36 @@ def node(bytearray page not None, i):
     return key, n.data[:n.data_size], n.flags
 
 
-def nodes(const uint8_t[::1] page not None, uint32_t first, uint32_t last):
+def nodes(const uint8_t[::1] page not None, uint32_t first, uint32_t last, type kind=tuple):
     cdef hs_node n
     cdef bytes key
     cdef uint32_t i, size = _room(page.shape[0])
     cdef list found = []
+    cdef bint is_tuple = kind is tuple
+    if not issubclass(kind, tuple) or kind.__basicsize__ != tuple.__basicsize__:
+        raise TypeError(f"{kind} is not made like a tuple")
     for i in range(first, last):
         _ok(hs_read_node(<uint8_t *>&page[0], size, i, &n))
         key = PyBytes_FromStringAndSize(NULL, n.shared + n.suffix_size)
         memcpy(PyBytes_AS_STRING(key), n.prefix, n.shared)
         memcpy(PyBytes_AS_STRING(key) + n.shared, n.suffix, n.suffix_size)
-        found.append((key, n.data[:n.data_size], n.flags))
+        if is_tuple:
+            found.append((key, n.data[:n.data_size], n.flags))
+        else:
+            found.append(_made(kind, key, n.data[:n.data_size], n.flags))
     return found
+
+
+cdef object _made(type kind, bytes key, bytes data, object flags):
+    """Return what `kind` makes of three items, without a tuple in between."""
+    made = PyType_GenericAlloc(kind, 3)
+    Py_INCREF(key)
+    PyTuple_SET_ITEM(made, 0, key)
+    Py_INCREF(data)
+    PyTuple_SET_ITEM(made, 1, data)
+    Py_INCREF(flags)
+    PyTuple_SET_ITEM(made, 2, flags)
+    return made
 
 
 def fill(uint8_t[::1] page not None, bytes external not None, nodes, bint compress):

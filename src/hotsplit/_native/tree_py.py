@@ -9,6 +9,7 @@ Source: format specification 3.1, 3.2 (nodes), 4.2, 4.3 (seek).
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from hotsplit._native import page_py as pages
 
@@ -71,9 +72,11 @@ def fill(
     pages.fill(page, lines, flags)
 
 
-def nodes(page: bytearray, first: int, last: int) -> list[tuple[bytes, bytes, int]]:
-    """Return (key, data, flags) of nodes `first` to `last` - 1."""
-    return [node(page, i) for i in range(first, last)]
+def nodes(page: bytearray, first: int, last: int, kind: type = tuple) -> list[Any]:
+    """Return (key, data, flags) of nodes `first` to `last` - 1. kind: what type of tuple."""
+    if not issubclass(kind, tuple) or kind.__basicsize__ != tuple.__basicsize__:
+        raise TypeError(f"{kind} is not made like a tuple")
+    return [tuple.__new__(kind, node(page, i)) for i in range(first, last)]
 
 
 def find(page: bytearray, key: bytes, data: bytes | None) -> tuple[int, bool]:

@@ -6,9 +6,8 @@ place; checksums are another matter (`hotsplit.ese.format.checksum`).
 
 from __future__ import annotations
 
-import functools
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import IntFlag
 from typing import NamedTuple
 
@@ -70,10 +69,6 @@ class Node(NamedTuple):
     def is_deleted(self) -> bool:
         """True for a node that a reader must ignore."""
         return bool(self.flags & _DELETED)
-
-
-# What Node._make does, without its checks: pages have hundreds of nodes.
-_node: Callable[[tuple[bytes, bytes, int]], Node] = functools.partial(tuple.__new__, Node)
 
 
 def common_prefix(a: bytes, b: bytes) -> int:
@@ -201,9 +196,10 @@ class Page:
     def nodes(self) -> list[Node]:
         """Return all nodes in order."""
         try:
-            return list(map(_node, _tree.nodes(self.data, 0, self.node_count)))
+            nodes: list[Node] = _tree.nodes(self.data, 0, self.node_count, Node)
         except ValueError as error:
             raise self._damaged(str(error), Jet.errNodeCorrupted) from error
+        return nodes
 
     def child_for(self, key: bytes) -> tuple[int, int]:
         """Return the number of the node below which `key` belongs and the page it points to."""
