@@ -34,9 +34,10 @@ class Settings:
     folder: of the logs. system_folder: of the checkpoint; temp_folder: of scratch files of recovery
     and sorting; both are the folder of the logs unless given. base: three characters, the name of
     the log stream.
-    log_size: a multiple of 4 KB from 64 KB to 32 MB, mostly a power of two, that holds two pages:
-    at least 128 KB where pages have 32 KB. checkpoint_depth: log between the checkpoint and the end
-    of the log that page cleaning aims at. cache_size: most bytes of pages in memory.
+    log_size: a multiple of 4 KB from 64 KB to 32 MB, mostly a power of two, that has room for two
+    pages: at least 68 KB where pages have 32 KB (-1328, as with the published engine).
+    checkpoint_depth: log between the checkpoint and the end of the log that page cleaning aims at.
+    cache_size: most bytes of pages in memory.
     circular: delete logs that no recovery needs any more. databases: most attached at a time.
     mend_torn_pages: write each page twice, so that none is lost if the machine stops in a write;
     needed unless the file system never tears a page. flush_map: keep a map of page writes beside
@@ -68,7 +69,7 @@ class Settings:
             raise _wrong(f"no page size: {self.page_size}")
         if self.log_size not in _LOG_SIZES:
             raise _wrong(f"no log size: {self.log_size}")
-        if self.log_size < HEADER_SIZE + 2 * self.page_size + SEGMENT - 1:
+        if self.log_size // SEGMENT < (HEADER_SIZE + 2 * self.page_size + SEGMENT - 1) // SEGMENT:
             raise InvalidUse(
                 f"Logs of {self.log_size} bytes are too small for pages of {self.page_size} bytes",
                 jet=Jet.errInvalidSettings,
