@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from hotsplit.cli import _COMMANDS
 from hotsplit.errors import error_classes
 from hotsplit.errors.__main__ import page
+from hotsplit.ese.export.decoders import NAMES
+from hotsplit.ese.export.profiles import parse
 from tests.console import Block, Step, blocks, matches, normal, run, run_page
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -35,10 +38,36 @@ def test_every_error_says_what_it_is_and_what_to_do() -> None:
         assert f"| {cls.exit_status} | `{cls.__name__}` |" in text
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+TEXTS = [*PAGES, DOCS.parent / "README.md", DOCS.parent / "CONTRIBUTING.md"]
+
+
+@pytest.mark.parametrize("path", TEXTS, ids=lambda path: path.stem)
 def test_links_lead_somewhere(path: Path) -> None:
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text()):
-        assert "://" in target or (path.parent / target).exists(), target
+    for link in re.findall(r"\]\(([^)]+)\)", path.read_text()):
+        if "://" in link:
+            continue
+        name, _, anchor = link.partition("#")
+        target = path.parent / name if name else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target.read_text()), link
+
+
+def anchors(text: str) -> set[str]:
+    """Return what headings of a page are called in links."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), re.M)
+    return {
+        re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings
+    }
+
+
+def test_the_profile_in_the_docs_is_one() -> None:
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", (DOCS / "export.md").read_text(), re.M | re.S)
+    profile = parse(tomllib.loads(text), "docs")
+    assert profile.fits(["Orders", "Customers"])
+    decoder = profile.column("Orders", "Flags").decoder
+    assert decoder is not None
+    assert decoder(3) == "paid|shipped"
+    assert {name for name in NAMES if f"`{name}`" not in (DOCS / "export.md").read_text()} == set()
 
 
 def test_every_command_is_in_the_docs() -> None:

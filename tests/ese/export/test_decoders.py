@@ -41,6 +41,11 @@ EXAMPLES: list[tuple[str, Any, Any]] = [
     ("ip-int", 0xC0A80102 - 2**32, "192.168.1.2"),
     ("mac", bytes.fromhex("001122aabbcc"), "00:11:22:aa:bb:cc"),
     ("hex", 255, "0xff"),
+    ("hex", -2145124318, "0x80240022"),  # as an HRESULT lies in a Long
+    ("hex", -(1 << 63) + 5, "0x8000000000000005"),
+    ("text", "Web Server\0\0\0", "Web Server"),
+    ("text", "a\0b", "a\0b"),
+    ("text", b"no text", b"no text"),
     ("secret", b"\1\2", b"\1\2"),
 ]
 
@@ -58,6 +63,9 @@ def test_flags_and_enum() -> None:
     assert flags(0) == "0"
     assert Decoder("enum", {3: "user"})(3) == "user"
     assert Decoder("enum", {3: "user"})(4) == 4
+    signed = {0x2: "GLOBAL", 0x80000000: "SECURITY_ENABLED"}
+    assert Decoder("flags", signed)(-2147483646) == "GLOBAL|SECURITY_ENABLED"
+    assert Decoder("enum", signed)(-2147483648) == "SECURITY_ENABLED"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -75,6 +75,10 @@ def test_srum(corpus: Path, tmp_path: Path) -> None:
         assert row["User"].startswith("S-1-5-")
         assert row["TimeStamp"].endswith("Z")
     assert ids[8]["IdType"] == "user"
+    assert ids[8]["Id"] == rows[0]["User"]
+    traffic = lines(tmp_path, "network_usage")
+    of_wires = {row["InterfaceLuid"] >> 48: row["InterfaceType"] for row in traffic}
+    assert of_wires[6] == "ethernet"
 
 
 def test_user_access_logging(corpus: Path, tmp_path: Path) -> None:
@@ -87,6 +91,14 @@ def test_user_access_logging(corpus: Path, tmp_path: Path) -> None:
         assert row["InsertDate"][:19] + "Z" == want["InsertDate"]
         assert row["LastAccess"][:19] + "Z" == want["LastAccess"]
     assert any(row["Address"] and row["Address"].count(".") == 3 for row in rows)
+    export(corpus / "ual" / "hyperv" / "SystemIdentity.mdb", tmp_path / "system", "auto")
+    roles = lines(tmp_path / "system", "roles")
+    names = {role["RoleGuid"]: role["RoleName"] for role in roles}
+    profile = load_builtin("ual")
+    assert profile.lookups["roles"].values.items() >= names.items()
+    assert {row["Role"] for row in rows} <= set(names.values())
+    everything = [*rows, *roles, *lines(tmp_path / "system", "system_identity")]
+    assert not any("\0" in str(value) for row in everything for value in row.values())
 
 
 def test_active_directory(corpus: Path, tmp_path: Path) -> None:
@@ -124,6 +136,11 @@ match.tables = ["Counters"]
 title = "counted"
 columns.ver = { decode = "hex", as = "version" }
 columns.auto = { lookup = "names", as = "who" }
+columns.esc = { lookup = "given", as = "size" }
+
+[lookups.given]
+values = { 0 = "none", 1 = "some" }
+shift = 1
 
 [lookups.names]
 table = "Counters"
@@ -146,6 +163,7 @@ def test_one_by_the_user(shared: Path, tmp_path: Path, suffix: str) -> None:
     for row in rows:
         assert row["version"].startswith("0x")
         assert row["who"] == row["name"]
+        assert row["size"] == {0: "none", 1: "some"}.get(row["esc"] >> 1)
 
 
 def test_views_give_the_same_to_rows_and_to_columns(corpus: Path) -> None:
@@ -170,6 +188,8 @@ def test_views_give_the_same_to_rows_and_to_columns(corpus: Path) -> None:
 WRONG = {
     "name = 1\nmatch.tables = []\n[columns]\na = { decode = 'rot13' }": "no decoder",
     "title = 'x'": "'name' is missing",
+    "name = 'x'\n[columns]\na = { lookup = 'b' }": "lookup 'b', which is not there",
+    "name = 'x'\n[lookups.l]\nvalues = 3": "no attribute",
     "name = 'x'\n[tables.t]\ncolumn.a = {}": "tables.t has column",
     "name = 'x'\n[columns]\na = 5": "no table of names",
     "name = 'x'\n[lookups.l]\ntable = 't'": "'key' is missing",

@@ -11,8 +11,10 @@ same kinds; a value that it does not understand stays as it is, so nothing is lo
 | sid, sid-be | a security identifier; -be with the last part big-endian | S-1-5-... |
 | guid | 16 bytes | GUID |
 | utf16, utf8 | bytes of text | text |
+| text | text filled up with zeros | text without them |
 | ip, ip-int | 4 or 16 bytes; a number | IP address |
-| mac, hex | bytes | xx:xx:xx:xx:xx:xx; 0x and digits of a number |
+| mac | bytes | xx:xx:xx:xx:xx:xx |
+| hex | a number | 0x and its digits, of a negative one those of its 4 or 8 bytes |
 | flags, enum | a number | names from the profile |
 | secret | what only a key can open | the bytes as stored, marked as encrypted |
 """
@@ -119,7 +121,18 @@ def _mac(value: Any) -> Any:
 
 
 def _hex(value: Any) -> Any:
-    return hex(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return hex(_unsigned(value)) if is_number else value
+
+
+def _unsigned(number: int) -> int:
+    """Return the number that is not negative and has the same 4 bytes, or 8 if it needs them."""
+    bits = 32 if number >= -(1 << 31) else 64
+    return number & (1 << bits) - 1 if number < 0 else number
+
+
+def _stripped(value: Any) -> Any:
+    return value.rstrip("\0") if isinstance(value, str) else value
 
 
 def _same(value: Any) -> Any:
@@ -136,6 +149,7 @@ _SIMPLE: dict[str, _Function] = {
     "guid": _guid,
     "utf16": _text_in("utf-16-le"),
     "utf8": _text_in("utf-8"),
+    "text": _stripped,
     "ip": _ip,
     "ip-int": _ip_number,
     "mac": _mac,
@@ -171,7 +185,9 @@ class Decoder:
         if value is None:
             return None
         if self.name == "enum":
-            return self.values.get(value, value) if isinstance(value, int) else value
+            if not isinstance(value, int):
+                return value
+            return self.values.get(value, self.values.get(_unsigned(value), value))
         if self.name == "flags":
             return self._flags(value) if isinstance(value, int) else value
         decoded: Scalar = _SIMPLE[self.name](value)
@@ -179,12 +195,13 @@ class Decoder:
 
     def _flags(self, number: int) -> str:
         """Return the names of the bits that are set; what has no name as a hexadecimal number."""
+        number = _unsigned(number)
         named = [name for bit, name in self.values.items() if bit and number & bit == bit]
         rest = number
         for bit in self.values:
             rest &= ~bit
         if rest or not (named or number):
-            named.append(hex(rest & 0xFFFFFFFFFFFFFFFF) if rest else self.values.get(0, "0"))
+            named.append(hex(rest) if rest else self.values.get(0, "0"))
         return "|".join(named)
 
     # Columns of batches

@@ -40,26 +40,28 @@ class Meaning(Protocol):
 
 
 class Known:
-    """A meaning by lookup: what other rows of the database say of a number.
+    """A meaning by lookup: what the profile, or other rows of the database, say of a value.
 
-    load: reads what they say, once it is asked for.
+    load: reads what rows say, once it is asked for.
     """
 
     name = "lookup"
 
-    def __init__(self, load: Callable[[], Mapping[Any, str]]) -> None:
-        self._load = load
+    def __init__(self, lookup: Lookup, load: Callable[[], Mapping[Any, str]]) -> None:
+        self._load, self._shift, self._given = load, lookup.shift, lookup.values
 
     @cached_property
-    def meanings(self) -> Mapping[Any, str]:
-        """The text for each number that is known."""
-        return self._load()
+    def _meanings(self) -> Mapping[Any, str]:
+        return self._given or self._load()
 
     def __call__(self, value: Value) -> Value:
-        """Return the text for a number, None if it is not known."""
-        if isinstance(value, list):
-            return [self.meanings.get(one) for one in value]
-        return self.meanings.get(value)
+        """Return the text for a value, None if it is not known."""
+        return [self._one(one) for one in value] if isinstance(value, list) else self._one(value)
+
+    def _one(self, value: Any) -> str | None:
+        if self._shift and isinstance(value, int):
+            value >>= self._shift
+        return self._meanings.get(str(value).casefold() if self._given else value)
 
     def arrow_type(self, pa: Any, column: ColumnDef) -> Any:
         """See `Meaning`."""
@@ -67,8 +69,9 @@ class Known:
 
     def arrow_array(self, pa: Any, column: ColumnDef, buffers: Buffers) -> Any:
         """See `Meaning`."""
-        values = element_values(column, buffers)
-        return pa.array([self.meanings.get(value) for value in values], pa.string())
+        return pa.array(
+            [self._one(value) for value in element_values(column, buffers)], pa.string()
+        )
 
 
 class Field(NamedTuple):
@@ -123,7 +126,9 @@ def table_fields(db: Database, table: Table, profile: Profile | None) -> list[Fi
         return distinct([Field(column.name, column) for column in table.columns])
     rule = profile.table(table.name)
     names = _names(db, rule.names) if rule.names else {}
-    lookups = {name: Known(partial(_pairs, db, lookup)) for name, lookup in profile.lookups.items()}
+    lookups = {
+        name: Known(lookup, partial(_pairs, db, lookup)) for name, lookup in profile.lookups.items()
+    }
     fields = []
     for column in table.columns:
         said = profile.column(table.name, column.name)

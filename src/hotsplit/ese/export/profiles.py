@@ -20,6 +20,9 @@ A profile is a TOML or JSON file. Those that come with the program lie in the fo
     key = "Id"
     value = "Name"
 
+    [lookups.countries]                    # the same from what stands here
+    values = { 41 = "Switzerland", 44 = "United Kingdom" }
+
 Decoders are listed in `hotsplit.ese.export.decoders`.
 """
 
@@ -40,7 +43,7 @@ from hotsplit.ese.files.env import Env
 
 _COLUMN_KEYS = {"as", "decode", "values", "lookup", "unit", "note"}
 _TABLE_KEYS = {"title", "columns", "names", "note"}
-_LOOKUP_KEYS = {"table", "key", "value", "kind", "decode"}
+_LOOKUP_KEYS = {"table", "key", "value", "kind", "decode", "values", "shift"}
 _NAMES_KEYS = {"pattern", "table", "key", "value"}
 _TOP_KEYS = {"name", "title", "match", "checked", "source", "columns", "tables", "lookups"}
 _MOST_BYTES = 1 << 20
@@ -59,16 +62,20 @@ class ColumnRule:
 
 @dataclass(frozen=True)
 class Lookup:
-    """A table that says what numbers of other tables mean.
+    """What says what numbers or GUIDs mean: a table of the database, or the profile itself.
 
     kind: a column that chooses the decoder of the value; decoders: by its value, None for any.
+    values: meanings by the text of a value, if no table has them. shift: number of the lowest bits
+    of a number that do not count.
     """
 
     table: str
-    key: str
-    value: str
+    key: str = ""
+    value: str = ""
     kind: str = ""
     decoders: Mapping[int | None, Decoder] = field(default_factory=dict)
+    values: Mapping[str, str] = field(default_factory=dict)
+    shift: int = 0
 
 
 @dataclass(frozen=True)
@@ -192,7 +199,7 @@ def parse(raw: Any, where: str) -> Profile:
     try:
         _check(raw, _TOP_KEYS, "the profile")
         match = raw.get("match", {})
-        return Profile(
+        profile = Profile(
             str(raw["name"]),
             str(raw.get("title", raw["name"])),
             tuple(map(str, match.get("tables", ()))),
@@ -201,6 +208,8 @@ def parse(raw: Any, where: str) -> Profile:
             {name: _lookup(rule, name) for name, rule in raw.get("lookups", {}).items()},
             bool(raw.get("checked", False)),
         )
+        _check_lookups(profile)
+        return profile
     except (KeyError, TypeError, ValueError, AttributeError, re.error) as error:
         why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
         raise InvalidUse(f"the profile is wrong: {why}", file=where) from error
@@ -213,6 +222,13 @@ def _check(raw: Any, keys: set[str], what: str) -> None:
     if unknown:
         known = ", ".join(sorted(keys))
         raise ValueError(f"{what} has {', '.join(sorted(unknown))}, which is none of {known}")
+
+
+def _check_lookups(profile: Profile) -> None:
+    for columns in (profile.columns, *(table.columns for table in profile.tables.values())):
+        for name, rule in columns.items():
+            if rule.lookup and rule.lookup not in profile.lookups:
+                raise ValueError(f"column {name} has lookup {rule.lookup!r}, which is not there")
 
 
 def _table(raw: Any, name: str) -> TableRule:
@@ -252,9 +268,14 @@ def _numbers(raw: Mapping[str, Any]) -> dict[int, str]:
 
 def _lookup(raw: Any, name: str) -> Lookup:
     _check(raw, _LOOKUP_KEYS, f"lookups.{name}")
+    shift = int(raw.get("shift", 0))
+    if "values" in raw:
+        values = {str(key).casefold(): str(text) for key, text in raw["values"].items()}
+        return Lookup("", values=values, shift=shift)
     decode = raw.get("decode", {})
     if isinstance(decode, str):
         decoders: dict[int | None, Decoder] = {None: Decoder(decode)}
     else:
         decoders = {int(kind): Decoder(one) for kind, one in decode.items()}
-    return Lookup(raw["table"], raw["key"], raw["value"], str(raw.get("kind", "")), decoders)
+    kind = str(raw.get("kind", ""))
+    return Lookup(raw["table"], raw["key"], raw["value"], kind, decoders, shift=shift)
