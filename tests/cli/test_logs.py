@@ -11,7 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from hotsplit.cli import inspect_cmd, logs_cmd
-from hotsplit.errors import LogsMissing
+from hotsplit.errors import HeaderDamaged, LogsMissing, NotEseFile
+from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.files.flushmapfile import FlushMapFile
 from tests.conftest import unpack_vector
 
 
@@ -123,3 +125,44 @@ def test_inspect_goes_on_behind_a_bad_file(crash: Path, tmp_path: Path) -> None:
     assert (status, report["error"]["file"]) == (11, str(text_file))
     assert report["files"][1]["error"]["name"] == "JET_errFileNotFound"
     assert report["files"][2]["kind"] == "log"
+
+
+def test_inspect_a_folder(crash: Path, tmp_path: Path) -> None:
+    """All ESE files in it, a line each, with what one wants to know first."""
+    folder = tmp_path / "set"
+    shutil.copytree(crash, folder)
+    (folder / "notes.txt").write_text("no database")
+    status, text = run(inspect_cmd.command, str(folder))
+    lines = {line.split()[0]: line for line in text.splitlines() if line.strip()}
+    names = {path.name for path in folder.iterdir()} - {"notes.txt"}
+    assert (status, set(lines) - {f"{folder}:", "File"}) == (0, names)
+    assert lines["test.edb"].endswith("database     Dirty Shutdown, log required 1-7")
+    assert "generation 7, created 2026-11-22T15:49:59.217000" in lines["E00.log"]
+    assert "checkpoint (0x1,1,0)" in lines["E00.chk"]
+    status, text = run(inspect_cmd.command, str(folder), "--json")
+    files = json.loads(text)["files"]
+    assert {Path(entry["path"]).name for entry in files} == names
+    assert all(entry["header"] for entry in files if entry["kind"] != "reserve log")
+
+
+def test_inspect_a_folder_with_a_damaged_file(crash: Path, tmp_path: Path) -> None:
+    (tmp_path / "E00.log").write_bytes((crash / "E00.log").read_bytes())
+    damaged = bytearray((crash / "test.jfm").read_bytes())
+    damaged[100] ^= 1
+    (tmp_path / "test.jfm").write_bytes(damaged)
+    status, text = run(inspect_cmd.command, str(tmp_path), "--json")
+    report = json.loads(text)
+    assert status == HeaderDamaged.exit_status
+    assert report["error"]["file"] == str(tmp_path / "test.jfm")
+    assert [entry["error"] is None for entry in report["files"]] == [True, False]
+    (tmp_path / "nothing").mkdir()
+    status, _ = run(inspect_cmd.command, str(tmp_path / "nothing"), "--json")
+    assert status == NotEseFile.exit_status
+
+
+def test_inspect_a_flush_map(crash: Path) -> None:
+    status, text = run(inspect_cmd.command, str(crash / "test.jfm"))
+    assert status == 0
+    with FlushMapFile.open(OsEnv(), str(crash / "test.jfm")) as file:
+        assert f"{file.header.create_time}" in text
+        assert f"Pages:                     {file.page_count}" in text
