@@ -555,6 +555,16 @@ def column_of_no_table(db: Planter) -> None:
     in_both_catalogs(db, key, at(4, objid)(row.data))
 
 
+@breaks("C38")
+def table_whose_pages_are_as_good_as_empty(db: Planter) -> None:
+    db.change_catalog("Wide", 1, "", at(18, (19).to_bytes(4, "little")))
+
+
+@breaks("C38")
+def table_with_more_pages_than_a_file(db: Planter) -> None:
+    db.change_catalog("Wide", 1, "", at(26, (0x7FF00000).to_bytes(4, "little")))
+
+
 @breaks("C39", "X59a", "X59b")
 def two_columns_of_one_name(db: Planter) -> None:
     db.change_catalog("Wide", 2, "T001", lambda record: record.replace(b"T001", b"t002"))
@@ -1046,6 +1056,9 @@ CORRUPTED = [
     "two_pointers_to_one_page",
     "header_with_a_dbtime_that_is_negative",
     "tree_of_an_index_flagged_as_deleted",
+    "column_with_a_default_by_no_function",
+    "table_whose_pages_are_as_good_as_empty",
+    "table_with_more_pages_than_a_file",
     "leaf_that_says_it_is_above_leaves",
     "version_in_a_space_tree",
     "pointer_beyond_the_file",

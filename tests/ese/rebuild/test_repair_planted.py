@@ -98,6 +98,21 @@ def test_a_table_whose_own_row_is_lost(db: Planter, rows: Rows, tmp_path: Path) 
     assert any(f"Lost{objid}" in note for note in result.notes)
 
 
+@pytest.mark.parametrize("root", [4, 24])
+@pytest.mark.parametrize("place", [4, 6, 8])
+def test_a_row_that_one_of_the_catalogs_still_has_right(
+    root: int, place: int, db: Planter, rows: Rows, tmp_path: Path
+) -> None:
+    """That of a table: in one of the two its columns do not make its key any more."""
+    _, _, wanted = db.catalog_row("LV", 1)
+    for page, i, node in db.nodes(root):
+        if node.key == wanted.key:
+            page.replace_data(i, at(place, b"\x52\x7b")(node.data), node.flags)
+    result, into = mend(db, tmp_path)
+    assert rows_on(into, set()) == rows
+    assert not result.lost_anything
+
+
 def test_long_values_whose_row_is_lost(db: Planter, rows: Rows, tmp_path: Path) -> None:
     without_catalog_rows(db, "LV", 4)
     _, into = mend(db, tmp_path)

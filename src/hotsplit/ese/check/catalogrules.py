@@ -49,6 +49,9 @@ FIRST_OFFSET = 4
 """Where the first fixed column of a table begins in its records."""
 LEAST_DENSITY, MOST_DENSITY = 20, 100
 """How full pages are made, in percent."""
+PAGES_MOST = 0x7FEFFFFF
+"""The highest page number: how many pages a table can have at first."""
+_NEGATIVE = 1 << 31
 FIXED_PLACES = {2: ("MSysObjects", CATALOG_ROOT), 3: ("MSysObjectsShadow", SHADOW_ROOT)}
 _OF_CATALOG = tuple(FIXED_PLACES)
 _mandatory_values = picker(*MANDATORY)
@@ -85,6 +88,7 @@ class CatalogRules:
             return False
         for row in group.of_type(RowType.TABLE)[1:]:
             self._breach("C38", row, "a second row for the table")
+        self._check_size(first)
         self._check_places(group)
         first_of_its_id = self._check_unique(group)
         known = self._check_template(first)
@@ -121,6 +125,14 @@ class CatalogRules:
         return False
 
     # Objects
+
+    def _check_size(self, table: CatalogRow) -> None:
+        """The engine opens no table whose pages could not be as full, or that many, as it says."""
+        density, pages = table.number("SpaceUsage"), table.number("PagesOrLocale")
+        if not LEAST_DENSITY <= density <= MOST_DENSITY:
+            self._breach("C38", table, f"pages of {density} % density")
+        if PAGES_MOST < pages < _NEGATIVE:
+            self._breach("C38", table, f"{pages} pages to begin with")
 
     def _check_places(self, group: TableRows) -> None:
         table = group.rows[0]

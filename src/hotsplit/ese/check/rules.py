@@ -124,7 +124,8 @@ _TABLE: tuple[tuple[str, str, Severity, Jet | None, str], ...] = (
     ("C37", "Catalog row", _E, Jet.errCatalogCorrupted,
      "A catalog row can be decoded, has its mandatory columns and a known type."),
     ("C38", "Rows of a table", _E, Jet.errCatalogCorrupted,
-     "The rows of a table begin with exactly one that describes the table itself."),
+     "The rows of a table begin with exactly one that describes the table itself: how full and "
+     "how many its pages are at first."),
     ("C39", "Unique names and ids", _E, Jet.errCatalogCorrupted,
      "No object id, root page or name is used twice."),
     ("C40", "Root pages", _E, Jet.errCatalogCorrupted,

@@ -12,7 +12,7 @@ from __future__ import annotations
 from itertools import groupby
 
 from hotsplit.ese.check.catalogrows import as_text
-from hotsplit.ese.check.catalogrules import FIXED_PLACES, LEAST_DENSITY, MOST_DENSITY
+from hotsplit.ese.check.catalogrules import FIXED_PLACES, LEAST_DENSITY, MOST_DENSITY, PAGES_MOST
 from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.catalogschema import (
     CATALOG_COLUMNS,
@@ -41,6 +41,8 @@ from hotsplit.ese.rebuild.inventory import Inventory
 class CatalogMender:
     """Mends the rows of one catalog, by key. note: told of each change; left_out: of each index.
 
+    readable: of how many rows it could be told what they are.
+
     Records of old engines are only read: rows stay as they are, or are left out.
     """
 
@@ -60,12 +62,14 @@ class CatalogMender:
         self._templates: dict[str, set[int]] = {}
         self._names: set[str] = set()
         self._owned: set[int] = set()
+        self.readable = 0
 
     def mend(self, records: dict[bytes, bytes]) -> dict[bytes, bytes]:
         """Return the rows of tables, sound ones byte for byte as they are."""
         rows = {key: values for key in sorted(records)
                 if (values := self._read(key, records[key])) is not None}  # fmt: skip
         self._owned = {unsigned(v["Id"]) for v in rows.values() if v["Type"] != RowType.COLUMN}
+        self.readable = len(rows)
         result: dict[bytes, bytes] = {}
         for objid, group in groupby(rows.items(), key=lambda item: unsigned(item[1]["ObjidTable"])):
             table = CatalogTable(objid, dict(group), self._note)
@@ -109,11 +113,21 @@ class CatalogMender:
             table.put(table.own, "Name", FIXED_PLACES[table.objid][0])
             table.put(table.own, "ColtypOrPgnoFDP", FIXED_PLACES[table.objid][1])
         table.rename([table.own], self._names)
+        if not self._old:
+            self._check_size(table, table.own)
         mend_columns(table, old=self._old)
         self._check_template(table)
         self._check_indexes(table)
         if not table.of(RowType.LONG_VALUE):
             self._find_long_values(table)
+
+    @staticmethod
+    def _check_size(table: CatalogTable, own: Values) -> None:
+        """Let a table be of a size at first with which it can be opened."""
+        if not LEAST_DENSITY <= unsigned(own["SpaceUsage"]) <= MOST_DENSITY:
+            table.put(own, "SpaceUsage", MOST_DENSITY)
+        if (own["PagesOrLocale"] or 0) > PAGES_MOST:
+            table.put(own, "PagesOrLocale", 1)
 
     def _find_table(self, table: CatalogTable) -> None:
         """Make the row of a table of which only rows about its parts remain."""
@@ -218,5 +232,5 @@ def _is_there(segment: Segment, own: set[int], given: set[int] | None) -> bool:
 def _new_row(table: int, kind: RowType, number: int, root: int, name: str) -> Values:
     values: Values = {column.name: None for column in CATALOG_COLUMNS}
     values.update(ObjidTable=table, Type=int(kind), Id=number, ColtypOrPgnoFDP=root,
-                  SpaceUsage=0, Flags=0, PagesOrLocale=0, Name=name)  # fmt: skip
+                  SpaceUsage=MOST_DENSITY, Flags=0, PagesOrLocale=0, Name=name)  # fmt: skip
     return values

@@ -6,6 +6,7 @@ Source: format specification 6.1 (shadow), 6.2, 6.3 (rows).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from hotsplit.errors import DataDamaged, HotsplitError, Jet
 from hotsplit.ese.check.catalogrows import CatalogRows
@@ -32,6 +33,29 @@ from hotsplit.report import Reporter
 
 _SHADOWING_OFF = 0x1
 _SORTED_TAGGED_FROM = 9  # update-major
+
+
+class _Mended(NamedTuple):
+    """The rows of a catalog, mended. readable: how many could be read before."""
+
+    rows: dict[bytes, bytes]
+    readable: int
+    notes: list[str]
+    left_out: list[str]
+
+    def rank(self) -> tuple[int, int]:
+        """The lower the better: what is missing, what had to be changed."""
+        return -self.readable, len(self.notes) + len(self.left_out)
+
+
+def _rows_of(*salvages: TreeSalvage) -> dict[bytes, bytes]:
+    """Return rows by key; what is in several trees from the first."""
+    found: dict[bytes, bytes] = {}
+    for salvage in salvages:
+        for _, nodes in salvage.batches():
+            for key, data, _ in nodes:
+                found.setdefault(key, data)
+    return found
 
 
 class SalvagedCatalog:
@@ -76,19 +100,30 @@ class SalvagedCatalog:
             for loss in self._result.trees:
                 loss.action, loss.lost = f"all rows taken from {whole.tree.text}", 0
         self.whole = whole is not None
-        found: dict[bytes, bytes] = {}
-        for salvage in [whole] if whole is not None else salvages:
-            for _, nodes in salvage.batches():
-                for key, data, _ in nodes:
-                    found.setdefault(key, data)
+        choices = [[one] for one in salvages if not one.damaged] or [salvages, salvages[::-1]]
+        best = self._best([_rows_of(*choice) for choice in choices])
+        self._result.notes += best.notes
+        self._result.left_out += best.left_out
+        return [Node(key, data) for key, data in best.rows.items()]
+
+    def _best(self, choices: list[dict[bytes, bytes]]) -> _Mended:
+        """Mend what there is to choose from; return what is the least wrong, the first of these."""
+        if all(choice == choices[0] for choice in choices):
+            return self._mended(choices[0])
+        return min(map(self._mended, choices), key=_Mended.rank)
+
+    def _mended(self, records: dict[bytes, bytes]) -> _Mended:
+        notes: list[str] = []
+        left_out: list[str] = []
         mender = CatalogMender(
             self._source.page_size,
             self._inventory,
-            self._result.notes.append,
-            self._result.left_out.append,
+            notes.append,
+            left_out.append,
             new_format=self.new_format,
         )
-        return [Node(key, data) for key, data in mender.mend(found).items()]
+        rows = mender.mend(records)
+        return _Mended(rows, mender.readable, notes, left_out)
 
     def _salvage(self, tree: TreeName, distrust: DataDamaged | None = None) -> TreeSalvage:
         return TreeSalvage(self._source, self._inventory, tree, self.kind, distrust=distrust)
