@@ -102,14 +102,22 @@ def test_a_database_of_another_stream_is_not_called_recovered(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("gone", "number"),
-    [("E0000000007.log", -528), ("E000000000A.log", -515), ("E00.log", -543)],
+    [
+        (["E0000000007.log"], -528),
+        (["E000000000A.log"], -515),
+        (["E00.log"], -543),
+        (["E0000000007.log", "E00.chk"], -515),  # the engine begins at log 1
+        ([f"E000000000{n}.log" for n in range(1, 8)], -528),
+        ([f"E000000000{n}.log" for n in range(1, 8)] + ["E00.chk"], -543),
+    ],
 )
-def test_a_missing_log_gives_the_engines_error(gone: str, number: int, tmp_path: Path) -> None:
+def test_missing_logs_give_the_engines_error(gone: list[str], number: int, tmp_path: Path) -> None:
     if "errors-p4096" not in manifest():
         pytest.skip("needs the shared reference files beside the checkout (folder 'shared')")
     source = tmp_path / "set"
     shutil.copytree(unpack_vector("errors-p4096") / "base", source)
-    (source / gone).unlink()
+    for name in gone:
+        (source / name).unlink()
     with pytest.raises(HotsplitError) as caught:
         recover(OsEnv(), [str(source / "test.edb")], [str(source)], str(tmp_path / "out"))
     assert caught.value.jet == number

@@ -198,6 +198,8 @@ def _collect(plan: Plan, sequence: LogSequence, inputs: Inputs, options: Options
         before = plan.logs[-1] if plan.logs else None
         error = fault(sequence, inputs, before, generation)
         if error is not None:
+            if before is None and isinstance(error, LogsMissing):
+                error.jet = _jet_of_missing_start(plan, sequence, error.jet)
             _stop_at_fault(plan, inputs, generation, error, options)
             return
         info = sequence.logs.get(generation)
@@ -208,6 +210,21 @@ def _collect(plan: Plan, sequence: LogSequence, inputs: Inputs, options: Options
         if info.is_current:
             _note_beyond_current(plan, sequence, info)
             return
+
+
+def _jet_of_missing_start(plan: Plan, sequence: LogSequence, jet: Jet) -> Jet:
+    """Return the engine's error for the lack of the log at which replay begins here.
+
+    The engine begins at the checkpoint, or at the oldest log without one. Behind the log that lacks
+    it finds that the database needs older ones; before it, it comes to a gap.
+    """
+    position = plan.checkpoint.position
+    first = position.generation if position else min(sequence.logs, default=0)
+    if first not in sequence.logs:
+        return jet
+    if first > plan.start.generation:
+        return Jet.errRequiredLogFilesMissing
+    return Jet.errInvalidLogSequence if sequence.current is not None else jet
 
 
 def _note_beyond_current(plan: Plan, sequence: LogSequence, current: LogInfo) -> None:
