@@ -15,9 +15,10 @@ from hotsplit.cli.output import Output
 from hotsplit.cli.tables_cmd import dirty_notice
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.export.files import replaced
-from hotsplit.ese.export.profiles import Profile, choose
+from hotsplit.ese.export.profiles import Profile
 from hotsplit.ese.export.text import FORMATS, Format, RowWriter
-from hotsplit.ese.export.view import View, make_view, named_table
+from hotsplit.ese.export.titles import named_table, profile_of
+from hotsplit.ese.export.view import View, make_view
 from hotsplit.ese.files.env import Env, OsEnv
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import State
@@ -78,7 +79,7 @@ def command(
     with opener(env, database, replay=replay, logs=logs)() as db:
         dirty_notice(db, out)
         names = None if columns is None else [name.strip() for name in columns.split(",")]
-        chosen = choose(env, profile, db.tables(system=True))
+        chosen = profile_of(env, profile, db)
         named = _find_table(env, db, table, chosen)
         view = make_view(db, named, chosen, columns=names, include=include)
         found = view.rows(where=where, index=index, seek=seek, reverse=reverse)
@@ -107,7 +108,7 @@ def _find_table(env: Env, db: Database, name: str, profile: Profile | None) -> T
     Profiles are read only if no table has the name.
     """
     if profile is None and name.casefold() not in map(str.casefold, db.tables(system=True)):
-        profile = choose(env, "auto", db.tables(system=True))
+        profile = profile_of(env, "auto", db)
     return named_table(db, name, profile)
 
 

@@ -10,8 +10,9 @@ import click
 from hotsplit.cli.opening import include_option, opener, profile_option, replay_options
 from hotsplit.cli.output import Output
 from hotsplit.errors import HotsplitError
-from hotsplit.ese.export.profiles import Profile, choose
-from hotsplit.ese.export.view import View, make_view, named_table, titles
+from hotsplit.ese.export.profiles import Profile
+from hotsplit.ese.export.titles import named_table, profile_of, titles
+from hotsplit.ese.export.view import View, make_view
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.catalogschema import IndexDef
 from hotsplit.ese.read.database import Database
@@ -56,7 +57,7 @@ def command(
     out, env = Output(json=json), OsEnv()
     with opener(env, database, replay=replay, logs=logs)() as db:
         dirty_notice(db, out)
-        chosen = choose(env, profile, db.tables(system=True))
+        chosen = profile_of(env, profile, db)
         found = [named_table(db, name, chosen) for name in tables or db.tables(system=system)]
         counted = _Counted(tuple(map(str, (State.LIVE, *include)))) if count or include else None
         described = [_describe(table, chosen, counted) for table in found]

@@ -22,6 +22,7 @@ from hotsplit.ese.engine.schema import Column
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.export.job import Job
 from hotsplit.ese.export.manifest import Plan
+from hotsplit.ese.export.titles import named_table, profile_of
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.columns import Coltyp, DateTime
 from hotsplit.ese.read.database import Database
@@ -117,7 +118,7 @@ def column(name: str, value: Any) -> Column:
     if isinstance(value, DateTime):
         return Column(name, Coltyp.DATE_TIME)
     if isinstance(value, int):
-        return Column(name, Coltyp.LONG)
+        return Column(name, Coltyp.LONG if abs(value) < 1 << 31 else Coltyp.LONG_LONG)
     return Column(name, Coltyp.LONG_TEXT if isinstance(value, str) else Coltyp.LONG_BINARY)
 
 
@@ -174,3 +175,33 @@ def test_more_than_values(tmp_path: Path) -> None:
     row = json.loads((tmp_path / "mail" / "mailbox_identities.jsonl").read_text())
     assert row["Owner"] == "Anna"
     assert row["MailboxNumber"] == 101
+
+
+def test_containers_are_called_by_what_they_hold(tmp_path: Path) -> None:
+    """WebCacheV01.dat says in one table what the other tables are for."""
+    url = "Visited: anna@https://example.org/"
+    tables: dict[str, list[tuple[str, Any, Any]]] = {
+        "Containers": [("ContainerId", 7, 7), ("Name", "History", "History")],
+        "Container_7": [("UrlHash", -2, 0), ("AccessedTime", TICKS, SHOWN), ("Url", url, url)],
+        "Container_8": [("Url", url, url)],
+        "CookieEntryEx_3": [
+            ("Expires", TICKS, SHOWN),
+            ("LastModified", TICKS, SHOWN),
+            ("RDomain", b"org.example\0", "org.example"),
+            ("Value", b"\xff\xfe\xfd", "fffefd"),
+        ],
+        "HstsEntryEx_2": [("LastTimeUsed", TICKS, SHOWN)],
+        "LeakFiles": [("LeakId", 1, 1)],
+    }
+    with Database.open(OsEnv(), str(make(tmp_path, tables))) as db:
+        report = Job(OsEnv(), db, str(tmp_path / "out"), Plan("jsonl")).run()
+        profile = profile_of(OsEnv(), "auto", db)
+        assert named_table(db, "history_7", profile).name == "Container_7"
+    titles = {result.table: result.title for result in report.results}
+    assert titles["Container_7"] == "History_7"
+    assert titles["Container_8"] == "Container_8"
+    row = json.loads((tmp_path / "out" / "History_7.jsonl").read_text())
+    assert row["AccessedTime"] == SHOWN
+    for table in "CookieEntryEx_3", "HstsEntryEx_2":
+        row = json.loads((tmp_path / "out" / f"{table}.jsonl").read_text())
+        assert row == {column: wanted for column, _, wanted in tables[table]}

@@ -188,6 +188,7 @@ def test_views_give_the_same_to_rows_and_to_columns(corpus: Path) -> None:
 WRONG = {
     "name = 1\nmatch.tables = []\n[columns]\na = { decode = 'rot13' }": "no decoder",
     "title = 'x'": "'name' is missing",
+    "name = 'x'\n[tables.'T_*']\ntitles = { pattern = 'T_.*', table = 'N' }": "a group in its",
     "name = 'x'\n[columns]\na = { lookup = 'b' }": "lookup 'b', which is not there",
     "name = 'x'\n[lookups.l]\nvalues = 3": "no attribute",
     "name = 'x'\n[tables.t]\ncolumn.a = {}": "tables.t has column",

@@ -10,7 +10,8 @@ import pytest
 
 from hotsplit.errors import InvalidUse, ObjectNotFound
 from hotsplit.ese.export.profiles import load_builtin
-from hotsplit.ese.export.view import make_view, named_table
+from hotsplit.ese.export.titles import named_table
+from hotsplit.ese.export.view import make_view
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.read.database import Database
 

@@ -125,7 +125,7 @@ def table_fields(db: Database, table: Table, profile: Profile | None) -> list[Fi
     if profile is None:
         return distinct([Field(column.name, column) for column in table.columns])
     rule = profile.table(table.name)
-    names = _names(db, rule.names) if rule.names else {}
+    names = known_names(db, rule.names) if rule.names else {}
     lookups = {
         name: Known(lookup, partial(_pairs, db, lookup)) for name, lookup in profile.lookups.items()
     }
@@ -163,7 +163,8 @@ def _renamed(column: str, names: Names | None, known: Mapping[Any, str]) -> str:
     return known.get(int(found), column) if names.table else found or column
 
 
-def _names(db: Database, names: Names) -> dict[Any, str]:
+def known_names(db: Database, names: Names) -> dict[Any, str]:
+    """Return the names that a table of the database has for numbers."""
     known: dict[Any, str] = {}
     for key in names.keys if names.table else ():
         known = _pairs(db, Lookup(names.table, key, names.value)) | known

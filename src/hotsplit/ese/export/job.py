@@ -12,10 +12,9 @@ from hotsplit.errors import HotsplitError, InvalidUse, TargetExists
 from hotsplit.ese.export.files import file_name
 from hotsplit.ese.export.manifest import Manifest, Plan, Result, identity
 from hotsplit.ese.export.parallel import Opener, Pool, share_out
-from hotsplit.ese.export.profiles import choose
 from hotsplit.ese.export.sqlite import merge_sqlite
 from hotsplit.ese.export.tables import MOST_FINDINGS, Order, Tick, export_table
-from hotsplit.ese.export.view import named_table
+from hotsplit.ese.export.titles import named_table, profile_of
 from hotsplit.ese.export.writers import COLUMNAR
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.identify import spare
@@ -51,7 +50,7 @@ class Job:
     ) -> None:
         self._env, self._db, self._target, self._plan = env, db, target, plan
         self._opener = opener
-        self.profile = choose(env, plan.profile, db.tables(system=True))
+        self.profile = profile_of(env, plan.profile, db)
         self._names = self._tables(db)
         self._sizes = {name: page_estimate(db.table(name)) for name in self._names}
         self._identity = identity(env, db)

@@ -42,7 +42,7 @@ from hotsplit.ese.export.decoders import Decoder
 from hotsplit.ese.files.env import Env
 
 _COLUMN_KEYS = {"as", "decode", "values", "lookup", "unit", "note"}
-_TABLE_KEYS = {"title", "columns", "names", "note"}
+_TABLE_KEYS = {"title", "titles", "columns", "names", "note"}
 _LOOKUP_KEYS = {"table", "key", "value", "kind", "decode", "values", "shift"}
 _NAMES_KEYS = {"pattern", "table", "key", "value"}
 _TOP_KEYS = {"name", "title", "match", "checked", "source", "columns", "tables", "lookups"}
@@ -80,7 +80,7 @@ class Lookup:
 
 @dataclass(frozen=True)
 class Names:
-    """How columns are called: what a group of the pattern finds in their name.
+    """How columns or tables are called: what a group of the pattern finds in their name.
 
     table: if not empty, the group is a number, and the row of that table which has it in one of the
     columns `keys` has the name in the column `value`.
@@ -94,12 +94,16 @@ class Names:
 
 @dataclass(frozen=True)
 class TableRule:
-    """What a profile says of a table."""
+    """What a profile says of a table.
+
+    titles: how each of several such tables is called, with its number behind it.
+    """
 
     title: str = ""
     columns: Mapping[str, ColumnRule] = field(default_factory=dict)
     names: Names | None = None
     note: str = ""
+    titles: Names | None = None
 
 
 @dataclass(frozen=True)
@@ -233,15 +237,20 @@ def _check_lookups(profile: Profile) -> None:
 
 def _table(raw: Any, name: str) -> TableRule:
     _check(raw, _TABLE_KEYS, f"tables.{name}")
-    names = raw.get("names")
-    if names is not None:
-        _check(names, _NAMES_KEYS, f"tables.{name}.names")
-        keys = names.get("key", ())
-        keys = (keys,) if isinstance(keys, str) else tuple(keys)
-        pattern = re.compile(names["pattern"])
-        names = Names(pattern, names.get("table", ""), keys, names.get("value", ""))
+    names, named = (_names(raw.get(key), f"tables.{name}.{key}") for key in ("names", "titles"))
+    if named and not (named.table and named.pattern.groups):
+        raise ValueError(f"tables.{name}.titles needs a table, and a group in its pattern")
     columns = dict(_columns(raw.get("columns", {})))
-    return TableRule(str(raw.get("title", "")), columns, names, str(raw.get("note", "")))
+    return TableRule(str(raw.get("title", "")), columns, names, str(raw.get("note", "")), named)
+
+
+def _names(raw: Any, where: str) -> Names | None:
+    if raw is None:
+        return None
+    _check(raw, _NAMES_KEYS, where)
+    keys = raw.get("key", ())
+    keys = (keys,) if isinstance(keys, str) else tuple(keys)
+    return Names(re.compile(raw["pattern"]), raw.get("table", ""), keys, raw.get("value", ""))
 
 
 def _columns(raw: Any) -> Iterator[tuple[str, ColumnRule]]:

@@ -5,13 +5,11 @@ Without a profile a view is the table itself.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hotsplit.errors import ObjectNotFound
 from hotsplit.ese.export.fields import Field, Fields, distinct, table_fields
 from hotsplit.ese.export.profiles import Profile
 from hotsplit.ese.export.shown import split_conditions
@@ -189,30 +187,3 @@ def make_view(
     known = Fields(fields)
     chosen = {id(field): field for name in columns for field in known.named(name)}
     return View(table, title, distinct(list(chosen.values())), include, known=known)
-
-
-def named_table(db: Database, name: str, profile: Profile | None) -> Table:
-    """Return the table of a name, or of the title that a profile gives it.
-
-    Raises ObjectNotFound with near names and titles as hint.
-    """
-    names = db.tables(system=True)
-    by_title = titles(names, profile)
-    folded = name.casefold()
-    if folded not in {own.casefold() for own in names}:
-        for own, title in by_title.items():
-            if title.casefold() == folded:
-                return db.table(own)
-    try:
-        return db.table(name)
-    except ObjectNotFound as error:
-        near = difflib.get_close_matches(folded, by_title.values(), n=1)
-        if near and error.hint == error.default_hint:
-            error.hint = f"Did you mean {near[0]}?"
-        raise
-
-
-def titles(names: Sequence[str], profile: Profile | None) -> dict[str, str]:
-    """Return the titles that a profile gives to tables, by their names."""
-    found = {name: profile.table(name).title for name in names} if profile else {}
-    return {name: title for name, title in found.items() if title}
