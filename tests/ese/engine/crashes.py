@@ -7,6 +7,7 @@ all of them. What each image must be is for `judge`.
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,11 +44,20 @@ Rows = dict[int, dict[str, Value]]
 
 
 class Watched(MemoryEnv):
-    """Files in memory; `moment` is called before each change of a file."""
+    """Files in memory; `moment` is called before each change of a file.
 
-    def __init__(self) -> None:
+    The clock goes on at every look: no two logs are created at the same time.
+    """
+
+    def __init__(self, ticks: int = 0) -> None:
         super().__init__()
         self.moment: Callable[[str, str], None] = lambda kind, path: None
+        self._ticks = ticks
+
+    def now(self) -> dt.datetime:
+        """See `Env`."""
+        self._ticks += 1
+        return super().now() + dt.timedelta(milliseconds=self._ticks)
 
     def step(self, kind: str, path: str) -> None:
         if kind in CHANGING:
@@ -55,7 +65,7 @@ class Watched(MemoryEnv):
 
     def image(self, crash: Crash, seed: int) -> Watched:
         """Return the files after a crash now."""
-        made = Watched()
+        made = Watched(self._ticks)
         made.root = self.crashed(crash, seed).root
         return made
 

@@ -320,6 +320,24 @@ def test_a_log_that_begins_in_a_creation_knows_the_database() -> None:
     assert rolled
 
 
+def test_a_crash_after_a_creation_in_which_a_log_began() -> None:
+    env = Watched()
+    instance, table = begun(env)
+    rolled = 0
+    for number in range(3, 24):
+        table.insert({"Id": number, "Name": f"n{number}", "Body": bytes(number * 300)})
+        database = instance.create_database(NEW)
+        if instance.context.log.generation > database.header.attach.generation:
+            rolled += 1
+            image = env.image(Crash.ALL_LOST, 0)
+            with Instance.open(image, SETTINGS) as again:
+                again.attach_database(NEW)
+            check(image, NEW)
+        instance.detach_database(database)
+        env.remove(NEW)
+    assert rolled
+
+
 def test_of_two_databases_made_in_one_place_the_later_is_left() -> None:
     env = Watched()
     instance, _ = begun(env)

@@ -251,3 +251,31 @@ def test_a_database_is_not_detached_under_a_transaction(rig: Rig) -> None:
     rig.session.drop_table(rig.database, "T")
     rig.instance.detach_database(rig.database)
     assert rig.instance.attach_database(PATH).table_names() == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"databases": 0}, {"databases": 256}, {"cache_size": -1}, {"checkpoint_depth": -1}]
+)
+def test_settings_that_make_no_sense(wrong: dict[str, int]) -> None:
+    refused(Jet.errInvalidParameter, lambda: Settings(FOLDER, **wrong))  # type: ignore[arg-type]
+
+
+def test_more_databases_than_the_headers_of_logs_can_name() -> None:
+    env = MemoryEnv()
+    folder = f"{FOLDER}/{'long' * 60}"
+    env.mkdir(folder)
+    env.sync_dir("/")
+    with Instance.open(env, Settings(FOLDER, databases=255, log_size=64 << 10)) as instance:
+        paths = [f"{folder}/{number}.edb" for number in range(9)]
+        made = [instance.create_database(path) for path in paths[:3]]
+        refused(Jet.errTooManyAttachedDatabases, lambda: instance.create_database(paths[3]))
+        assert env.listdir(folder) == [f"{n}.{end}" for n in range(3) for end in ("edb", "jfm")]
+        instance.detach_database(made[0])
+        instance.create_database(paths[3])
+        refused(Jet.errTooManyAttachedDatabases, lambda: instance.attach_database(paths[0]))
+        for _ in range(3):
+            instance.context.log.roll()
+        after = env.crashed(Crash.ALL_KEPT)
+    with Instance.open(after, Settings(FOLDER, log_size=64 << 10)) as instance:
+        assert instance.restarted is not None
+        assert instance.restarted.databases == paths[:4]

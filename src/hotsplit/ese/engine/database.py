@@ -256,7 +256,7 @@ class OpenDatabase:
         generation = position >> 32
         self._begin_flush_map(generation)
         header.gen_min_required = header.gen_min_consistent = generation
-        self.mark_generation(generation)
+        self.mark_generation(self.context.log.generation)  # another one may have begun since
         self.context.core.attach(self.dbid, position, 0)
 
     def _begin_flush_map(self, generation: int) -> None:

@@ -36,6 +36,7 @@ from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.files.env import Env, Lock
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.opened import Closing
+from hotsplit.ese.format.attachments import fit_a_list
 from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.logrecord import encode
 from hotsplit.ese.format.recordtable import RecordType as T
@@ -232,8 +233,8 @@ class Instance(Closing):
         context = self.context
         with context.lock:
             context.check()
-            dbid = self._free_dbid()
             path = os.path.abspath(path)  # noqa: PTH100 - paths are plain strings below the CLI
+            dbid = self._free_dbid(path)
             store = make_file(context, self.internal.procid, dbid, path)
             with contextlib.ExitStack() as undo:
                 undo.callback(remove_file, context.env, path)
@@ -257,8 +258,8 @@ class Instance(Closing):
         context = self.context
         with context.lock:
             context.check()
-            dbid = self._free_dbid()
             path = os.path.abspath(path)  # noqa: PTH100
+            dbid = self._free_dbid(path)
             store = self._open_store(dbid, path)
             header = store.header
             consistent = header.consistent
@@ -329,11 +330,20 @@ class Instance(Closing):
             self._searches.end(database)
             self._locks.pop(database.dbid).release()
 
-    def _free_dbid(self) -> int:
+    def _free_dbid(self, path: str) -> int:
+        """Return a number for one more database. Raises InvalidUse (-1805)."""
         free = (n for n in range(1, self.context.settings.databases + 1) if n not in self.databases)
         dbid = next(free, 0)
         if not dbid:
             raise InvalidUse("Too many databases", jet=Jet.errTooManyAttachedDatabases)
+        paths = [*(database.path for database in self.databases.values()), path]
+        if not fit_a_list(map(path_bytes, paths)):
+            raise InvalidUse(
+                "The headers of logs have no room for the paths of so many databases",
+                jet=Jet.errTooManyAttachedDatabases,
+                file=path,
+                hint="Use shorter paths, or another instance for this database.",
+            )
         return dbid
 
     # Durability

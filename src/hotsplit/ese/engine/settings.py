@@ -25,6 +25,7 @@ SEGMENT = 4096
 _PAGE_SIZES = (4096, 8192, 16384, 32768)
 _LOG_SIZES = range(64 << 10, (32 << 20) + 1, SEGMENT)
 _MOST_SECTORS = 65535
+_MOST_DATABASES = 255  # their numbers are bytes in records
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Settings:
     pages: at least 68 KB where pages have 32 KB (-1328, as with the published engine).
     checkpoint_depth: log between the checkpoint and the end of the log that page cleaning aims at.
     cache_size: most bytes of pages in memory.
-    circular: delete logs that no recovery needs any more. databases: most attached at a time.
+    circular: delete logs that no recovery needs any more. databases: most attached at a time; with
+    more than six the published engine cannot replay the logs.
     mend_torn_pages: write each page twice, so that none is lost if the machine stops in a write;
     needed unless the file system never tears a page. flush_map: keep a map of page writes beside
     each database, so that a write that the disk loses is noticed. follow_paths: the logs were
@@ -65,6 +67,11 @@ class Settings:
         return cls(folder, base, page_size=4096, log_size=5 << 20)
 
     def __post_init__(self) -> None:
+        numbers = self.checkpoint_depth, self.cache_size, self.databases
+        if not all(isinstance(number, int) and number >= 0 for number in numbers):
+            raise _wrong(f"sizes and counts are whole numbers: {numbers}")
+        if not 0 < self.databases <= _MOST_DATABASES:
+            raise _wrong(f"no number of databases: {self.databases}")
         if self.page_size not in _PAGE_SIZES:
             raise _wrong(f"no page size: {self.page_size}")
         if self.log_size not in _LOG_SIZES:

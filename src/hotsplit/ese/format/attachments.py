@@ -129,6 +129,11 @@ def pack_attachments(entries: Iterable[Attachment]) -> bytes:
     return data.ljust(LIST_SIZE, b"\0")
 
 
+def fit_a_list(names: Iterable[bytes]) -> bool:
+    """Tell whether entries with these names fit a list."""
+    return sum(_ENTRY.size + len(name) for name in names) <= LIST_SIZE
+
+
 def ansi_text(data: bytes) -> str:
     """Return the text before the first NUL of a name in the writer's code page."""
     return data.split(b"\0", 1)[0].decode("cp1252", "replace")
