@@ -650,6 +650,11 @@ def column_of_an_unknown_type(db: Planter) -> None:
     db.change_catalog("MSysObjids", 2, "type", at(14, b"\x63\0\0\0"))
 
 
+@breaks("C41")
+def column_of_the_catalog_of_an_unknown_type(db: Planter) -> None:
+    db.change_catalog("MSysObjects", 2, "RootFlag", at(14, b"\x01\x20\0\0"))
+
+
 def flagged(column_or_index: int) -> Callable[[bytes], bytes]:
     """Set flags of a catalog row; 0x20 of a column means escrow."""
 

@@ -5,6 +5,7 @@ Source: format specification 6.2 to 6.4, 13.1 C 39 and 41.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import zip_longest
 
 from hotsplit.ese.check.catalogrows import as_text
@@ -18,7 +19,7 @@ from hotsplit.ese.check.definitionrules import (
     place_of,
 )
 from hotsplit.ese.check.ownlists import OBJECT_COLUMNS, OBJECT_LIST
-from hotsplit.ese.format.catalogschema import RowType, unsigned
+from hotsplit.ese.format.catalogschema import CATALOG_COLUMNS, RowType, unsigned
 from hotsplit.ese.format.columns import FIRST_VARIABLE, ColumnFlag, type_size
 from hotsplit.ese.rebuild.catalogtable import CatalogTable, Values, columns_of, signed
 
@@ -30,6 +31,14 @@ _SPECIAL = (
     ColumnFlag.MULTI_VALUED,
 )
 """Flags that only some columns can have."""
+_OF_OBJECT_LIST: Mapping[int, Values] = {
+    fid: {"Name": name, "ColtypOrPgnoFDP": int(coltyp)}
+    for fid, (name, coltyp) in OBJECT_COLUMNS.items()
+}
+_OF_CATALOG: Mapping[int, Values] = {
+    column.id: {"Name": column.name, "ColtypOrPgnoFDP": int(column.coltyp)}
+    for column in CATALOG_COLUMNS
+}
 _DELETED = 0
 _LAST_END = 0x7FFF
 """Of fixed columns; the catalog has no room for higher offsets."""
@@ -37,8 +46,8 @@ _LAST_END = 0x7FFF
 
 def mend_columns(table: CatalogTable, *, old: bool) -> None:
     """Mend the columns of a table. old: of an old engine, whose rows stay as they are."""
-    if table.name == OBJECT_LIST and not old:
-        _restore(table)
+    if not old:
+        _restore(table, _known_columns(table))
     live = []
     for row in table.of(RowType.COLUMN):
         coltyp = unsigned(row["ColtypOrPgnoFDP"])
@@ -54,13 +63,17 @@ def mend_columns(table: CatalogTable, *, old: bool) -> None:
         _check_types(table)
 
 
-def _restore(table: CatalogTable) -> None:
-    """Let the engine's list of objects have the columns that it has everywhere."""
+def _known_columns(table: CatalogTable) -> Mapping[int, Values]:
+    """Return what the engine's own tables have everywhere, by the ids of columns."""
+    if table.name == OBJECT_LIST:
+        return _OF_OBJECT_LIST
+    return _OF_CATALOG if table.objid in FIXED_PLACES else {}
+
+
+def _restore(table: CatalogTable, known: Mapping[int, Values]) -> None:
     for row in table.of(RowType.COLUMN):
-        if unsigned(row["Id"]) in OBJECT_COLUMNS:
-            name, coltyp = OBJECT_COLUMNS[unsigned(row["Id"])]
-            table.put(row, "Name", name)
-            table.put(row, "ColtypOrPgnoFDP", int(coltyp))
+        for name, value in known.get(unsigned(row["Id"]), {}).items():
+            table.put(row, name, value)
 
 
 def _give_up(table: CatalogTable, column: Values, why: str) -> None:
