@@ -340,6 +340,29 @@ def test_a_transaction_sees_what_was_when_it_began(rig: Rig) -> None:
         ]  # fmt: skip
 
 
+def test_a_closed_session_is_over(rig: Rig) -> None:
+    table = rig.table(ID, indexes=(PK,))
+    first = rig.instance.session()
+    mine = first.open_table(rig.database, "T")
+    first.close()
+    second = rig.instance.session()
+    assert second.procid == first.procid
+    first.close()  # does not close the other one
+    for use in (
+        lambda: mine.insert({"Id": 1}),
+        lambda: list(mine.rows()),
+        lambda: mine.get(1),
+        first.begin,
+        lambda: first.create_table(rig.database, "New", [ID]),
+    ):
+        with pytest.raises(InvalidUse) as error:
+            use()
+        assert error.value.jet == Jet.errInvalidSesid
+    second.open_table(rig.database, "T").insert({"Id": 2})
+    assert rig.instance.session().procid != second.procid
+    assert [row["Id"] for row in table.rows()] == [2]
+
+
 def test_escrow_changes_do_not_exclude_each_other(rig: Rig) -> None:
     table = rig.table(ID, Column("Hits", Coltyp.LONG, escrow=True, default=0), indexes=(PK,))
     mark = table.insert({"Id": 1})

@@ -215,7 +215,10 @@ def check_name(name: str) -> None:
 def key_segments(index: Index, columns: Sequence[ColumnDef]) -> bytes:
     """Return the key definition of an index. Raises InvalidUse (-1507, -1406)."""
     if not 1 <= len(index.columns) <= _MOST_SEGMENTS:
-        raise InvalidUse(f"Index {index.name} has no columns", jet=Jet.errIndexInvalidDef)
+        raise InvalidUse(
+            f"An index is of 1 to {_MOST_SEGMENTS} columns, {index.name} of {len(index.columns)}",
+            jet=Jet.errIndexInvalidDef,
+        )
     made = b""
     for name in index.columns:
         column = find_column(columns, name.lstrip("-"))

@@ -64,6 +64,7 @@ class Session(Closing):
         self._schema_undo: list[tuple[int, Callable[[], None]]] = []
         self._schemas: dict[OpenDatabase, None] = {}
         self.on_close: Callable[[Session], None] = lambda _: None
+        self.is_closed = False
 
     @property
     def current(self) -> Transaction:
@@ -95,12 +96,17 @@ class Session(Closing):
         self._transaction = self.context.versions.begin(self)
 
     def begin(self) -> None:
-        """Begin a transaction, or a nested one. Raises InvalidUse (-1103) for the eighth level."""
+        """Begin a transaction, or a nested one.
+
+        Raises InvalidUse: -1103 for the eighth level, -1104 once the session is closed.
+        """
         with self.context.looking:
             self.context.check()
             if self.level == _DEEPEST:
                 raise InvalidUse("Transactions are nested too deep", jet=Jet.errTransTooDeep)
             if self._transaction is None:
+                if self.is_closed:  # its number may be another session's by now
+                    raise InvalidUse("The session is closed", jet=Jet.errInvalidSesid)
                 self.context.safe_point()
                 self._transaction = self.context.versions.begin(self)
             self.level += 1
@@ -334,9 +340,12 @@ class Session(Closing):
     def close(self) -> None:
         """End the session; an open transaction is rolled back."""
         with self._own_lock:
+            if self.is_closed:
+                return
             if not self.context.closed and self.context.failure is None:
                 while self.level:
                     self.rollback()
+            self.is_closed = True
             self.on_close(self)
 
     def housekeep(self) -> None:
