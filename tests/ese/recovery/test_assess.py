@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.recovery.assess import LogRole, Verdict, assess
+from hotsplit.ese.recovery.core import Core
 from hotsplit.ese.recovery.options import Options
+from hotsplit.ese.recovery.pages import PageAccess
 from hotsplit.ese.recovery.plan import CheckpointUse
+from hotsplit.ese.recovery.store import Store
 from tests.conftest import manifest, set_names, unpack_vector
 from tests.damage import apply_ops
 
@@ -186,6 +190,17 @@ def test_a_stale_page_that_no_log_touches_is_seen_with_the_flush_map(tmp_path: P
         assert pages <= {case["pages"][0]["page"]}
         seen += sorted(pages)
     assert seen  # the map knows page versions modulo 3, so it can miss one
+
+
+def test_pages_that_records_spoke_of_are_known_by_database_not_by_its_number() -> None:
+    """A database may be attached again under the number of another one."""
+    pages = PageAccess(Core(4096), 4096, 1 << 20)
+    pages.touched = set()
+    for path, pgno in (("a.edb", 7), ("b.edb", 8)):
+        store = SimpleNamespace(path=path, read_page=lambda _: bytes(4096))
+        pages.stores[1] = cast(Store, store)
+        pages.load(1, pgno)
+    assert pages.touched == {("a.edb", 7), ("b.edb", 8)}
 
 
 def test_a_backup_copy_is_judged_for_hard_recovery(tmp_path: Path) -> None:

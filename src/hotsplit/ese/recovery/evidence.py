@@ -142,7 +142,7 @@ def _stale_pages(verdict: Verdict, view: DatabaseView, trial: Run, target: Targe
     if view.scan is None or touched is None:
         return
     for pgno in view.scan.flush_suspects:
-        if (target.dbid, pgno) not in touched:
+        if (target.store.path, pgno) not in touched:
             _bad(
                 verdict,
                 "stale-page",

@@ -32,7 +32,8 @@ def position_number(position: LogPosition) -> int:
 class PageAccess:
     """Pages of all databases of a stream. `required` is each database's highest required log.
 
-    touched: (dbid, page) of all pages that records spoke of, kept only if it is set to a set.
+    touched: (path of the database, page) of all pages that records spoke of, kept only if it is set
+    to a set. Numbers of databases are given anew while logs are replayed.
     """
 
     def __init__(self, core: Core, page_size: int, budget: int) -> None:
@@ -41,7 +42,7 @@ class PageAccess:
         self.stores: dict[int, Store] = {}
         self.required: dict[int, int] = {}
         self.pending: dict[tuple[int, int], HotsplitError] = {}
-        self.touched: set[tuple[int, int]] | None = None
+        self.touched: set[tuple[str, int]] | None = None
         self._budget = max(64, budget // page_size)
 
     # Loading
@@ -55,7 +56,7 @@ class PageAccess:
         if page is not None:
             return page
         if self.touched is not None:
-            self.touched.add((dbid, pgno))
+            self.touched.add((self.stores[dbid].path, pgno))
         if (dbid, pgno) in self.pending:
             raise self.pending[dbid, pgno]
         data = self.stores[dbid].read_page(pgno)
@@ -193,7 +194,7 @@ class PageAccess:
         """Return a page, None if it is of no use: most new pages were never written."""
         if not any(self.stores[dbid].read_raw(pgno)[_DBTIME]):
             if self.touched is not None:
-                self.touched.add((dbid, pgno))
+                self.touched.add((self.stores[dbid].path, pgno))
             return None
         try:
             return self.load(dbid, pgno)
