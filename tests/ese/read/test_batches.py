@@ -16,8 +16,11 @@ from bench.grow import grow
 
 from hotsplit import _native
 from hotsplit.errors import ObjectNotFound
+from hotsplit.ese.export.profiles import load_builtin
+from hotsplit.ese.export.view import make_view
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.columns import DateTime
+from hotsplit.ese.read.arrow import ArrowField, ArrowForm
 from hotsplit.ese.read.batch import Batch
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.sweep import Sweep
@@ -236,3 +239,22 @@ def test_arrow_of_times(corpus: Path) -> None:
         first = next(db.table("CLIENTS").values(["InsertDate"]))[0]
         assert isinstance(first, DateTime)
         assert column.chunk(0)[0].value == (first.bits - 116444736 * 10**9) * 100
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the shared reference files")
+def test_guids_in_lists_are_text_in_arrow(corpus: Path) -> None:
+    """pandas cannot take a list of UUIDs; a column with one each is of the Arrow type."""
+    pa = pytest.importorskip("pyarrow")
+    with Database.open(OsEnv(), str(corpus / "ntds" / "adamntds.dit")) as db:
+        table, profile = db.table("datatable"), load_builtin("ntds")
+        (field,) = make_view(db, table, profile, columns=["objectGUID"]).fields
+        batch = next(table.batches([field.column.name]))
+        form = ArrowForm([ArrowField(field.name, field.column, field.meaning)])
+        column = form.record_batch(batch).column(0)
+        assert column.type == pa.list_(pa.string())
+        rows = make_view(db, table, profile, columns=["objectGUID"]).rows()
+        wanted = [value and [str(one) for one in value] for (value,) in rows][: batch.rows]
+        assert any(wanted)
+        assert column.to_pylist() == wanted
+    with Database.open(OsEnv(), str(corpus / "ual" / "hyperv" / "Current.mdb")) as db:
+        assert db.table("CLIENTS").to_arrow(["RoleGuid"]).schema.types == [pa.uuid()]

@@ -10,7 +10,7 @@ pyarrow is needed here only (the extra ``hotsplit[export]``); it is loaded when 
 | Currency | int64, the stored number (10000 is one unit) |
 | IEEESingle, IEEEDouble | float, double |
 | DateTime | timestamp[us], without zone; timestamp[ns, UTC] in a column of FILETIMEs |
-| GUID | arrow.uuid |
+| GUID | arrow.uuid; string in lists: pandas takes no lists of UUIDs |
 | Text, LongText | string |
 | Binary, LongBinary | binary |
 | several values | list |
@@ -143,7 +143,9 @@ class ArrowForm:
 
     def _type(self, field: ArrowField) -> pa.DataType:
         one = self._element_type(field)
-        return self._pa.list_(one) if self._is_list(field.column) else one
+        if not self._is_list(field.column):
+            return one
+        return self._pa.list_(self._pa.string() if one == self._pa.uuid() else one)
 
     def _element_type(self, field: ArrowField) -> pa.DataType:
         decoder = field.decoder
@@ -173,6 +175,9 @@ class ArrowForm:
             elements = self._elements(column, buffers)
         if not self._is_list(column):
             return elements
+        if elements.type == pa.uuid():
+            texts = (None if value is None else str(value) for value in elements.to_pylist())
+            elements = pa.array(texts, pa.string())
         validity, offsets = buffers.row_validity, buffers.row_offsets
         if offsets is None:
             validity, offsets = buffers.validity, struct.pack(f"<{rows + 1}i", *range(rows + 1))
