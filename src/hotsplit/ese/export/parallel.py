@@ -24,7 +24,7 @@ from hotsplit.ese.files.env import Env
 from hotsplit.ese.read.database import Database
 
 _POLL = 0.2
-_PIECES_A_JOB = 4
+_PIECES_A_JOB = 16  # the last one may begin when all other processes are done
 _LEAST_PIECE = 1 << 21  # bytes of pages
 Opener = Callable[[], Database]
 
