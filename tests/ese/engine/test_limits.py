@@ -10,6 +10,7 @@ import pytest
 from hotsplit.errors import (
     DatabaseMismatch,
     FileMissing,
+    FileTruncated,
     HotsplitError,
     InvalidUse,
     Jet,
@@ -279,3 +280,17 @@ def test_more_databases_than_the_headers_of_logs_can_name() -> None:
     with Instance.open(after, Settings(FOLDER, log_size=64 << 10)) as instance:
         assert instance.restarted is not None
         assert instance.restarted.databases == paths[:4]
+
+
+@pytest.mark.parametrize("pages", [1, 2, 100, -1])
+def test_a_database_that_was_cut_is_not_attached(rig: Rig, pages: int) -> None:
+    rig.instance.close()
+    whole = rig.env.get(PATH)
+    end = len(whole) - 8192 if pages < 0 else pages * 8192
+    cut = Rig(MemoryEnv())
+    cut.env.put(f"{FOLDER}/cut.edb", whole[:end])
+    with pytest.raises(FileTruncated) as error:
+        cut.instance.attach_database(f"{FOLDER}/cut.edb")
+    assert error.value.jet == Jet.errFileIOBeyondEOF
+    assert cut.env.get(f"{FOLDER}/cut.edb") == whole[:end]
+    cut.instance.close()

@@ -110,7 +110,8 @@ def test_values_of_every_type(rig: Rig, coltyp: Coltyp, tagged: bool) -> None:
 
 
 def test_dates(rig: Rig) -> None:
-    table = rig.table(ID, Column("When", Coltyp.DATE_TIME), indexes=(PK,))
+    when = Index("when", ["When"])
+    table = rig.table(ID, Column("When", Coltyp.DATE_TIME), indexes=(PK, when))
     moments = [
         dt.datetime(2001, 2, 3, 4, 5, 6),
         dt.datetime(1850, 12, 31, 18),
@@ -118,6 +119,16 @@ def test_dates(rig: Rig) -> None:
     ]
     for number, moment in enumerate(moments):
         table.insert({"Id": number, "When": DateTime.of(moment)})
+        table.insert({"Id": number + 10, "When": moment})
+        cursor = table.cursor("when")
+        assert cursor.seek(moment)
+        assert cursor.row()["Id"] == number
+    there = dt.timezone(dt.timedelta(hours=2))
+    table.insert_many([(20, moments[0].replace(tzinfo=there))], ["Id", "When"])
+    table.update(table.bookmark(20), {"When": moments[0].replace(hour=6, tzinfo=there)})
+    moments += [*moments, moments[0]]
+    with pytest.raises(InvalidUse):
+        table.insert({"Id": moments[0]})
     found = [str(row["When"]) for row in rig.on_disk()]
     assert found == [moment.isoformat(timespec="seconds") for moment in moments]
 

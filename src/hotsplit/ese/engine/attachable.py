@@ -1,7 +1,7 @@
 """Whether an instance may attach a database, and go on with a stream of logs.
 
-A database must be clean, of the instance's page size, of a format that it writes; a stream must
-have its page size and its log size.
+A database must be clean and whole, of the instance's page size, of a format that it writes; a
+stream must have its page size and its log size.
 
 Source: log specification 1.2 (log sizes), 6.0 (states), 8.4 (backup copies); format specification
 1.6 (revisions).
@@ -13,13 +13,16 @@ from hotsplit.errors import (
     BackupNeedsRestore,
     DatabaseMismatch,
     DirtyDatabase,
+    FileTruncated,
     InvalidUse,
     Jet,
     UnsupportedVersion,
 )
+from hotsplit.ese.check.owned import LEAST_PAGES, last_owned_page
 from hotsplit.ese.engine.settings import DATABASE_REVISION, Settings
 from hotsplit.ese.files.logsequence import LogSequence
 from hotsplit.ese.format.header import DatabaseHeader, DbState
+from hotsplit.ese.recovery.store import Store
 
 _NEWEST_REVISION = 300
 
@@ -38,6 +41,17 @@ def check_attachable(header: DatabaseHeader, path: str, page_size: int) -> None:
         raise DirtyDatabase("The database was not shut down cleanly", file=path)
     if header.page_size != page_size:
         raise _other_page_size("database", header.page_size, page_size, path)
+
+
+def check_whole(store: Store) -> None:
+    """Raise FileTruncated (-4001) for a file that ends before the pages of its database do."""
+    count = store.page_count
+    owned = LEAST_PAGES if count < LEAST_PAGES else last_owned_page(store) or 0
+    if owned > count:
+        raise FileTruncated(
+            f"The database has pages up to {owned}, the file ends with page {count}",
+            file=store.path,
+        )
 
 
 def check_stream(sequence: LogSequence, settings: Settings) -> None:

@@ -15,7 +15,7 @@ import os.path
 from typing import Self
 
 from hotsplit.errors import DiskFull, HotsplitError, InvalidUse, Jet
-from hotsplit.ese.engine.attachable import check_attachable
+from hotsplit.ese.engine.attachable import check_attachable, check_whole
 from hotsplit.ese.engine.checkpointing import Checkpointer
 from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
@@ -254,7 +254,10 @@ class Instance(Closing):
         self._locks.pop(dbid).release()
 
     def attach_database(self, path: str) -> OpenDatabase:
-        """Attach a database that was shut down cleanly. Raises DirtyDatabase, DatabaseMismatch."""
+        """Attach a database that was shut down cleanly.
+
+        Raises DirtyDatabase, DatabaseMismatch, FileTruncated, UnsupportedVersion.
+        """
         context = self.context
         with context.lock:
             context.check()
@@ -296,6 +299,7 @@ class Instance(Closing):
             self._instruct(store)
             try:
                 check_attachable(store.header, path, self.context.settings.page_size)
+                check_whole(store)
             except BaseException:
                 store.close()
                 raise

@@ -180,7 +180,7 @@ def _text(whole: int, ns: int, digits: int) -> str:
     return moment.isoformat(timespec="seconds") + fraction
 
 
-Scalar = bool | int | float | str | bytes | uuid.UUID | DateTime | None
+Scalar = bool | int | float | str | bytes | uuid.UUID | DateTime | dt.datetime | None
 Value = Scalar | list[Scalar]
 
 
@@ -286,6 +286,8 @@ def _encode(column: ColumnDef, value: Scalar) -> bytes:
         return value
     if isinstance(value, DateTime):
         return value.raw
+    if isinstance(value, dt.datetime) and column.coltyp == Coltyp.DATE_TIME:
+        return DateTime.of(value).raw
     if isinstance(value, uuid.UUID):
         return value.bytes_le
     if isinstance(value, str) and column.coltyp in TEXT_TYPES:
