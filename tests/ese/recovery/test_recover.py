@@ -11,9 +11,11 @@ import pytest
 
 from hotsplit.errors import HotsplitError, LogsMissing
 from hotsplit.ese.files.env import OsEnv
+from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.checksum import stamp
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.read.database import Database
+from hotsplit.ese.recovery.assess import assess
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.recover import recover
 from tests.conftest import manifest, set_names, unpack_vector
@@ -156,3 +158,41 @@ def test_an_error_names_the_source_not_the_copy(tmp_path: Path) -> None:
         recover(OsEnv(), [str(source)], [], str(tmp_path / "out"))
     assert caught.value.file == str(source / "test.edb")
     assert [path.name for path in tmp_path.iterdir()] == ["set"]
+
+
+def test_a_database_of_another_stream_is_said_to_be_left_out(tmp_path: Path) -> None:
+    """Two instances in one folder: each recovery is of one of them, and says so."""
+    if "multidb-p4096" not in manifest():
+        pytest.skip("needs the shared reference files beside the checkout (folder 'shared')")
+    source = tmp_path / "both"
+    shutil.copytree(unpack_vector("multidb-p4096") / "crash", source)
+    for path in (unpack_vector("hotsplit-p4096") / "snap2").iterdir():
+        name = path.name.replace("E00", "E01").replace("test", "other")
+        shutil.copy(path, source / name)
+    left_out = {}
+    for base in "E00", "E01":
+        into = str(tmp_path / base)
+        result = recover(OsEnv(), [str(source)], [], into, base=base)
+        left_out[base] = {Path(w.file).name for w in result.warnings if w.rule == "other-stream"}
+        there = {path.name for path in (tmp_path / base).iterdir()}
+        assert there.isdisjoint(left_out[base])
+        verdict = assess(OsEnv(), [str(source)], [], base=base)
+        assert {Path(f.file).name for f in verdict.evidence if f.rule == "other-stream"} == (
+            left_out[base]
+        )
+    assert left_out == {"E00": {"other.edb"}, "E01": {"test.edb", "test2.edb", "test3.edb"}}
+
+
+def test_logs_that_end_before_the_point_in_time(tmp_path: Path) -> None:
+    if "hotsplit-p4096" not in manifest():
+        pytest.skip("needs the shared reference files beside the checkout (folder 'shared')")
+    source = str(unpack_vector("hotsplit-p4096") / "snap2")
+    warned = {}
+    for until in 10, 11:
+        options = Options(until=LogPosition(until))
+        result = recover(OsEnv(), [source], [], str(tmp_path / str(until)), options)
+        warned[until] = [w.rule for w in result.warnings]
+    assert warned == {10: [], 11: ["until"]}
+    with pytest.raises(LogsMissing) as caught:
+        recover(OsEnv(), [source], [], str(tmp_path / "no"), Options(until=LogPosition(9)))
+    assert "log 10 or later" in caught.value.hint

@@ -304,7 +304,7 @@ class Databases:
 
     def deferred(self) -> Iterator[tuple[str, str]]:
         """Yield (path, reason) of databases in use by the logs and not recovered."""
-        yield from ((path, "the file is not there") for path in self.missing.values())
+        yield from ((path, "it was not found, or not asked for") for path in self.missing.values())
         for target in self.attached.values():
             # A clean database that is newer than the logs needs nothing from them.
             newer = target.outcome == Outcome.DEFER_FUTURE

@@ -37,8 +37,6 @@ def static(verdict: Verdict, inputs: Inputs) -> None:
     """Note what headers, names and checksums say."""
     for view in verdict.databases:
         _database(verdict, view)
-    for path in inputs.others:
-        _note(verdict, "other-stream", "This database belongs to another log stream here", path)
     _logs(verdict)
     _checkpoint(verdict)
     verdict.evidence.extend(verdict.plan.warnings)

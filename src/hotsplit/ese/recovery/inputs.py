@@ -44,16 +44,18 @@ class Candidate:
 
 @dataclass
 class Inputs:
-    """Databases and logs found. unusable: files that cannot be opened as databases, by lower-case
-    name: they matter only if the logs use one of that name. others: databases in the same folder
-    that belong to another stream. explicit: databases were named, not searched for: others that
-    the logs use are left out.
+    """Databases and logs found.
+
+    unusable: files that cannot be opened as databases, by lower-case name: they matter only if the
+    logs use one of that name. others: databases in the same folder that belong to another stream,
+    with its base name. explicit: databases were named, not searched for: others that the logs use
+    are left out.
     """
 
     databases: list[Candidate]
     sequence: LogSequence | None = None
     unusable: dict[str, HotsplitError] = field(default_factory=dict)
-    others: list[str] = field(default_factory=list)
+    others: dict[str, str] = field(default_factory=dict)
     explicit: bool = False
 
     @property
@@ -168,7 +170,7 @@ def _leave_out_other_streams(env: Env, folders: list[str], found: Inputs) -> Non
             continue
         if other.base.casefold() != found.sequence.base.casefold():
             found.databases.remove(candidate)
-            found.others.append(candidate.path)
+            found.others[candidate.path] = other.base
 
 
 def nothing_found(inputs: Inputs, sources: list[str]) -> HotsplitError:

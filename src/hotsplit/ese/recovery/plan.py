@@ -79,6 +79,9 @@ def make_plan(env: Env, inputs: Inputs, options: Options) -> Plan:
     if sequence is None:
         return _without_logs(inputs)
     plan = Plan(sequence, _look_at_checkpoint(env, inputs, sequence))
+    for path, base in inputs.others.items():
+        text = f"LEFT OUT: {path} belongs to the log stream {base}; give --base {base} for it"
+        plan.warn("other-stream", text, path)
     start = _start(inputs, sequence, plan, options)
     if start is None:
         return plan
@@ -87,6 +90,9 @@ def make_plan(env: Env, inputs: Inputs, options: Options) -> Plan:
     if plan.error is None:
         _collect(plan, sequence, inputs, options)
         plan.error = plan.error or _range_error(plan, inputs, options)
+        if options.until and plan.error is None and options.until.generation > plan.last:
+            text = f"The logs end at {plan.last}, before --until {options.until.generation}"
+            plan.warn("until", text)
     return plan
 
 
@@ -298,7 +304,7 @@ def _range_error(plan: Plan, inputs: Inputs, options: Options) -> HotsplitError 
             return LogsMissing(
                 f"The database needs logs {low}-{high}, they end at {plan.last}{stop}",
                 file=candidate.path,
-                hint=BRING_LOGS,
+                hint=f"Stop at log {high} or later." if options.until else BRING_LOGS,
             )
         if committed > plan.last and not options.until:
             if options.accept_lost_logs:
