@@ -14,14 +14,16 @@ import contextlib
 import os.path
 from typing import Self
 
-from hotsplit.errors import DiskFull, HotsplitError, InvalidUse, Jet
+from hotsplit.errors import DiskFull, HotsplitError, InstanceDown, InvalidUse, Jet
 from hotsplit.ese.engine.attachable import check_attachable, check_whole
+from hotsplit.ese.engine.changelock import ChangeLock
 from hotsplit.ese.engine.checkpointing import Checkpointer
 from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.counters import Counters
 from hotsplit.ese.engine.creation import check_name, fill, make_file, remove_file
 from hotsplit.ese.engine.database import FIRST_PAGES, OpenDatabase, path_bytes
+from hotsplit.ese.engine.forked import keep_to_this_process
 from hotsplit.ese.engine.freeze import DEADLINE, Freeze
 from hotsplit.ese.engine.leaks import Searches
 from hotsplit.ese.engine.livestore import LiveStore
@@ -98,7 +100,19 @@ class Instance(Closing):
         except BaseException:
             instance._release()
             raise
+        keep_to_this_process(instance)
         return instance
+
+    def leave_to_parent(self) -> None:
+        """See `Forkable`."""
+        context = self.context
+        context.lock = ChangeLock()  # a thread that is not here may have the other one
+        context.looking = context.lock.looking
+        why = InstanceDown("The instance belongs to the process that forked this one")
+        context.log.failure = context.log.failure or why
+        for database in self.databases.values():
+            database.store.close()  # the lock of its flush map, too
+        self._release()
 
     def _take_folders(self) -> None:
         """Lock the folders of logs and checkpoint. Scratch files of several instances may mix."""
