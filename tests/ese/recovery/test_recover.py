@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,25 @@ def test_missing_logs_give_the_engines_error(gone: list[str], number: int, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(("one", "other", "number"), [(7, 8, -509), (10, 11, -515), (1, 2, 0)])
+def test_logs_under_each_others_names(one: int, other: int, number: int, tmp_path: Path) -> None:
+    """The numbers are the engine's; logs that are not required do not matter here."""
+    if "errors-p4096" not in manifest():
+        pytest.skip("needs the shared reference files beside the checkout (folder 'shared')")
+    source = tmp_path / "set"
+    shutil.copytree(unpack_vector("errors-p4096") / "base", source)
+    first, second = (source / f"E00{n:08X}.log" for n in (one, other))
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+    found = 0
+    try:
+        recover(OsEnv(), [str(source / "test.edb")], [str(source)], str(tmp_path / "out"))
+    except HotsplitError as error:
+        found = error.jet
+    assert found == number
+
+
 @pytest.mark.parametrize("part", [0.012, 0.5, 1.0])
 def test_a_clean_database_that_was_cut_is_said_to_be_short(part: float, tmp_path: Path) -> None:
     """Nothing is to be replayed, so nothing else would tell."""
@@ -139,6 +159,18 @@ def test_a_clean_database_that_was_cut_is_said_to_be_short(part: float, tmp_path
     expected = ["file-truncated"] if part < 1 else []
     assert [w.rule for w in result.warnings] == expected
     assert {w.file for w in result.warnings} <= {path for path, _, _ in result.databases}
+
+
+def test_a_dirty_database_gets_its_length_back(tmp_path: Path) -> None:
+    """What was cut off is made anew from the logs, or it is empty: the engine does the same."""
+    if "crash-p8192-lazy" not in manifest():
+        pytest.skip("needs the shared reference files beside the checkout (folder 'shared')")
+    folder, source = unpack_vector("crash-p8192-lazy"), tmp_path / "set"
+    shutil.copytree(folder / "crash", source)
+    whole = (folder / "recovered/test.edb").stat().st_size
+    os.truncate(source / "test.edb", whole // 5)
+    recover(OsEnv(), [str(source / "test.edb")], [str(source)], str(tmp_path / "out"))
+    assert (tmp_path / "out/test.edb").stat().st_size == whole
 
 
 def test_an_error_names_the_source_not_the_copy(tmp_path: Path) -> None:

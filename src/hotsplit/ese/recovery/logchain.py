@@ -24,8 +24,16 @@ def fault(
     if info is None:
         return _absence(sequence, inputs, before, generation)
     if info.error is not None:
-        return info.error
+        return _unusable(before, info.error)
     return _broken_link(before, info) or _other_edition(info, inputs)
+
+
+def _unusable(before: LogInfo | None, error: HotsplitError) -> HotsplitError:
+    """Return the error of a log file. One under another's name is to the engine a wrong sequence."""
+    if error.jet != Jet.errLogGenerationMismatch:
+        return error
+    jet = Jet.errMissingPreviousLogFile if before is None else Jet.errInvalidLogSequence
+    return LogSequenceBroken(error.message, jet=jet, file=error.file, hint=error.hint)
 
 
 def _absence(

@@ -82,14 +82,17 @@ def seal_page(data: bytearray, pgno: int, header: DatabaseHeader) -> None:
     stamp(data, pgno)
 
 
+_MOST_GROWTH = 16  # a file cut to a sixteenth gets its length back; no hostile one fills a disk
+
+
 def fit_size(store: Store) -> None:
     """Give the file the length that the database owns, as the engine does when recovery ends.
 
     What lies behind is nobody's; what is missing is empty. A damaged space tree changes nothing,
-    and none makes the file more than twice as long.
+    and none makes the file more than `_MOST_GROWTH` times as long.
     """
     owned, count = last_owned_page(store), store.page_count
-    if owned is None or owned > 2 * count:
+    if owned is None or owned > _MOST_GROWTH * count:
         return
     if owned < count:
         store.shrink(owned)
