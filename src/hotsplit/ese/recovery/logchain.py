@@ -29,7 +29,7 @@ def fault(
 
 
 def _unusable(before: LogInfo | None, error: HotsplitError) -> HotsplitError:
-    """Return the error of a log file. One under another's name is to the engine a wrong sequence."""
+    """Return the error of a log file. One under another's name breaks the sequence."""
     if error.jet != Jet.errLogGenerationMismatch:
         return error
     jet = Jet.errMissingPreviousLogFile if before is None else Jet.errInvalidLogSequence
