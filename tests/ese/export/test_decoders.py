@@ -40,6 +40,9 @@ EXAMPLES: list[tuple[str, Any, Any]] = [
     ("ip-int", 0xC0A80102, "192.168.1.2"),
     ("ip-int", 0xC0A80102 - 2**32, "192.168.1.2"),
     ("mac", bytes.fromhex("001122aabbcc"), "00:11:22:aa:bb:cc"),
+    ("sid-utf16", bytes.fromhex("010100000000000512000000"), "S-1-5-18"),
+    ("sid-utf16", "svchost.exe\0".encode("utf-16-le"), "svchost.exe"),
+    ("sid-utf16", b"\1\2\3", b"\1\2\3"),
     ("hex", 255, "0xff"),
     ("hex", -2145124318, "0x80240022"),  # as an HRESULT lies in a Long
     ("hex", -(1 << 63) + 5, "0x8000000000000005"),

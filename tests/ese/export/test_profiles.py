@@ -76,6 +76,8 @@ def test_srum(corpus: Path, tmp_path: Path) -> None:
         assert row["TimeStamp"].endswith("Z")
     assert ids[8]["IdType"] == "user"
     assert ids[8]["Id"] == rows[0]["User"]
+    for row in rows:
+        assert (row["App"], row["User"]) == (ids[row["AppId"]]["Id"], ids[row["UserId"]]["Id"])
     traffic = lines(tmp_path, "network_usage")
     of_wires = {row["InterfaceLuid"] >> 48: row["InterfaceType"] for row in traffic}
     assert of_wires[6] == "ethernet"

@@ -133,6 +133,28 @@ def test_removed_node_is_carved_from_the_free_space(overlay: RunOverlay) -> None
     assert carved >= 15
 
 
+def test_values_of_removed_rows_end_where_the_next_one_begins(corpus: Path) -> None:
+    """Nothing says how long the last value of a removed row is but the node behind it."""
+    overlay = RunOverlay(corpus / "srum" / "goese-SRUDB.dat")
+    table = Database(overlay).table("SruDbIdMapTable")
+    rows = {row.key: row.values for row in table.records()}
+    leaf = next(page for page in table.tree().leaves() if len(list(page.nodes())) > 10)
+    nodes = list(leaf.nodes())
+
+    def empty(page: Page) -> None:
+        for _ in nodes:
+            page.delete(0)
+
+    overlay.edit(leaf.number, empty)
+    found = [
+        row
+        for row in Database(overlay).table(table.name).labelled(include={State.CARVED})
+        if row.origin.page == leaf.number and row.origin.label == Label.SLACK_NODE
+    ]
+    whole = [row for row in found if row.values == rows.get(row.key or b"")]
+    assert len(whole) >= len(nodes) - 1
+
+
 def test_batches_carry_the_same_labels(overlay: RunOverlay) -> None:
     _, leaves = widest_tree(Database(overlay))
     overlay.edit(leaves[1], lambda page: page.set_node_flags(0, NodeFlag.DELETED))

@@ -9,6 +9,7 @@ same kinds; a value that it does not understand stays as it is, so nothing is lo
 | ole | DateTime (days since 1899-12-30) in UTC | time in UTC |
 | seconds1601, unix | seconds since 1601, since 1970 | time in UTC |
 | sid, sid-be | a security identifier; -be with the last part big-endian | S-1-5-... |
+| sid-utf16 | a security identifier, or text in UTF-16 | S-1-5-..., text |
 | guid | 16 bytes | GUID |
 | utf16, utf8 | bytes of text | text |
 | text | text filled up with zeros | text without them |
@@ -103,6 +104,14 @@ def _text_in(codec: str) -> _Function:
     return decode
 
 
+_utf16 = _text_in("utf-16-le")
+
+
+def _sid_or_text(value: Any) -> Any:
+    sid = _sid(value)
+    return sid if isinstance(sid, str) else _utf16(value)
+
+
 def _ip(value: Any) -> Any:
     if isinstance(value, bytes) and len(value) >= 4 and not any(value[4:]):
         value = value[:4]
@@ -146,6 +155,7 @@ _SIMPLE: dict[str, _Function] = {
     "unix": _unix,
     "sid": _sid,
     "sid-be": _sid_big,
+    "sid-utf16": _sid_or_text,
     "guid": _guid,
     "utf16": _text_in("utf-16-le"),
     "utf8": _text_in("utf-8"),

@@ -132,11 +132,12 @@ def table_fields(db: Database, table: Table, profile: Profile | None) -> list[Fi
     fields = []
     for column in table.columns:
         said = profile.column(table.name, column.name)
-        meaning = lookups.get(said.lookup)
         own = _renamed(column.name, rule.names, names)
-        if meaning is not None:
+        known = lookups.get(said.lookup)
+        added = said.added or (known and (said.name or f"{own}_name"))
+        if added:
             fields.append(Field(own, column, None, said.unit, said.note))
-            fields.append(Field(said.name or f"{own}_name", column, meaning))
+            fields.append(Field(added, column, known or said.decoder))
         else:
             fields.append(Field(said.name or own, column, said.decoder, said.unit, said.note))
     return distinct(fields)

@@ -14,6 +14,7 @@ A profile is a TOML or JSON file. Those that come with the program lie in the fo
     title = "orders"
     columns.Flags = { decode = "flags", values = { 1 = "paid", 2 = "shipped" } }
     columns.CustomerId = { lookup = "customers", as = "Customer" }
+    columns.Owner = { decode = "sid", add = "OwnerSid" }    # beside the column
 
     [lookups.customers]                    # adds a column beside the one with the number
     table = "Customers"
@@ -41,7 +42,7 @@ from hotsplit.errors import InvalidUse
 from hotsplit.ese.export.decoders import Decoder
 from hotsplit.ese.files.env import Env
 
-_COLUMN_KEYS = {"as", "decode", "values", "lookup", "unit", "note"}
+_COLUMN_KEYS = {"as", "add", "decode", "values", "lookup", "unit", "note"}
 _TABLE_KEYS = {"title", "titles", "columns", "names", "note"}
 _LOOKUP_KEYS = {"table", "key", "value", "kind", "decode", "values", "shift"}
 _NAMES_KEYS = {"pattern", "table", "key", "value"}
@@ -51,13 +52,17 @@ _MOST_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class ColumnRule:
-    """What a profile says of a column. name: in the result, empty for its own."""
+    """What a profile says of a column.
+
+    name: in the result, empty for its own. added: that of a column beside it with what it means.
+    """
 
     name: str = ""
     decoder: Decoder | None = None
     lookup: str = ""
     unit: str = ""
     note: str = ""
+    added: str = ""
 
 
 @dataclass(frozen=True)
@@ -267,6 +272,7 @@ def _columns(raw: Any) -> Iterator[tuple[str, ColumnRule]]:
                 str(rule.get("lookup", "")),
                 str(rule.get("unit", "")),
                 str(rule.get("note", "")),
+                str(rule.get("add", "")),
             ),
         )
 

@@ -95,6 +95,20 @@ def orphans(source: PageSource, pages: Sequence[int], visited: PageSet) -> Itera
                 yield Remnant(Label(base + (flags >> 1 & 1)), pgno, i, key, record, old)
 
 
+class _Candidate(NamedTuple):
+    """What may be a record in free space.
+
+    at, end: its bytes. is_open: its last value runs to the end of the space, as nothing says how
+    long it is. node: where the node begins whose key fits it, `at` if there is none. key: that key.
+    """
+
+    at: int
+    end: int
+    is_open: bool
+    node: int
+    key: bytes | None
+
+
 class Carver:
     """Finds records in the free space of leaf pages of one table.
 
@@ -138,19 +152,33 @@ class Carver:
 
     def _in_gap(self, page: Page, start: int, end: int) -> Iterator[Remnant]:
         data = bytes(page.data[start:end])
+        old = not page.flags & PageFlag.NEW_RECORD
+        found = self._candidates(data, page.size > _SMALL_MOST)
         after = 0
+        for i, one in enumerate(found):
+            if one.at < after:
+                continue
+            after = one.end
+            if one.is_open:  # nothing says where its last value ends, but a node behind it does
+                behind = (other.node for other in found[i + 1 :] if other.key is not None)
+                after = next((node for node in behind if node > one.at), one.end)
+            label = Label.SLACK_RECORD if one.key is None else Label.SLACK_NODE
+            record = data[one.at : after]
+            yield Remnant(label, page.number, start + one.at, one.key, record, old)
+
+    def _candidates(self, data: bytes, large: bool) -> list[_Candidate]:
+        """Return whatever may be a record, also within others."""
+        found = []
         for match in self._heads.finditer(data):
             at = match.start()
-            size = 0 if at < after else self._size(data[at:], page.size > _SMALL_MOST)
+            size = self._size(data[at:], large)
             if not size:
                 continue
-            record = data[at : at + size]
-            key = self._make_key(record)
-            whole = key is not None and _has_key(data[:at], key)
-            label = Label.SLACK_NODE if whole else Label.SLACK_RECORD
-            old = not page.flags & PageFlag.NEW_RECORD
-            yield Remnant(label, page.number, start + at, key if whole else None, record, old)
-            after = at + size
+            end, key = at + size, self._make_key(data[at : at + size])
+            head = 0 if key is None else _head_size(data[:at], key)
+            is_open = end == len(data) and bool(self._tagged)
+            found.append(_Candidate(at, end, is_open, at - head, key if head else None))
+        return found
 
     def _size(self, data: bytes, large: bool) -> int:
         """Return the bytes of the record at the start of `data`, 0 if there is none."""
@@ -238,13 +266,17 @@ def _lines(page: Page) -> Iterator[tuple[int, int]]:
         yield page.header_size + (start & mask), size & mask
 
 
-def _has_key(before: bytes, key: bytes) -> bool:
-    """Say whether a node with that key, or the end of it, lies right in front of its record."""
+def _head_size(before: bytes, key: bytes) -> int:
+    """Return the bytes of a node in front of its record, 0 if none with that key lies there.
+
+    They are the number of bytes that the key shares with that of the page, if it does, the number
+    of the others, and these.
+    """
     for shared in range(len(key) + 1):
         size = len(key) - shared
         at = len(before) - size - 2
         if at < 0 or not before.endswith(key[shared:]):
             continue
         if int.from_bytes(before[at : at + 2], "little") & 0x1FFF == size:
-            return size > 0 or shared > 0
-    return False
+            return size + (4 if shared else 2) if size or shared else 0
+    return 0
