@@ -165,3 +165,14 @@ def test_columns_of_tables(
     _, out, _ = run(capfd, "tables", str(corpus / "srum" / "goese-SRUDB.dat"), "ids")
     assert "enum" in next(line for line in out.splitlines() if "IdType" in line)
     assert run(capfd, "tables", database, "Nowhere")[0] == 32
+
+
+def test_names_of_a_profile_that_was_not_asked_for(
+    capfd: pytest.CaptureFixture[str], corpus: Path
+) -> None:
+    database = str(corpus / "srum" / "goese-SRUDB.dat")
+    for more in ["--columns", "App"], ["--where", "App ~ *chrome*"]:
+        status, _, err = run(capfd, "rows", database, "network_usage", *more)
+        assert status == 32
+        assert "--profile srum" in err
+        assert run(capfd, "rows", database, "network_usage", "--profile", "auto", *more)[0] == 0

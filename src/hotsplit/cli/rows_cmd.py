@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json as jsonlib
 import sys
@@ -13,7 +14,7 @@ import click
 from hotsplit.cli.opening import include_option, opener, profile_option, replay_options
 from hotsplit.cli.output import Output
 from hotsplit.cli.tables_cmd import dirty_notice
-from hotsplit.errors import HotsplitError
+from hotsplit.errors import HotsplitError, ObjectNotFound
 from hotsplit.ese.export.files import replaced
 from hotsplit.ese.export.profiles import Profile
 from hotsplit.ese.export.text import FORMATS, Format, RowWriter
@@ -76,7 +77,8 @@ def command(
     --reverse those come after the live ones.
     """
     out, env = Output(json=json), OsEnv()
-    with opener(env, database, replay=replay, logs=logs)() as db:
+    opens = opener(env, database, replay=replay, logs=logs)
+    with opens() as db, _pointing_at_profile(env, db, profile):
         dirty_notice(db, out)
         names = None if columns is None else [name.strip() for name in columns.split(",")]
         chosen = profile_of(env, profile, db)
@@ -100,6 +102,18 @@ def command(
         out.emit({**summary, "rows": count, "file": output, "findings": _findings(db)})
         if not json:
             _note_findings(db, view, out)
+
+
+@contextlib.contextmanager
+def _pointing_at_profile(env: Env, db: Database, profile: str) -> Iterator[None]:
+    """Say that a name that is not there may be one that a profile gives, where none was wanted."""
+    try:
+        yield
+    except ObjectNotFound as error:
+        fitting = profile_of(env, "auto", db) if profile == "none" else None
+        if fitting is not None:
+            error.hint += f" Names and values of the profile need --profile {fitting.name}."
+        raise
 
 
 def _find_table(env: Env, db: Database, name: str, profile: Profile | None) -> Table:
