@@ -203,9 +203,8 @@ class Instance(Closing):
 
     def _shut_down(self) -> None:
         context = self.context
-        for session in self._live_sessions():
-            while session.level:
-                session.rollback()
+        for transaction in context.versions.open_transactions:  # views of rows among them
+            transaction.writer.roll_back_all()
         if not context.files.low:
             self.cleaner.run()
         mark = context.journal.note(encode(T.SHUTDOWN_MARK))
@@ -332,7 +331,7 @@ class Instance(Closing):
         with context.lock:
             context.check()
             context.holds.check_detach(database.dbid)
-            if any(session.level for session in self._live_sessions()):
+            if context.versions.open_transactions:
                 raise InvalidUse("A transaction is open", jet=Jet.errDatabaseInUse)
             self.cleaner.run()
             context.cache.flush(database.dbid)
@@ -452,7 +451,7 @@ class Instance(Closing):
         """A transaction is over: the last one is followed by a clean shutdown."""
         if self.context.lock.is_closed:
             return
-        if self._ending or self._housekeeping or any(s.level for s in self._live_sessions()):
+        if self._ending or self._housekeeping or self.context.versions.open_transactions:
             return
         if self._make_log_room():
             return

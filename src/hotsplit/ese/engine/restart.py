@@ -384,8 +384,7 @@ class Restart:
             if version.operation == REPLACE:
                 made.largest = len(version.image)
             count += 1
-        while session.level:
-            session.rollback()
+        session.roll_back_all()
         return count
 
     def _write_through(self, context: Context) -> None:

@@ -37,17 +37,16 @@ _LEAVES = 64  # taken before others have their turn
 
 def batches(table: Table, columns: list[ColumnDef], size: int, *, keys: bool) -> Iterator[Batch]:
     """Yield the rows that the session of a table sees, in primary order, in one view."""
-    session = table.session
+    with table.viewed() as seen:
+        session = seen.session
+        with seen.reading():
+            tree, values = seen.state.tree, seen.state.long_values
 
-    def long_values() -> _LongValues:
-        values = table.state.long_values
-        if values is None:
-            raise ObjectNotFound(f"table {table.name} has no long values")
-        return _LongValues(session, values)
+        def long_values() -> _LongValues:
+            if values is None:
+                raise ObjectNotFound(f"table {table.name} has no long values")
+            return _LongValues(session, values)
 
-    with session.reading():
-        with table.reading():
-            tree = table.state.tree
         reader = BatchReader(
             f"table {table.name}",
             session.context.settings.page_size,

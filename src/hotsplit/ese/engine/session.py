@@ -105,11 +105,14 @@ class Session(Closing):
             if self.level == _DEEPEST:
                 raise InvalidUse("Transactions are nested too deep", jet=Jet.errTransTooDeep)
             if self._transaction is None:
-                if self.is_closed:  # its number may be another session's by now
-                    raise InvalidUse("The session is closed", jet=Jet.errInvalidSesid)
+                self._check_open()
                 self.context.safe_point()
                 self._transaction = self.context.versions.begin(self)
             self.level += 1
+
+    def _check_open(self) -> None:
+        if self.is_closed:  # its number may be another session's by now
+            raise InvalidUse("The session is closed", jet=Jet.errInvalidSesid)
 
     def commit(self, *, lazy: bool = False) -> None:
         """Commit the innermost transaction; of the outermost one, wait until that is durable.
@@ -243,6 +246,21 @@ class Session(Closing):
         finally:
             self.commit()
 
+    @contextlib.contextmanager
+    def view(self) -> Iterator[Session]:
+        """Give a session with one view for what is read inside, while this one goes on.
+
+        In a transaction that is this session. Outside of one, what it does meanwhile is committed
+        as ever.
+        """
+        if self.level:
+            yield self
+            return
+        self._check_open()
+        with Session(self.context, self.procid) as other:  # it logs nothing
+            other.begin()
+            yield other
+
     # Tables
 
     def create_table(
@@ -343,10 +361,14 @@ class Session(Closing):
             if self.is_closed:
                 return
             if not self.context.closed and self.context.failure is None:
-                while self.level:
-                    self.rollback()
+                self.roll_back_all()
             self.is_closed = True
             self.on_close(self)
+
+    def roll_back_all(self) -> None:
+        """Roll back all levels."""
+        while self.level:
+            self.rollback()
 
     def housekeep(self) -> None:
         """Called between statements of a transaction, with the lock: now and then a safe point."""

@@ -12,6 +12,7 @@ Source: format specification 7, 8, 10.5, 14.4.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
@@ -422,7 +423,13 @@ class Table:
 
     def rows(self, index: str | None = None) -> Iterator[Row]:
         """Yield all rows in the order of an index, in one view."""
-        with self.session.reading():
-            cursor = self.cursor(index)
+        with self.viewed() as table:
+            cursor = table.cursor(index)
             while cursor.move(1):
                 yield cursor.row()
+
+    @contextlib.contextmanager
+    def viewed(self) -> Iterator[Table]:
+        """Give the table as it is now: see `Session.view`."""
+        with self.session.view() as session:
+            yield Table(session, self._state)

@@ -18,7 +18,7 @@ from hotsplit.ese.recovery.core import DELTA, FLAG_DELETE, INSERT, REPLACE
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.chains import InsertRun
-    from hotsplit.ese.engine.records import Writer
+    from hotsplit.ese.engine.session import Session
     from hotsplit.ese.engine.tree import Tree
 
 Bookmark = tuple[bytes, bytes]
@@ -36,7 +36,7 @@ class Transaction:
 
     __slots__ = ("begin", "commit", "dropped", "versions", "writer")
 
-    def __init__(self, begin: int, writer: Writer) -> None:
+    def __init__(self, begin: int, writer: Session) -> None:
         self.begin, self.writer = begin, writer
         self.commit = 0
         self.versions: list[Version | InsertRun] = []
@@ -85,7 +85,7 @@ class VersionStore:
         self.dropped: deque[Tree] = deque()
         self.lowered: deque[tuple[Tree, Bookmark]] = deque()
 
-    def begin(self, writer: Writer) -> Transaction:
+    def begin(self, writer: Session) -> Transaction:
         """Begin a transaction: its view is of now."""
         transaction = Transaction(self._clock, writer)
         self._open[transaction] = None
