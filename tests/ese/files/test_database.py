@@ -154,3 +154,12 @@ def test_any_file_gives_our_errors_only(tmp_path: Path, data: st.DataObject) -> 
                     assert error.file == str(path)
     except HotsplitError as error:
         assert error.file == str(path)
+
+
+def test_reading_after_close_says_what_is_wrong(tmp_path: Path) -> None:
+    make_database(tmp_path / "x.edb")
+    with DatabaseFile.open(OsEnv(), str(tmp_path / "x.edb")) as file:
+        assert file.read_page(1)
+    with pytest.raises(HotsplitError) as caught:
+        file.read_page(1)
+    assert "closed" in caught.value.hint

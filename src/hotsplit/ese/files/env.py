@@ -49,6 +49,7 @@ _CLASSES: dict[int, type[HotsplitError]] = {
 }
 _JETS = {errno.EROFS: Jet.errFileAccessDenied, errno.EISDIR: Jet.errInvalidPath}
 _NO_FILE = "Give the path of a file."
+_HINTS = {errno.EISDIR: _NO_FILE, errno.EBADF: "It was closed before: read what you need first."}
 
 
 class _translated:  # noqa: N801 - used like a function
@@ -71,7 +72,7 @@ class _translated:  # noqa: N801 - used like a function
         if isinstance(error, OSError):
             cls = _CLASSES.get(error.errno or 0, IoFailed)
             jet = _JETS.get(error.errno or 0)
-            hint = _NO_FILE if error.errno == errno.EISDIR else ""
+            hint = _HINTS.get(error.errno or 0, "")
             why = error.strerror or str(error)
             raise cls(why, jet=jet, file=self._path, hint=hint) from error
 
