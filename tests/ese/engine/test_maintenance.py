@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from hotsplit.errors import InvalidUse, Jet
+from hotsplit.errors import InvalidUse, Jet, ObjectNotFound
 from hotsplit.ese.engine import maintenance
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
@@ -269,3 +269,12 @@ def test_a_file_that_a_backup_reads_does_not_shrink() -> None:
     rig.instance.context.holds.release(hold)
     maintenance.shrink(rig.session, rig.database)
     rig.closed()
+
+
+def test_a_table_that_is_not_there_is_not_defragmented() -> None:
+    env = Watched()
+    env.mkdir(FOLDER)
+    with Instance.open(env, Settings(FOLDER)) as instance, instance.session() as session:
+        database = instance.create_database(PATH)
+        with pytest.raises(ObjectNotFound):
+            maintenance.defragment(session, database, "None")

@@ -404,6 +404,16 @@ def test_a_closed_session_is_over(rig: Rig) -> None:
     assert [row["Id"] for row in table.rows()] == [2]
 
 
+@pytest.mark.parametrize("value", ["1", 1.5, None, 1 << 31, -(1 << 31) - 1])
+def test_what_cannot_be_added_is_no_damage(rig: Rig, value: object) -> None:
+    table = rig.table(ID, Column("Hits", Coltyp.LONG, escrow=True, default=3), indexes=(PK,))
+    mark = table.insert({"Id": 1})
+    with pytest.raises(InvalidUse) as error:
+        table.add(mark, "Hits", value)  # type: ignore[arg-type]
+    assert jet_of(error) == Jet.errInvalidColumnType
+    assert table.get(1) == {"Id": 1, "Hits": 3}
+
+
 def test_escrow_changes_do_not_exclude_each_other(rig: Rig) -> None:
     table = rig.table(ID, Column("Hits", Coltyp.LONG, escrow=True, default=0), indexes=(PK,))
     mark = table.insert({"Id": 1})

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hotsplit.errors import HotsplitError
+from hotsplit.errors import HotsplitError, ObjectNotFound
 from hotsplit.ese.engine import records
 from hotsplit.ese.engine.joining import FILLED, part, whole
 from hotsplit.ese.engine.leaks import reclaim
@@ -54,9 +54,14 @@ class Done:
 
 
 def trees_of(database: OpenDatabase, table: str = "") -> list[Tree]:
-    """Return the trees of one table, or of all: those first that lie in the space of others."""
+    """Return the trees of one table, or of all: those first that lie in the space of others.
+
+    Raises ObjectNotFound (-1305).
+    """
     found: list[Tree] = []
     with database.context.lock:
+        if table and database.find_table(table) is None:
+            raise ObjectNotFound(f"There is no table {table}", file=database.path)
         for known in [database.find_table(table)] if table else database.tables():
             state = None if known is None else known.latest
             if state is not None:

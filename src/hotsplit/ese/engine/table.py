@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Value]
 _LID = 4
+_ESCROW_MOST = 1 << 31
 _NO_LONG_VALUES = LongReader()
 
 
@@ -230,6 +231,8 @@ class Table:
         found = self.state.column(column)
         if not found.flags & ColumnFlag.ESCROW:
             raise InvalidUse(f"{column} is no escrow column", jet=Jet.errColumnNotUpdatable)
+        if not isinstance(value, int) or not -_ESCROW_MOST <= value < _ESCROW_MOST:
+            raise InvalidUse(f"{column}: {value!r} cannot be added", jet=Jet.errInvalidColumnType)
         with self._changing():
             record = self._record(bookmark)
             if record[0] < found.id:
