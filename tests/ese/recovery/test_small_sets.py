@@ -28,6 +28,7 @@ from tests.expected import compare_rows
 
 SETS = Path(__file__).parents[2] / "data" / "sets"
 NAMES = {
+    "index-image-never-logged": "an entry deleted in such an index, whose page was written since",
     "index-page-elsewhere": "the same, and the root page is a leaf of another tree by now; "
     "the engine fails with JET_errBadParentPageLink",
     "index-taken-back": "entries of an open transaction in an index whose creation was rolled back",

@@ -34,13 +34,13 @@ from hotsplit.ese.format.attachments import Attachment
 from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition
 from hotsplit.ese.format.header import DatabaseHeader, DbState, choose_header
 from hotsplit.ese.format.logrecord import encode
-from hotsplit.ese.format.page import Page
 from hotsplit.ese.format.recordtable import CLOSING, FILLERS
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.attach import Outcome
 from hotsplit.ese.recovery.core import PENDING, REPLACE, Version
 from hotsplit.ese.recovery.databases import Target
 from hotsplit.ese.recovery.events import NoWatch, Watch
+from hotsplit.ese.recovery.goneversions import open_sessions
 from hotsplit.ese.recovery.inputs import Inputs, find_inputs
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.overlay import OverlayStore
@@ -49,7 +49,7 @@ from hotsplit.ese.recovery.plan import Plan, make_plan
 from hotsplit.ese.recovery.recover import setting_for
 from hotsplit.ese.recovery.run import Run
 from hotsplit.ese.recovery.store import UNNAMED, Store, WorkStore, fit_size
-from hotsplit.ese.recovery.undo import in_order, is_gone
+from hotsplit.ese.recovery.undo import in_order
 
 
 @dataclass
@@ -333,7 +333,7 @@ class Restart:
             context.cache.adopt_dirty(target.dbid, begun)
         undone = sum(
             self._roll_back(context, databases, *open_session)
-            for open_session in context.core.open_sessions()
+            for open_session in open_sessions(self._run.replay.pages)
         )
         cleaning = Session(context, INTERNAL_SESSION)
         if self._sweeps:
@@ -365,9 +365,6 @@ class Restart:
         for version in in_order(versions):
             database = databases.get(version.dbid)
             if database is None:
-                continue
-            root = Page(context.cache.load(version.dbid, version.fdp), version.fdp)
-            if is_gone(version, root):
                 continue
             if version.operation == PENDING:
                 raise RecoveryFailed(

@@ -6,6 +6,7 @@ from hotsplit._native.nodeedit_py import NodeEditor, undo_on_node
 from hotsplit.errors import Jet, RecoveryFailed
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.recovery.core import PENDING, Version
+from hotsplit.ese.recovery.goneversions import open_sessions
 from hotsplit.ese.recovery.pages import PageAccess
 
 _DEPTH = 32
@@ -18,12 +19,9 @@ def undo_all(pages: PageAccess) -> int:
     Raises RecoveryFailed (-1917) when a node or a before image is not there.
     """
     done = 0
-    for _, _, _, versions in pages.core.open_sessions():
+    for *_, versions in open_sessions(pages):
         for version in reversed(in_order(versions)):
-            if version.dbid not in pages.stores:
-                continue
-            root = Page(pages.load(version.dbid, version.fdp), version.fdp)
-            if not is_gone(version, root):
+            if version.dbid in pages.stores:
                 _undo(pages, version)
                 done += 1
     pages.core.reset_sessions()
@@ -36,15 +34,6 @@ def in_order(versions: list[Version]) -> list[Version]:
         return []
     first = versions[0].rceid
     return sorted(versions, key=lambda v: (v.level, (v.rceid - first + (1 << 31)) & 0xFFFFFFFF))
-
-
-def is_gone(version: Version, root: Page) -> bool:
-    """Tell whether the root page of a version's tree belongs to another tree by now.
-
-    An index that is being made gets entries of other transactions. When its creation is rolled back
-    the space is given back at once, and what those transactions did in it is over.
-    """
-    return root.objid != version.objid
 
 
 def _undo(pages: PageAccess, version: Version) -> None:
