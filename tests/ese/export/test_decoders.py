@@ -43,6 +43,9 @@ EXAMPLES: list[tuple[str, Any, Any]] = [
     ("sid-utf16", bytes.fromhex("010100000000000512000000"), "S-1-5-18"),
     ("sid-utf16", "svchost.exe\0".encode("utf-16-le"), "svchost.exe"),
     ("sid-utf16", b"\1\2\3", b"\1\2\3"),
+    ("filetime", (133_000_000_000_000_000).to_bytes(8, "little"), "2022-06-18T04:26:40Z"),
+    ("filetime", (133_000_000_000_000_000).to_bytes(8, "big"), "2022-06-18T04:26:40Z"),
+    ("filetime", (100_000_000_000_000_000).to_bytes(8, "little"), "1917-11-21T17:46:40Z"),
     ("hex", 255, "0xff"),
     ("hex", -2145124318, "0x80240022"),  # as an HRESULT lies in a Long
     ("hex", -(1 << 63) + 5, "0x8000000000000005"),

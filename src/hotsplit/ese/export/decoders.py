@@ -5,7 +5,7 @@ same kinds; a value that it does not understand stays as it is, so nothing is lo
 
 | name | stored | becomes |
 |---|---|---|
-| filetime | a number, or 8 bytes, of 100 ns since 1601 | time in UTC |
+| filetime | a number, or 8 bytes in either order, of 100 ns since 1601 | time in UTC |
 | ole | DateTime (days since 1899-12-30) in UTC | time in UTC |
 | seconds1601, unix | seconds since 1601, since 1970 | time in UTC |
 | sid, sid-be | a security identifier; -be with the last part big-endian | S-1-5-... |
@@ -26,17 +26,19 @@ import ipaddress
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from hotsplit import _native
 from hotsplit.ese.export.times import from_filetime, from_seconds_since_1601, from_unix
-from hotsplit.ese.format.columns import ColumnDef, DateTime, Scalar, Value
+from hotsplit.ese.format.columns import Coltyp, ColumnDef, DateTime, Scalar, Value
 from hotsplit.ese.read.arrow import plain_array
 from hotsplit.ese.read.batch import Buffers, element_values
 
 _kernel = _native.load("batch")
 
 _Function = Callable[[Any], Any]
+_ORDERS: tuple[Literal["little"], Literal["big"]] = ("little", "big")
+_LIKELY = (119_600_064_000_000_000, 157_469_184_000_000_000)  # FILETIMEs of 1980 and 2100
 TIMES = ("filetime", "ole", "seconds1601", "unix")
 
 
@@ -44,8 +46,18 @@ def _filetime(value: Any) -> Any:
     if isinstance(value, DateTime):
         value = value.bits
     elif isinstance(value, bytes) and len(value) == 8:
-        value = int.from_bytes(value, "little")
+        value = _eight_bytes(value)
     return from_filetime(value) if isinstance(value, int) else value
+
+
+def _eight_bytes(data: bytes) -> int:
+    """Return the FILETIME in eight bytes: little-endian, but as old Windows Search has it, if only
+    the other order gives a time between 1980 and 2100.
+    """
+    little, big = (int.from_bytes(data, order) for order in _ORDERS)
+    return (
+        big if not _LIKELY[0] <= little < _LIKELY[1] and _LIKELY[0] <= big < _LIKELY[1] else little
+    )
 
 
 def _ole(value: Any) -> Any:
@@ -231,7 +243,7 @@ class Decoder:
         if kind is None:
             return None
         form = _FORMS.get(self.name)
-        if form is not None and column.stored_size == 8:
+        if form is not None and column.stored_size == 8 and column.coltyp != Coltyp.BINARY:
             data, validity, _ = _kernel.convert_times(buffers.data, buffers.validity, form)
             return plain_array(pa, kind, buffers._replace(data=data, validity=validity))
         stored = element_values(column, buffers)
@@ -261,7 +273,7 @@ _FORMS = {"filetime": _kernel.FILETIME, "ole": _kernel.OLE}
 def _arrow_time(name: str, value: Any) -> int | None:
     """Return the number of a timestamp of the decoder's unit, None where there is none."""
     if name == "filetime" and isinstance(value, bytes) and len(value) == 8:
-        value = int.from_bytes(value, "little")
+        value = _eight_bytes(value)
     if not isinstance(value, int) or value == 0 or _SIMPLE[name](value) is None:
         return None
     if name == "filetime":
