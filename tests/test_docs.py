@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from hotsplit.cli import _COMMANDS
+from hotsplit.cli import _COMMANDS, main
 from hotsplit.errors import error_classes
 from hotsplit.errors.__main__ import page
 from hotsplit.ese.export.decoders import NAMES
@@ -73,6 +74,39 @@ def test_the_profile_in_the_docs_is_one() -> None:
 def test_every_command_is_in_the_docs() -> None:
     text = "".join(p.read_text() for p in [*PAGES, DOCS.parent / "README.md"])
     assert [name for name in _COMMANDS if f"hotsplit {name}" not in text and name != "demo"] == []
+
+
+LISTS = ("streams", "tables")  # whose entries are explained, too
+JSON_OF = {
+    "commands.md": ["inspect {db}", "verify {folder}", "logs {folder}"],
+    "recovery.md": ["assess {folder}", "recover {folder} --into {new}"],
+    "check.md": ["check {db}"],
+    "reading.md": ["tables {db} --include all", "rows {db} ids", "rows {db} ids -o {new}"],
+    "export.md": ["export {db} --replay -o {new} --format csv"],
+    "mending.md": [
+        f"{name} {{db}} --replay --into {{new}}" for name in ("compact", "repair", "scrub")
+    ],
+}
+
+
+@pytest.mark.parametrize("page", JSON_OF)
+def test_keys_of_json_are_explained(
+    page: str, corpus: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = corpus / "srum" / "win10-17763-dirty"
+    text = (DOCS / page).read_text()
+    for number, command in enumerate(JSON_OF[page]):
+        new = tmp_path / str(number)
+        with pytest.raises(SystemExit):
+            main(
+                [*command.format(db=folder / "SRUDB.dat", folder=folder, new=new).split(), "--json"]
+            )
+        report = json.loads(capfd.readouterr().out)
+        assert not report.get("error"), command
+        lists = [report[name] for name in LISTS if isinstance(report.get(name), list)]
+        keys = set(report) | {key for entries in lists for entry in entries for key in entry}
+        unknown = {key for key in keys if f"`{key}`" not in text and f'"{key}"' not in text}
+        assert unknown - {"error"} == set(), command
 
 
 # The convention itself
