@@ -204,7 +204,7 @@ def _collect(plan: Plan, sequence: LogSequence, inputs: Inputs, options: Options
         before = plan.logs[-1] if plan.logs else None
         error = fault(sequence, inputs, before, generation)
         if error is not None:
-            if before is None and isinstance(error, LogsMissing):
+            if before is None and error.jet == Jet.errMissingLogFile:
                 error.jet = _jet_of_missing_start(plan, sequence, error.jet)
             _stop_at_fault(plan, inputs, generation, error, options)
             return
