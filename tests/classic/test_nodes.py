@@ -9,7 +9,7 @@ import pytest
 from hotsplit.errors import Jet
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.read.database import Database
-from tests.classic.tool import run_eseutil
+from tests.classic.tool import normal, run_eseutil
 from tests.conftest import unpack_vector
 
 
@@ -68,3 +68,17 @@ def test_what_is_not_there(
     database: Path, page: tuple[int, list[str]], what: str, result: int
 ) -> None:
     assert run_eseutil("/m", database, what.format(page[0])).result == result
+
+
+@pytest.mark.parametrize("more", [[], ["/v"]], ids=["page", "with its bytes"])
+def test_the_number_of_a_page_in_the_mode(
+    database: Path, page: tuple[int, list[str]], more: list[str]
+) -> None:
+    pgno, lines = page
+    ran, other = (
+        run_eseutil(*mode, *more)
+        for mode in ((f"/m{pgno}", database), ("/m", database, f"/p{pgno}"))
+    )
+    assert (ran.result, set(lines) <= set(ran.out)) == (0, True)
+    assert normal(ran.out, 0) == normal(other.out, 0)
+    assert run_eseutil("/m99999999", database).result == Jet.errFileIOBeyondEOF

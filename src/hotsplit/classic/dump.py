@@ -52,7 +52,7 @@ def run(modifier: str, console: Console, env: Env, arguments: Arguments) -> None
         arguments.given.setdefault("p", []).append(modifier)
     elif modifier not in _DUMPERS:
         raise Usage("Usage Error: Invalid mode.")
-    dumper = _DUMPERS[modifier]
+    dumper = _DUMPERS.get(modifier, _page)
     if modifier != "p" and "p" in arguments:
         dumper = _page
     if "n" in arguments or "i" in arguments:
