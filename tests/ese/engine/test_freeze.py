@@ -302,3 +302,11 @@ def test_an_instance_that_stopped_cannot_be_frozen() -> None:
             table.insert({"Id": 1})
         with pytest.raises(InstanceDown):
             instance.freeze().begin()
+
+
+@pytest.mark.parametrize("deadline", [0, -1, float("inf"), float("nan")])
+def test_a_freeze_has_an_end(deadline: float) -> None:
+    with working(MemoryEnv(), 0) as (instance, _):
+        with pytest.raises(InvalidUse) as error:
+            instance.freeze(deadline)
+        assert error.value.jet == Jet.errInvalidParameter

@@ -294,3 +294,49 @@ def test_a_database_that_was_cut_is_not_attached(rig: Rig, pages: int) -> None:
     assert error.value.jet == Jet.errFileIOBeyondEOF
     assert cut.env.get(f"{FOLDER}/cut.edb") == whole[:end]
     cut.instance.close()
+
+
+@pytest.mark.parametrize("pages", [0, -1, 1 << 31])
+def test_a_table_has_pages(rig: Rig, pages: int) -> None:
+    def make() -> None:
+        rig.session.create_table(rig.database, "T", [ID], pages=pages)
+
+    refused(Jet.errInvalidParameter, make)
+
+
+def test_one_column_counts_rows_and_one_their_changes(rig: Rig) -> None:
+    number, version = (
+        Column("N", Coltyp.LONG, autoincrement=True),
+        Column("V", Coltyp.LONG, version=True),
+    )
+    table = rig.table(number, version)
+    for flag in ("autoincrement", "version"):
+        more = Column("M", Coltyp.LONG, **{flag: True})
+        refused(Jet.errColumnRedundant, functools.partial(rig.session.add_column, table, more))
+        make = functools.partial(rig.table, number, version, more, name="X")
+        refused(Jet.errColumnRedundant, make)
+    both = Column("B", Coltyp.LONG, autoincrement=True, version=True)
+    refused(Jet.errInvalidParameter, lambda: rig.table(both, name="X"))
+    rig.session.drop_column(table, "N")
+    rig.session.add_column(table, Column("M", Coltyp.LONG, autoincrement=True))
+    check_on_disk(rig)
+
+
+def test_an_escrow_column_comes_before_the_rows(rig: Rig) -> None:
+    table = rig.table(ID)
+    rig.session.add_column(table, Column("E", Coltyp.LONG, escrow=True, default=0))
+    mark = table.insert({"Id": 1})
+    table.add(mark, "E", 4)
+    late = Column("F", Coltyp.LONG, escrow=True, default=0)
+    refused(Jet.errTableNotEmpty, lambda: rig.session.add_column(table, late))
+
+
+def test_a_type_and_names_that_there_are(rig: Rig) -> None:
+    refused(Jet.errInvalidColumnType, lambda: rig.table(Column("x", 99)))  # type: ignore[arg-type]
+    twice = Index("i", ["Id"]), Index("I", ["Id"])
+    refused(Jet.errIndexDuplicate, lambda: rig.table(ID, indexes=twice))
+
+
+def check_on_disk(rig: Rig) -> None:
+    rig.instance.close()
+    check_database(rig.env, PATH)

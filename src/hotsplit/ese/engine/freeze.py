@@ -61,6 +61,8 @@ class Freeze:
         deadline: float = DEADLINE,
         watch: Watch | None = None,
     ) -> None:
+        if not 0 < deadline <= threading.TIMEOUT_MAX:
+            raise InvalidUse(f"No deadline: {deadline} s", jet=Jet.errInvalidParameter)
         self._watch = watch or NoWatch()
         self._context, self._stores, self._deadline = context, stores, deadline
         self._frozen, self._thaw = threading.Event(), threading.Event()

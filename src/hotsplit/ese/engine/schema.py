@@ -144,6 +144,10 @@ def plan_columns(wanted: Sequence[Column], existing: Sequence[ColumnDef] = ()) -
             raise InvalidUse(f"There is a column {column.name}", jet=Jet.errColumnDuplicate)
         taken.add(column.name.casefold())
         planned.append(_plan_column(column, planned))
+    for flag in (ColumnFlag.AUTOINCREMENT, ColumnFlag.VERSION):
+        if sum(bool(column.flags & flag) for column in planned) > 1:
+            text = f"A table has one {str(flag.name).lower()} column"
+            raise InvalidUse(text, jet=Jet.errColumnRedundant)
     return planned[len(existing) :]
 
 
@@ -191,7 +195,9 @@ def _check_column(column: Column) -> None:
         (column.autoincrement and column.coltyp not in _COUNTERS, Jet.errInvalidParameter),
         (column.escrow and _not_counter(column), Jet.errInvalidParameter),
         (column.version and _not_counter(column), Jet.errInvalidParameter),
+        (column.version and column.autoincrement, Jet.errInvalidParameter),
         (column.coltyp in (Coltyp.NIL, Coltyp.SLV), Jet.errInvalidParameter),
+        (column.coltyp not in list(Coltyp), Jet.errInvalidColumnType),
         (column.coltyp not in LONG_TYPES and column.size > _INTRINSIC_MOST, Jet.errColumnTooBig),
         (column.size < 0, Jet.errInvalidParameter),
         (column.escrow and column.default is None, Jet.errInvalidParameter),

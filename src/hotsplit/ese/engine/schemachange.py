@@ -70,6 +70,9 @@ class Kind:
         return [] if self.base is None else self.base.definition.indexes
 
 
+_MOST_PAGES = 0x7FFFFFFF
+
+
 def create_table(
     session: Session,
     database: OpenDatabase,
@@ -82,6 +85,11 @@ def create_table(
     """Make a table in the session's transaction. Raises InvalidUse (-1303 and others)."""
     schema.check_name(name)
     inherited = kind.inherited()
+    if not 1 <= pages <= _MOST_PAGES:
+        raise InvalidUse(f"No number of pages: {pages}", jet=Jet.errInvalidParameter)
+    names = {index.name.casefold() for index in indexes}
+    if len(names) < len(indexes):
+        raise InvalidUse("Two indexes have the same name", jet=Jet.errIndexDuplicate)
     if database.table_of(session, name) is not None:
         raise InvalidUse(f"There is a table {name}", jet=Jet.errTableDuplicate)
     if sum(index.primary for index in indexes) > 1:
@@ -224,6 +232,8 @@ def add_column(session: Session, state: TableState, column: Column) -> ColumnDef
         raise InvalidUse(f"{state.name} keeps its definition", jet=Jet.errFixedDDL)
     if column.not_null and column.default is None and next(state.tree.scan(), None) is not None:
         raise InvalidUse("Rows that are there would be NULL", jet=Jet.errNullInvalid)
+    if column.escrow and next(state.tree.scan(), None) is not None:
+        raise InvalidUse("Rows that are there would not have it", jet=Jet.errTableNotEmpty)
     database, definition = state.database, state.definition
     stubs = database.catalog.deleted_columns(session, definition.objid)
     planned = schema.plan_columns([column], [*state.columns, *stubs])[0]
