@@ -27,6 +27,7 @@ _PARTS = range(1, 8)
 _PLACE = struct.Struct("<HHi8sHBx")
 _CRC = struct.Struct("<20sI")
 _UNUSED = bytes(DISK_SECTOR)
+_ONE_PART = bytes(len(_PARTS) * DISK_SECTOR)
 
 
 class WriteMark(NamedTuple):
@@ -39,9 +40,10 @@ class WriteMark(NamedTuple):
 def pack_mark(generation: int, sector: int, started: bytes, first: int, body: bytes) -> bytes:
     """Return bytes 8 to 31 of a segment. started: a packed LogTime. body: all of its 4056 bytes."""
     used = 1
-    for part in _PARTS:
-        if not body.startswith(_UNUSED, part * DISK_SECTOR - _HEADER):
-            used |= 1 << part
+    if not body.endswith(_ONE_PART):  # as that of a commit of little is
+        for part in _PARTS:
+            if not body.startswith(_UNUSED, part * DISK_SECTOR - _HEADER):
+                used |= 1 << part
     place = _PLACE.pack(0, sector, generation, started, first, used)
     return _CRC.pack(place, zlib.crc32(place))
 
