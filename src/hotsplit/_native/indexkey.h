@@ -15,7 +15,7 @@
 #define HS_OLD_KEY_MOST 255u  /* of keys of this size no more than that is read of a value */
 #define HS_READ_MOST 65536u   /* bytes of a text that a key is made of */
 
-enum { HS_ALL_NULLS = 2, HS_FIRST_NULL = 4, HS_SOME_NULLS = 8, HS_MULTI = 0x80,
+enum { HS_ALL_NULLS = 2, HS_FIRST_NULL = 4, HS_SOME_NULLS = 8, HS_NO_NULLS = 0x10, HS_MULTI = 0x80,
        HS_NULLS_HIGH = 0x800, HS_CROSS = 0x2000, HS_NESTED = 0x8000 };
 /* How entries are compared: whole, by bookmark, or only whether a bookmark occurs. */
 enum { HS_BY_KEY, HS_BY_BOOKMARK, HS_BY_PRESENCE };
@@ -429,9 +429,10 @@ static int hs_tuples(hs_index *x, hs_source *from, const hs_sequence *q, uint8_t
     return HS_OUT_OF_TUPLES;
 }
 
+/* Where no key may have a null, one that has some is due all the same: nothing else tells of it. */
 static int hs_nulls_allowed(const hs_index *x, int outcome)
 {
-    return outcome == HS_MADE || (outcome == HS_MADE_ALL_NULL && x->flags & HS_ALL_NULLS) ||
+    return outcome == HS_MADE || x->flags & HS_NO_NULLS || (outcome == HS_MADE_ALL_NULL && x->flags & HS_ALL_NULLS) ||
            (outcome == HS_MADE_FIRST_NULL && x->flags & HS_FIRST_NULL) ||
            (outcome == HS_MADE_SOME_NULL && x->flags & HS_SOME_NULLS);
 }

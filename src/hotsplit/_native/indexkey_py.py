@@ -15,7 +15,7 @@ from hotsplit._native.fingerprint_py import ROWS, Ledger, Place, hash_bytes
 from hotsplit._native.record_py import OLD_TAGGED, DamagedError, Record, find_column
 
 BIT, UNSIGNED, SIGNED, FLOAT, GUID, GUID_NET, FIXED_BINARY, BINARY, TEXT, UNICODE = range(10)
-ALL_NULLS, FIRST_NULL, SOME_NULLS, MULTI = 2, 4, 8, 0x80
+ALL_NULLS, FIRST_NULL, SOME_NULLS, NO_NULLS, MULTI = 2, 4, 8, 0x10, 0x80
 NULLS_HIGH, CROSS, NESTED = 0x800, 0x2000, 0x8000
 BY_KEY, BY_BOOKMARK, BY_PRESENCE = 0, 1, 2
 
@@ -447,7 +447,7 @@ class RowEntries:
             return sequence.roll(error.args[0])
         except OutOfTuplesError:
             return sequence.multi[0] and sequence.next()
-        if nulls and not index.flags & nulls:
+        if nulls and not index.flags & (nulls | NO_NULLS):  # with NO_NULLS an entry is due, too
             return False
         self._emit(key)
         if index.compare != BY_KEY:

@@ -681,6 +681,26 @@ def escrow_column_without_a_default(db: Planter) -> None:
 
 
 @breaks("C41")
+def column_flagged_as_with_a_default(db: Planter) -> None:
+    db.change_catalog("Wide", 2, "F003", flagged(0x10))
+
+
+@breaks("C44")
+def index_that_the_template_does_not_have(db: Planter) -> None:
+    db.change_catalog("Fixed", 3, "i_date", flagged(0x200))
+
+
+@breaks("C42")
+def index_with_and_without_nulls(db: Planter) -> None:
+    db.change_catalog("Fixed", 3, "i_date", flagged(0x10))
+
+
+@breaks("X59b")
+def index_that_allows_no_nulls_of_a_column_that_has_some(db: Planter) -> None:
+    db.change_catalog("Fixed", 3, "i_dbl", flagged(0x10))
+
+
+@breaks("C41")
 def column_with_a_default_by_no_function(db: Planter) -> None:
     db.change_catalog("Wide", 2, "F003", flagged(0x80))
 
@@ -1062,6 +1082,7 @@ CORRUPTED = [
     "header_with_a_dbtime_that_is_negative",
     "tree_of_an_index_flagged_as_deleted",
     "column_with_a_default_by_no_function",
+    "column_flagged_as_with_a_default",
     "table_whose_pages_are_as_good_as_empty",
     "table_with_more_pages_than_a_file",
     "leaf_that_says_it_is_above_leaves",

@@ -98,6 +98,28 @@ def test_a_table_whose_own_row_is_lost(db: Planter, rows: Rows, tmp_path: Path) 
     assert any(f"Lost{objid}" in note for note in result.notes)
 
 
+@pytest.mark.parametrize("index", ["i_date", "i_guid", "i_u", "i_cond", "pk"])
+def test_an_index_whose_flags_are_noise(
+    index: str, db: Planter, rows: Rows, tmp_path: Path
+) -> None:
+    db.change_catalog("Fixed", 3, index, at(22, b"\xff\xff\xff\xff"))
+    _, into = mend(db, tmp_path)
+    assert rows_on(into, set()) == rows
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("MSysObjids", "type"), ("MSysObjectsShadow", "LCMapFlags")]
+)
+def test_a_lost_column_of_the_engines_own_tables(
+    table: str, column: str, db: Planter, rows: Rows, tmp_path: Path
+) -> None:
+    db.change_catalog(table, 2, column, at(4, b"\x77"))
+    _, into = mend(db, tmp_path)
+    assert rows_on(into, set()) == rows
+    with Database.open(OsEnv(), str(into)) as new:
+        assert column in [one.name for one in new.table(table).columns]
+
+
 @pytest.mark.parametrize("root", [4, 24])
 @pytest.mark.parametrize("place", [4, 6, 8])
 def test_a_row_that_one_of_the_catalogs_still_has_right(

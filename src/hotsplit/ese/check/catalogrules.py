@@ -12,6 +12,7 @@ from hotsplit.ese.check.catalogrows import CatalogRow, IdSet, TableRows, as_text
 from hotsplit.ese.check.columnblock import ColumnBlock
 from hotsplit.ese.check.definitionrules import (
     AUTOINCREMENT,
+    DEFAULT,
     SHORT_MOST,
     TAGGED,
     USER_DEFAULT,
@@ -57,7 +58,8 @@ _OF_CATALOG = tuple(FIXED_PLACES)
 _mandatory_values = picker(*MANDATORY)
 _column_values = picker("Id", "ColtypOrPgnoFDP", "Flags", "SpaceUsage")
 _PRIMARY = int(IndexFlag.PRIMARY)
-_ODD = AUTOINCREMENT | USER_DEFAULT
+_ODD = AUTOINCREMENT | USER_DEFAULT | DEFAULT
+_DERIVED = int(IndexFlag.DERIVED)
 
 
 class CatalogRules:
@@ -75,6 +77,7 @@ class CatalogRules:
         self._names: set[str] = set()
         self._expected = dict(FIXED_PLACES)
         self.templates: dict[str, set[int]] = {}
+        self._template_indexes: dict[str, set[str]] = {}
 
     def check(self, group: TableRows) -> bool:
         """Check the rows of one table; False if they do not make a table that can be looked at.
@@ -91,7 +94,7 @@ class CatalogRules:
         self._check_size(first)
         self._check_places(group)
         first_of_its_id = self._check_unique(group)
-        known = self._check_template(first)
+        known = self._check_template(group)
         self._check_columns(group)
         pairs = zip(*(group.numbers(RowType.COLUMN, name) for name in _ID_AND_TYPE), strict=True)
         own = {fid for fid, coltyp in pairs if coltyp}
@@ -192,14 +195,22 @@ class CatalogRules:
             for row in rows[1:]:
                 self._breach("C43", row, f"a second {what}")
 
-    def _check_template(self, table: CatalogRow) -> bool:
+    def _check_template(self, group: TableRows) -> bool:
+        table = group.rows[0]
         flags = table.number("Flags")
         name = as_text(table["TemplateTable"])
         if flags & TableFlag.TEMPLATE:
             self.templates[table.text] = set()
+            names = {row.text.casefold() for row in group.of_type(RowType.INDEX)}
+            self._template_indexes[table.text] = names
         elif flags & TableFlag.DERIVED and name not in self.templates:
             self._breach("C44", table, f"there is no template table {name!r}")
             return False
+        there = self._template_indexes.get(name, set())
+        for row in group.of_type(RowType.INDEX):
+            given = row.number("Flags") & _DERIVED and not row.number("Flags") & _PRIMARY
+            if given and row.text.casefold() not in there:
+                self._breach("C44", row, "its template has no such index")
         return True
 
     # Columns

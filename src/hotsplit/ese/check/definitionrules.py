@@ -31,10 +31,11 @@ _INTEGERS = (Coltyp.LONG, Coltyp.CURRENCY, Coltyp.LONG_LONG,
 # Plain numbers: a table can have 65,000 columns.
 KNOWN_COLTYPS = frozenset(map(int, Coltyp))
 AUTOINCREMENT = int(ColumnFlag.AUTOINCREMENT)
-USER_DEFAULT = int(ColumnFlag.USER_DEFAULT)
+USER_DEFAULT, DEFAULT = int(ColumnFlag.USER_DEFAULT), int(ColumnFlag.DEFAULT)
 _MULTI_VALUED = int(ColumnFlag.MULTI_VALUED)
 _VERSION, _ESCROW = int(ColumnFlag.VERSION), int(ColumnFlag.ESCROW)
 _COMPRESSED = int(ColumnFlag.COMPRESSED)
+NULLS = int(IndexFlag.ALLOW_ALL_NULLS | IndexFlag.ALLOW_FIRST_NULL | IndexFlag.ALLOW_SOME_NULLS)
 _kind_values = picker("Id", "ColtypOrPgnoFDP", "Flags", "PagesOrLocale")
 
 
@@ -60,6 +61,8 @@ def kinds_of(group: TableRows) -> dict[int, Kind]:
 
 def key_problems(flags: int, key: Sequence[Segment], kinds: dict[int, Kind]) -> Iterator[str]:
     """Yield what is wrong with the columns of a key; those of a template say nothing of it."""
+    if flags & IndexFlag.NO_NULL_SEGMENTS and flags & NULLS:
+        yield "keys with nulls are allowed and not allowed"
     found = [kinds.get(segment.column_id) for segment in key]
     for segment, kind in zip(key, found, strict=True):
         if kind is not None and kind.escrow:
@@ -75,8 +78,10 @@ def default_problem(fid: int, coltyp: int, flags: int, size: int, value: bytes |
     """Return what is wrong with the default of a column, "" if nothing is."""
     if not coltyp or flags & USER_DEFAULT:
         return ""
+    if value is None and flags & _ESCROW:
+        return "escrow, but without a default"
     if value is None:
-        return "escrow, but without a default" if flags & _ESCROW else ""
+        return "flagged as with a default, but without one" if flags & DEFAULT else ""
     exact = type_size(coltyp)
     most = size if fid < FIRST_VARIABLE and not exact else SHORT_MOST
     if len(value) == exact or (not exact and len(value) <= most):

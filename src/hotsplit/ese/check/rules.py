@@ -137,7 +137,8 @@ _TABLE: tuple[tuple[str, str, Severity, Jet | None, str], ...] = (
     ("C43", "One of a kind", _E, Jet.errCatalogCorrupted,
      "A table has at most one primary index, one long-value tree and one callback row."),
     ("C44", "Template", _E, Jet.errCatalogCorrupted,
-     "The template of a derived table exists and is a template."),
+     "The template of a derived table exists, is a template, and has the indexes that come from "
+     "it."),
     ("C45", "System objects", _E, Jet.errCatalogCorrupted,
      "The catalog describes itself and its shadow at their fixed places."),
     ("C46", "Lists of the engine", _W, None,

@@ -13,15 +13,13 @@ from itertools import groupby
 
 from hotsplit.ese.check.catalogrows import as_text
 from hotsplit.ese.check.catalogrules import FIXED_PLACES, LEAST_DENSITY, MOST_DENSITY, PAGES_MOST
+from hotsplit.ese.check.definitionrules import place_of
+from hotsplit.ese.check.ownlists import OBJECT_LIST
 from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.catalogschema import (
     CATALOG_COLUMNS,
-    IndexFlag,
-    KeySegment,
     RowType,
-    Segment,
     TableFlag,
-    parse_segments,
     unsigned,
 )
 from hotsplit.ese.format.page import PageFlag
@@ -30,11 +28,10 @@ from hotsplit.ese.rebuild.catalogtable import (
     CatalogTable,
     Note,
     Values,
-    columns_of,
     key_of,
-    signed,
 )
-from hotsplit.ese.rebuild.columnmender import mend_columns
+from hotsplit.ese.rebuild.columnmender import known_columns, mend_columns
+from hotsplit.ese.rebuild.indexmender import IndexMender, Template
 from hotsplit.ese.rebuild.inventory import Inventory
 
 
@@ -59,7 +56,7 @@ class CatalogMender:
         self._plan = RecordPlan(CATALOG_COLUMNS)
         self._inventory = inventory
         self._note, self._left_out = note, left_out
-        self._templates: dict[str, set[int]] = {}
+        self._templates: dict[str, Template] = {}
         self._names: set[str] = set()
         self._owned: set[int] = set()
         self.readable = 0
@@ -115,6 +112,7 @@ class CatalogMender:
         table.rename([table.own], self._names)
         if not self._old:
             self._check_size(table, table.own)
+        self._add_known_columns(table)
         mend_columns(table, old=self._old)
         self._check_template(table)
         self._check_indexes(table)
@@ -155,78 +153,36 @@ class CatalogMender:
                 table.note(f"its long values are tree {objid}, by their root")
                 return
 
+    def _add_known_columns(self, table: CatalogTable) -> None:
+        """Make the rows of those columns that the engine's own tables have everywhere."""
+        known, there = known_columns(table), {unsigned(r["Id"]) for r in table.of(RowType.COLUMN)}
+        for fid in known.keys() - there if not self._old else ():
+            if table.name != OBJECT_LIST and not any(
+                place_of(fid) == place_of(one) and one > fid for one in there
+            ):
+                continue  # an older catalog may have fewer of them
+            row = _new_row(table.objid, RowType.COLUMN, fid, 0, "")
+            row.update({"SpaceUsage": 0}, **known[fid])
+            table.rows[key_of(row)] = row
+            table.note(f"column {row['Name']} is there again")
+
+    def _check_indexes(self, table: CatalogTable) -> None:
+        assert table.own is not None
+        template = self._templates.get(as_text(table.own["TemplateTable"]))
+        IndexMender(table, template, self._inventory, self._left_out, old=self._old).run()
+
     def _check_template(self, table: CatalogTable) -> None:
         assert table.own is not None
         flags, name = unsigned(table.own["Flags"]), as_text(table.own["TemplateTable"])
         if flags & TableFlag.TEMPLATE:
-            self._templates[table.name] = table.columns
+            names = {as_text(row["Name"]) for row in table.of(RowType.INDEX)}
+            self._templates[table.name] = Template(table.columns, names)
         elif flags & TableFlag.DERIVED and name not in self._templates:
             if len(self._templates) == 1:
                 template = next(iter(self._templates))
                 table.put(table.own, "TemplateTable", template.encode("cp1252", "replace"))
             else:
                 table.note(f"its template table {name!r} is lost")
-
-    def _check_indexes(self, table: CatalogTable) -> None:
-        assert table.own is not None
-        own, given = table.columns, self._templates.get(as_text(table.own["TemplateTable"]))
-        if given is None and not unsigned(table.own["Flags"]) & TableFlag.DERIVED:
-            given = own  # no template that could be lost
-        table.rename(table.of(RowType.INDEX), set())
-        for row in table.of(RowType.INDEX):
-            flags, name = unsigned(row["Flags"]), as_text(row["Name"])
-            root = unsigned(table.own["ColtypOrPgnoFDP"])
-            if flags & IndexFlag.PRIMARY and unsigned(row["Id"]) != table.objid:
-                table.note(f"index {name} is not the primary one")
-                row["Flags"] -= int(IndexFlag.PRIMARY)
-                self._follow_tree(row)
-            elif flags & IndexFlag.PRIMARY:
-                table.put(row, "ColtypOrPgnoFDP", root)
-            self._check_use(table, row)
-            if not _has_key(row, own, given):
-                del table.rows[key_of(row)]
-                self._left_out(f"index {name} of table {table.name}")
-
-    def _check_use(self, table: CatalogTable, row: Values) -> None:
-        """Let the density of an index be one, and its flags say whether it is of Unicode text."""
-        if self._old:
-            return
-        if not LEAST_DENSITY <= unsigned(row["SpaceUsage"]) <= MOST_DENSITY:
-            table.put(row, "SpaceUsage", MOST_DENSITY)
-        kinds = table.kinds
-        found = [kinds.get(fid) for fid in columns_of(row, templates=False)]
-        if not found or None in found:
-            return
-        flags = unsigned(row["Flags"]) & ~int(IndexFlag.LOCALIZED_TEXT)
-        localized = any(kind is not None and kind.unicode for kind in found)
-        flags |= int(IndexFlag.LOCALIZED_TEXT) if localized else 0
-        table.put(row, "Flags", signed(flags))
-
-    def _follow_tree(self, row: Values) -> None:
-        """Let an index have unique keys only if the root page of its tree says so."""
-        root = self._inventory.roots.get(unsigned(row["Id"]))
-        if root is not None and root.flags & PageFlag.NON_UNIQUE:
-            row["Flags"] &= ~int(IndexFlag.UNIQUE)
-
-
-def _has_key(row: Values, own: set[int], given: set[int] | None) -> bool:
-    """True for an index all of whose columns are there.
-
-    given: those of the template; None if it is lost, so that they cannot be told.
-    """
-    flags = unsigned(row["Flags"])
-    try:
-        segments = parse_segments(row["KeyFldIDs"] or b"", flags)
-        conditions = parse_segments(row["ConditionalColumns"] or b"", flags)
-    except ValueError:
-        return False
-    return bool(segments) and all(_is_there(s, own, given) for s in (*segments, *conditions))
-
-
-def _is_there(segment: Segment, own: set[int], given: set[int] | None) -> bool:
-    if segment.flags & KeySegment.TEMPLATE:
-        return given is None or segment.column_id in given
-    return segment.column_id in own or segment.column_id in (given or ())
 
 
 def _new_row(table: int, kind: RowType, number: int, root: int, name: str) -> Values:

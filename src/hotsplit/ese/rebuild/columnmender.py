@@ -11,6 +11,7 @@ from itertools import zip_longest
 from hotsplit.ese.check.catalogrows import as_text
 from hotsplit.ese.check.catalogrules import FIRST_OFFSET, FIXED_PLACES
 from hotsplit.ese.check.definitionrules import (
+    DEFAULT,
     KNOWN_COLTYPS,
     SHORT_MOST,
     USER_DEFAULT,
@@ -47,7 +48,7 @@ _LAST_END = 0x7FFF
 def mend_columns(table: CatalogTable, *, old: bool) -> None:
     """Mend the columns of a table. old: of an old engine, whose rows stay as they are."""
     if not old:
-        _restore(table, _known_columns(table))
+        _restore(table, known_columns(table))
     live = []
     for row in table.of(RowType.COLUMN):
         coltyp = unsigned(row["ColtypOrPgnoFDP"])
@@ -63,7 +64,7 @@ def mend_columns(table: CatalogTable, *, old: bool) -> None:
         _check_types(table)
 
 
-def _known_columns(table: CatalogTable) -> Mapping[int, Values]:
+def known_columns(table: CatalogTable) -> Mapping[int, Values]:
     """Return what the engine's own tables have everywhere, by the ids of columns."""
     if table.name == OBJECT_LIST:
         return _OF_OBJECT_LIST
@@ -95,6 +96,8 @@ def _check_flags(table: CatalogTable, columns: list[Values]) -> None:
             flags = flags & ~flag if len(left) < len(problems) else flags
         if lacks_callback(coltyp, flags, as_text(row["TemplateTable"])):
             flags &= ~USER_DEFAULT
+        if row["DefaultValue"] is None and not flags & USER_DEFAULT:
+            flags &= ~DEFAULT
         table.put(row, "Flags", signed(flags))
 
 

@@ -11,7 +11,7 @@ from itertools import islice
 
 from hotsplit.ese.check.rowplan import Compare, TableShape, compare_loosely, is_unicode
 from hotsplit.ese.check.values import RowValues
-from hotsplit.ese.format.catalogschema import IndexDef
+from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.rebuild.builder import Batch, TreeContent
 from hotsplit.ese.rebuild.losses import TreeLoss
@@ -23,6 +23,7 @@ from hotsplit.ese.rebuild.walk import TreeName
 from hotsplit.ese.rebuild.workshop import Workshop
 
 _SAMPLE = 40  # entries
+_NO_NULLS = int(IndexFlag.NO_NULL_SEGMENTS)
 
 
 @dataclass
@@ -145,6 +146,8 @@ class IndexRepair:
         some rows are not known here nobody would find these by an index that others are in.
         """
         runs, shape, index = self._runs(), self._table.shape, self._index
+        if index is not None and index.flags & _NO_NULLS and self._lacks_entries():
+            return None  # those would be of rows that it cannot have
         if runs is None or shape is None or index is None or not can_make(shape, index):
             return None
         if is_unicode(shape, index) and not self._sorts_as_known(shape, index):
@@ -157,6 +160,9 @@ class IndexRepair:
                 f"{self._tree.text}: the entries of {runs.failed} rows could not be made"
             )
         return nodes
+
+    def _lacks_entries(self) -> bool:
+        return "X59b" in self._shop.faults(self._tree)
 
     def _sorts_as_known(self, shape: TableShape, index: IndexDef) -> bool:
         """True unless most of some entries that are there have other keys than rows make here.
