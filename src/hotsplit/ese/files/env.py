@@ -284,13 +284,16 @@ def in_use(path: str) -> AccessDenied:
 
 
 class OsEnv:
-    """The `Env` of the operating system."""
+    """The `Env` of the operating system. file: what stands for an open file."""
 
     _FLAGS: ClassVar[dict[Mode, int]] = {
         "read": os.O_RDONLY,
         "write": os.O_RDWR,
         "create": os.O_RDWR | os.O_CREAT | os.O_EXCL,
     }
+
+    def __init__(self, file: type[OsFile] = OsFile) -> None:
+        self._file = file
 
     def open(self, path: str, mode: Mode) -> File:
         """See `Env`."""
@@ -301,7 +304,7 @@ class OsEnv:
             os.close(fd)
             what = "a folder" if stat.S_ISDIR(kind) else "no regular file"
             raise IoFailed(f"This is {what}", jet=Jet.errInvalidPath, file=path, hint=_NO_FILE)
-        return OsFile(path, fd)
+        return self._file(path, fd)
 
     def exists(self, path: str) -> bool:
         """See `Env`."""
