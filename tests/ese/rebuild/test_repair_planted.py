@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,38 @@ def test_an_index_whose_flags_are_noise(
     db.change_catalog("Fixed", 3, index, at(22, b"\xff\xff\xff\xff"))
     _, into = mend(db, tmp_path)
     assert rows_on(into, set()) == rows
+
+
+def header_byte_of_the_locale(record: bytes) -> bytes:
+    """Change what stands in front of the name of a locale, the last of an index's values."""
+    place = record.index(b"e\0n\0-\0") - 1
+    return record[:place] + b"\0" + record[place + 1 :]
+
+
+def length_of_a_null(record: bytes) -> bytes:
+    """Let the second variable column, which is null, have bytes."""
+    place = int.from_bytes(record[2:4], "little") + 3
+    assert record[place] & 0x80
+    return record[:place] + b"\xff" + record[place + 1 :]
+
+
+@pytest.mark.parametrize("edit", [header_byte_of_the_locale, length_of_a_null])
+@pytest.mark.parametrize("both", [True, False])
+def test_a_catalog_record_of_a_wrong_form(
+    both: bool, edit: Callable[[bytes], bytes], db: Planter, rows: Rows, tmp_path: Path
+) -> None:
+    """It is written anew, and what it defines stays."""
+    _, _, wanted = db.catalog_row("Var", 3, "i_uni_bin")
+    for root in (4, 24) if both else (4,):
+        for page, i, node in db.nodes(root):
+            if node.key == wanted.key:
+                page.replace_data(i, edit(node.data), node.flags)
+    assert db.check().is_damaged
+    result, into = mend(db, tmp_path)
+    assert rows_on(into, set()) == rows
+    assert bool(result.notes) == both
+    with Database.open(OsEnv(), str(into)) as new:
+        assert "i_uni_bin" in [index.name for index in new.table("Var").indexes]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ Source: format specification 5.1 (root pages), 6.2 to 6.8, 13.1 C 37 to 45.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from itertools import groupby
 
 from hotsplit.ese.check.catalogrows import as_text
@@ -61,8 +62,13 @@ class CatalogMender:
         self._owned: set[int] = set()
         self.readable = 0
 
-    def mend(self, records: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        """Return the rows of tables, sound ones byte for byte as they are."""
+    def mend(
+        self, records: dict[bytes, bytes], broken: Set[bytes] = frozenset()
+    ) -> dict[bytes, bytes]:
+        """Return the rows of tables, sound ones byte for byte as they are.
+
+        broken: keys of those that are written anew from what they say.
+        """
         rows = {key: values for key in sorted(records)
                 if (values := self._read(key, records[key])) is not None}  # fmt: skip
         self._owned = {unsigned(v["Id"]) for v in rows.values() if v["Type"] != RowType.COLUMN}
@@ -73,7 +79,8 @@ class CatalogMender:
             before = {key: dict(values) for key, values in table.rows.items()}
             self._mend_table(table)
             for key, values in sorted(table.rows.items()):
-                if before.get(key) == values or (self._old and key in records):
+                same = before.get(key) == values and key not in broken
+                if same or (self._old and key in records):
                     result[key] = records[key]
                 elif not self._old:
                     result[key] = self._write(values)

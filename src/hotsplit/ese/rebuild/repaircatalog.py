@@ -16,6 +16,7 @@ from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.read.catalog import Catalog, TableEntry
 from hotsplit.ese.read.pages import CachedPages, RunSource
 from hotsplit.ese.rebuild.catalogmender import CatalogMender
+from hotsplit.ese.rebuild.catalogrecords import broken_records
 from hotsplit.ese.rebuild.inventory import Inventory
 from hotsplit.ese.rebuild.losses import Repaired, TreeLoss
 from hotsplit.ese.rebuild.memorytree import MemoryCatalog
@@ -122,7 +123,12 @@ class SalvagedCatalog:
             left_out.append,
             new_format=self.new_format,
         )
-        rows = mender.mend(records)
+        nodes = (Node(key, records[key]) for key in sorted(records))
+        broken = broken_records(self._source.header, self.kind, nodes)
+        rows = mender.mend(records, broken)
+        notes += [
+            f"a row of the catalog is damaged: {key.hex()}" for key in sorted(broken & {*rows})
+        ]
         return _Mended(rows, mender.readable, notes, left_out)
 
     def _salvage(self, tree: TreeName, distrust: DataDamaged | None = None) -> TreeSalvage:
