@@ -40,7 +40,7 @@ from hotsplit.ese.recovery.attach import Outcome
 from hotsplit.ese.recovery.core import PENDING, REPLACE, Version
 from hotsplit.ese.recovery.databases import Target
 from hotsplit.ese.recovery.events import NoWatch, Watch
-from hotsplit.ese.recovery.goneversions import open_sessions
+from hotsplit.ese.recovery.goneversions import find_over
 from hotsplit.ese.recovery.inputs import Inputs, find_inputs
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.overlay import OverlayStore
@@ -331,9 +331,12 @@ class Restart:
             database.dbtime, database.objid_last = dbtime, objid
             databases[target.dbid] = database
             context.cache.adopt_dirty(target.dbid, begun)
+        is_over = find_over(self._run.replay.pages)
         undone = sum(
-            self._roll_back(context, databases, *open_session)
-            for open_session in open_sessions(self._run.replay.pages)
+            self._roll_back(
+                context, databases, procid, level, trx, [v for v in found if not is_over(v)]
+            )
+            for procid, level, trx, found in context.core.open_sessions()
         )
         cleaning = Session(context, INTERNAL_SESSION)
         if self._sweeps:

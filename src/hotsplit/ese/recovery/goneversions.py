@@ -7,7 +7,7 @@ have another use by now, and before images were never logged. Its row in the cat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.format.catalogschema import CATALOG_ROOT, RowType
@@ -22,23 +22,19 @@ _SIGN = 1 << 31
 _DEPTH = 32
 
 
-def open_sessions(pages: PageAccess) -> list[tuple[int, int, int, list[Version]]]:
-    """Return (procid, level, trx, versions) of each open transaction, without what is over.
+def find_over(pages: PageAccess) -> Callable[[Version], bool]:
+    """Return what tells of a version of an open transaction whether it is over.
 
-    Nothing is over where a catalog cannot be read.
+    To be called before anything is undone. Nothing is over where a catalog cannot be read.
     """
-    sessions = pages.core.open_sessions()
-    versions = [version for *_, found in sessions for version in found]
+    versions = [version for *_, found in pages.core.open_sessions() for version in found]
     trees = {dbid: _trees(pages, dbid, versions) for dbid in {v.dbid for v in versions}}
 
-    def is_there(version: Version) -> bool:
+    def is_over(version: Version) -> bool:
         known = trees[version.dbid]
-        return known is None or version.objid in known
+        return known is not None and version.objid not in known
 
-    return [
-        (procid, level, trx, list(filter(is_there, found)))
-        for procid, level, trx, found in sessions
-    ]
+    return is_over
 
 
 def _trees(pages: PageAccess, dbid: int, versions: list[Version]) -> set[int] | None:

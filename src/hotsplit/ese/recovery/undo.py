@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from hotsplit._native.nodeedit_py import NodeEditor, undo_on_node
-from hotsplit.errors import Jet, RecoveryFailed
+from hotsplit.errors import HotsplitError, Jet, RecoveryFailed
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.recovery.core import PENDING, Version
-from hotsplit.ese.recovery.goneversions import open_sessions
+from hotsplit.ese.recovery.goneversions import find_over
 from hotsplit.ese.recovery.pages import PageAccess
 
 _DEPTH = 32
@@ -19,10 +19,17 @@ def undo_all(pages: PageAccess) -> int:
     Raises RecoveryFailed (-1917) when a node or a before image is not there.
     """
     done = 0
-    for *_, versions in open_sessions(pages):
+    is_over = find_over(pages)
+    for *_, versions in pages.core.open_sessions():
         for version in reversed(in_order(versions)):
-            if version.dbid in pages.stores:
+            if version.dbid not in pages.stores:
+                continue
+            try:
                 _undo(pages, version)
+            except HotsplitError:
+                if not is_over(version):
+                    raise
+            else:
                 done += 1
     pages.core.reset_sessions()
     return done
@@ -59,6 +66,8 @@ def _find(pages: PageAccess, version: Version) -> tuple[Page, int]:
     pgno = version.fdp
     for _ in range(_DEPTH):
         page = Page(pages.load(version.dbid, pgno), pgno)
+        if page.objid != version.objid:
+            break  # it has another use by now
         nodes = page.nodes()
         if page.is_leaf:
             for i, node in enumerate(nodes):
