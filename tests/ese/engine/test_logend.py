@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hotsplit.errors import HotsplitError, Jet, LogDamaged
+from hotsplit.errors import HotsplitError, Jet, LogDamaged, LogsMissing
 from hotsplit.ese.engine.inplace import recover_in_place
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.log.logend import unfinished_write
@@ -16,6 +16,7 @@ from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.checksum import correct_segment, segment_checksum
 from hotsplit.ese.format.logsegment import SEGMENT_HEADER, SEGMENT_SIZE, pack_segment
+from hotsplit.ese.recovery.recover import recover
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH
 from tests.memoryenv import SECTOR, Crash, MemoryEnv
 
@@ -224,6 +225,15 @@ def test_a_stream_whose_only_log_has_no_sound_header(env: MemoryEnv) -> None:
     with pytest.raises(HotsplitError) as error:
         Instance.open(env, SETTINGS)
     assert error.value.jet == Jet.errLogFileCorrupt
+    with pytest.raises(LogDamaged) as damaged:
+        recover(env, [FOLDER], [], "/copy")
+    assert (damaged.value.jet, damaged.value.file) == (Jet.errLogFileCorrupt, LOG)
+    with pytest.raises(LogDamaged):
+        recover_in_place(env, [PATH], [FOLDER])
+    env.remove(LOG)
+    env.put(f"{FOLDER}/app.log", b"Lines of another program" * 1000)
+    with pytest.raises(LogsMissing):
+        recover(env, [FOLDER], [], "/copy")
 
 
 def test_a_segment_of_another_file_is_no_tear() -> None:

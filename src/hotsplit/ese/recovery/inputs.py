@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from hotsplit.errors import FileMissing, HotsplitError, Jet, LogsMissing, NotEseFile
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Env
-from hotsplit.ese.files.logsequence import LogSequence
+from hotsplit.ese.files.logsequence import LogSequence, find_streams
 from hotsplit.ese.format.header import DatabaseHeader, DbState
-from hotsplit.ese.format.names import parse_name
+from hotsplit.ese.format.names import NameKind, parse_name
 from hotsplit.ese.format.patch import Trailer
 from hotsplit.ese.recovery.hard import trailer_range
 
@@ -151,9 +151,22 @@ def _stream(env: Env, folders: list[str], base: str | None, found: Inputs) -> Lo
         except LogsMissing:
             continue
     try:
-        return LogSequence.find(env, folders, base)
+        return LogSequence.find(env, folders, base or _ruined_base(env, folders, found))
     except LogsMissing:
         return None
+
+
+def _ruined_base(env: Env, folders: list[str], found: Inputs) -> str | None:
+    """Return the base of logs none of which can be read, to say so where logs are needed.
+
+    Files of other programs may be called *.log, too: these have a checkpoint beside them.
+    """
+    if not any(candidate.needs_logs for candidate in found.databases):
+        return None
+    names = [parse_name(name) for folder in folders for name in env.listdir(folder)]
+    bases = {n.base for n in names if n is not None and n.kind == NameKind.CHECKPOINT}
+    ruined = not any(stream.logs for stream in find_streams(env, folders))
+    return bases.pop() if ruined and len(bases) == 1 else None
 
 
 def _leave_out_other_streams(env: Env, folders: list[str], found: Inputs) -> None:

@@ -279,6 +279,9 @@ def _unfit(inputs: Inputs, sequence: LogSequence, options: Options) -> HotsplitE
                 jet=jet,
                 file=candidate.path,
             )
+        ruined = sequence.current.error if sequence.current and not sequence.logs else None
+        if ruined is not None:
+            return ruined
         if candidate.header.log_signature != sequence.signature:
             return DatabaseMismatch(
                 f"The database belongs to another log stream than {sequence.base}",
