@@ -151,3 +151,13 @@ def test_a_rollback_that_the_reserves_cannot_hold_is_left_to_recovery() -> None:
     assert down.value.jet == Jet.errInstanceUnavailableDueToFatalLogDiskFull
     rig.instance.close()
     assert rig.rows_after_all() == list(range(300))
+
+
+def test_no_room_for_pages_on_their_way() -> None:
+    rig = Rig()
+    rig.instance.close()
+    rig.env.quota = rig.env.used() + (1 << 20)
+    with pytest.raises(DiskFull) as error:
+        Instance.open(rig.env, rig.settings)
+    assert error.value.jet == Jet.errLogDiskFull
+    assert rig.rows_after_all() == list(range(300))

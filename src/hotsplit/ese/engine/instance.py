@@ -98,6 +98,7 @@ class Instance(Closing):
             instance._take_folders()
             instance._open()
         except BaseException:
+            instance.context.log.close()
             instance._release()
             raise
         keep_to_this_process(instance)

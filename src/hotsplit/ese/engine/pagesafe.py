@@ -15,6 +15,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 
+from hotsplit.errors import DiskFull, Jet
 from hotsplit.ese.engine.loggedpaths import Noted
 from hotsplit.ese.files.env import Env, File
 from hotsplit.ese.format.checksum import State, page_state
@@ -46,9 +47,21 @@ class PageSafe:
         self._is_named = False  # durably
 
     def begin(self, page_size: int) -> None:
-        """Make the file, with space for every batch: a full disk cannot stop a write of pages."""
+        """Make the file, with space for every batch: a full disk cannot stop a write of pages.
+
+        Raises DiskFull (-529): it lies on the disk of the logs.
+        """
         self._file = self._open()
-        self._file.allocate(_HEAD.size + _LONGEST_PATHS + BATCH * (page_size + _PER_PAGE))
+        try:
+            self._file.allocate(_HEAD.size + _LONGEST_PATHS + BATCH * (page_size + _PER_PAGE))
+        except DiskFull as error:
+            self.close()
+            raise DiskFull(
+                "There is no space for pages on their way into databases",
+                jet=Jet.errLogDiskFull,
+                file=self.path,
+                hint="Free space on the disk of the logs, then open the instance again.",
+            ) from error
 
     def keep(self, store: Store, pages: Sequence[tuple[int, bytearray]]) -> None:
         """Make pages durable that are about to be written; those before must have arrived."""
