@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Callable
 from types import ModuleType
 
 import pytest
@@ -141,3 +143,106 @@ def test_a_prefix_saves_what_a_page_with_it_has_more_room(
     assert form.saved(keys, prefix) == free[0] + len(prefix) - free[1]
     with pytest.raises(TypeError):
         form.saved([1], prefix)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("size", [4096, 32768])
+@given(
+    nodes=st.lists(st.tuples(KEYS, st.binary(max_size=9), st.integers(0, 3)), max_size=20),
+    prefixes=st.tuples(KEYS, KEYS),
+    new=st.none() | st.tuples(KEYS, st.binary(max_size=3000), st.integers(0, 3)),
+    places=st.tuples(st.integers(0, 20), st.integers(0, 21), st.integers(0, 21)),
+    replaces=st.booleans(),
+    in_place=st.booleans(),
+)
+def test_a_page_is_filled_from_another_one(
+    form: ModuleType,
+    size: int,
+    nodes: list[tuple[bytes, bytes, int]],
+    prefixes: tuple[bytes, bytes],
+    new: tuple[bytes, bytes, int] | None,
+    places: tuple[int, int, int],
+    replaces: bool,
+    in_place: bool,
+) -> None:
+    source = leaf([Node(*node) for node in nodes], prefixes[0], size)
+    page = source if in_place else leaf([Node(b"key", b"old")], b"\0", size)
+    before = bytes(page)
+    at, first, last = places
+    at = min(at, len(nodes) - replaces)
+    if at < 0:
+        new = None
+    lines = list(nodes)
+    if new is not None:
+        lines[at : at + replaces] = [new]
+    expected, fits = bytearray(page), True
+    try:
+        tree_py.fill(expected, prefixes[1], lines[first:last], True)
+    except ValueError:
+        fits = False
+    if last > len(lines) and first < last:  # lines that are not there
+        fits = False
+    try:
+        form.fill_from(page, prefixes[1], source, first, last, max(at, 0), new, replaces, True)
+    except ValueError:
+        assert not fits
+        assert bytes(page) == before
+        return
+    assert fits
+    assert page == expected
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(
+    nodes=st.dictionaries(KEYS, st.binary(max_size=9), max_size=25),
+    prefixes=st.tuples(KEYS, st.binary(max_size=12)),
+    part=st.tuples(st.integers(0, 25), st.integers(0, 25)),
+)
+def test_what_nodes_take_and_save(
+    form: ModuleType,
+    nodes: dict[bytes, bytes],
+    prefixes: tuple[bytes, bytes],
+    part: tuple[int, int],
+) -> None:
+    ordered = sorted(nodes.items())
+    page = leaf([Node(key, data) for key, data in ordered], prefixes[0], 4096)
+    plain = leaf([Node(key, data) for key, data in ordered], b"", 4096)
+    assert sum(form.costs(page)) == Page(leaf([], b"", 4096)).free - Page(plain).free
+    assert form.costs(page) == [6 + len(key) + len(data) for key, data in ordered]
+    first, last = min(part[0], len(ordered)), min(part[1], len(ordered))
+    keys = [key for key, _ in ordered[first:last]]
+    assert form.saved_on(page, first, last, prefixes[1]) == form.saved(keys, prefixes[1])
+
+
+def test_damaged_pages_are_read_alike_as_sources() -> None:
+    native, chance = _native.load("tree"), random.Random(9)
+    whole = leaf([Node(bytes((n,)) * 4, bytes(20)) for n in range(1, 60)], b"\x05\x05\x05", 4096)
+    results = set()
+    for _ in range(400):
+        page = bytearray(whole)
+        for _ in range(chance.randrange(1, 4)):
+            place = chance.choice((chance.randrange(28, 40), 4096 - chance.randrange(1, 240)))
+            page[place] = chance.randrange(256)
+        first, last = chance.randrange(30), chance.randrange(30, 64)
+        found = []
+        for form in (native, tree_py):
+            target = bytearray(whole)
+            what = first, last, 12, (b"new", b"", 1), False
+            found.append(
+                [
+                    _outcome(form.fill_from, target, b"\x05\x05\x05\x05", page, *what, True),
+                    bytes(target),
+                    _outcome(form.costs, page),
+                    _outcome(form.saved_on, page, first, last, b"\x05\x05\x05"),
+                ]
+            )
+        assert found[0] == found[1]
+        results.add(found[0][0] == "damaged")
+    assert results == {True, False}
+
+
+def _outcome(call: Callable[..., object], *what: object) -> object:
+    try:
+        return call(*what)
+    except ValueError:
+        return "damaged"

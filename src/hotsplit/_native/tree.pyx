@@ -1,15 +1,40 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """Compiled search in the pages of a tree; see tree_py.py for what each function does."""
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_AS_STRING
 from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_SET_ITEM
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 cdef extern from "Python.h":
     object PyType_GenericAlloc(type kind, Py_ssize_t items)
+
+cdef extern from "refill.h" nogil:
+    enum:
+        HS_NODE_COST
+    ctypedef struct hs_refill:
+        pass
+    ctypedef struct hs_given:
+        const uint8_t *key
+        const uint8_t *data
+        uint32_t key_size
+        uint32_t data_size
+        uint32_t flags
+    ctypedef struct hs_source:
+        uint8_t *page
+        uint32_t size
+        uint32_t at
+        const hs_given *given
+        int replaces
+    int hs_refill_begin(hs_refill *f, uint8_t *page, uint32_t size, const uint8_t *external,
+                        uint32_t length, int compress)
+    int hs_refill_add(hs_refill *f, const hs_given *n)
+    void hs_refill_end(const hs_refill *f)
+    const char *hs_refill_part(hs_refill *f, const hs_source *s, uint32_t first, uint32_t last)
+    const char *hs_saved_on(uint8_t *page, uint32_t size, uint32_t first, uint32_t last,
+                            const uint8_t *prefix, uint32_t length, uint64_t *saved)
 
 cdef extern from "node.h" nogil:
     ctypedef struct hs_node:
@@ -20,16 +45,6 @@ cdef extern from "node.h" nogil:
         const uint8_t *suffix
         const uint8_t *data
         uint32_t suffix_size
-    ctypedef struct hs_line:
-        uint32_t start
-        uint32_t length
-        uint32_t flags
-    uint32_t hs_head(uint32_t size)
-    void hs_put16(uint8_t *p, uint32_t v)
-    void hs_set_count(uint8_t *p, uint32_t count)
-    void hs_set_free(uint8_t *p, uint32_t value)
-    void hs_set_tag(uint8_t *p, uint32_t size, uint32_t line, hs_line t)
-    int hs_is_root(const uint8_t *p)
     uint32_t hs_count(const uint8_t *p)
     uint32_t hs_reserved(const uint8_t *p)
     const char *hs_read_node(uint8_t *page, uint32_t size, uint32_t iline, hs_node *n)
@@ -121,60 +136,68 @@ cdef object _made(type kind, bytes key, bytes data, object flags):
 
 
 def fill(uint8_t[::1] page not None, bytes external not None, nodes, bint compress):
-    cdef uint32_t size = _room(page.shape[0]), head = hs_head(size), lines = 1, used
-    cdef uint32_t shared, key_size, data_size, at
-    cdef uint8_t *p = &page[0]
-    cdef const uint8_t *prefix = external
-    cdef const uint8_t *k
-    cdef uint32_t prefix_size = <uint32_t>len(external), start = 0
+    cdef uint32_t size = _room(page.shape[0])
     cdef bytes key, data
-    cdef bytearray kept
-    cdef hs_line t
-    if not compress:
-        prefix_size = 0
-    elif hs_is_root(p):
-        start = 16 if prefix_size > 16 else prefix_size
-    kept = bytearray(page)
-    memset(p + head, 0, size - head)
-    used = <uint32_t>len(external)
-    if head + used + 4 > size:
-        _back(page, kept)
-    memcpy(p + head, <const uint8_t *>external, used)
-    t.start = 0
-    t.length = used
-    t.flags = 0
-    hs_set_tag(p, size, 0, t)
+    cdef bytearray kept = bytearray(page)
+    cdef hs_refill f
+    cdef hs_given n
+    if not hs_refill_begin(&f, &page[0], size, external, <uint32_t>len(external), compress):
+        _back(page, kept, b"the nodes do not fit the page")
     for key, data, flags in nodes:
-        k = key
-        key_size = <uint32_t>len(key)
-        data_size = <uint32_t>len(data)
-        shared = 0
-        while shared < key_size and start + shared < prefix_size and k[shared] == prefix[start + shared]:
-            shared += 1
-        if shared <= 2:
-            shared = 0
-        at = 4 if shared else 2
-        t.start = used
-        t.length = at + key_size - shared + data_size
-        t.flags = (<uint32_t>flags & 3) | (4 if shared else 0)
-        if head + used + t.length + 4 * (lines + 1) > size or lines >= 0xFFF:
-            _back(page, kept)
-        if shared:
-            hs_put16(p + head + used, shared)
-        hs_put16(p + head + used + at - 2, key_size - shared)
-        memcpy(p + head + used + at, k + shared, key_size - shared)
-        memcpy(p + head + used + at + key_size - shared, <const uint8_t *>data, data_size)
-        hs_set_tag(p, size, lines, t)
-        used += t.length
-        lines += 1
-    hs_set_count(p, lines)
-    hs_set_free(p, size - head - used - 4 * lines)
-    hs_put16(p + 32, used)
+        n.key, n.key_size = key, <uint32_t>len(key)
+        n.data, n.data_size, n.flags = data, <uint32_t>len(data), <uint32_t>flags
+        if not hs_refill_add(&f, &n):
+            _back(page, kept, b"the nodes do not fit the page")
+    hs_refill_end(&f)
 
 
-cdef int _back(uint8_t[::1] page, bytearray kept) except -1:
+def fill_from(uint8_t[::1] page not None, bytes external not None, const uint8_t[::1] source not None,
+              uint32_t first, uint32_t last, uint32_t at, node, bint replaces, bint compress):
+    cdef uint32_t size = _room(page.shape[0])
+    cdef bytearray kept = bytearray(page)
+    cdef bytearray origin = bytearray(source)  # which may be the page itself
+    cdef bytes key, data
+    cdef hs_refill f
+    cdef hs_given n
+    cdef hs_source s
+    cdef const char *why
+    s.page, s.size = <uint8_t *>PyByteArray_AS_STRING(origin), _size(origin)
+    s.at, s.given, s.replaces = at, NULL, replaces
+    if node is not None:
+        key, data, flags = node
+        n.key, n.key_size = key, <uint32_t>len(key)
+        n.data, n.data_size, n.flags = data, <uint32_t>len(data), <uint32_t>flags
+        s.given = &n
+    if not hs_refill_begin(&f, &page[0], size, external, <uint32_t>len(external), compress):
+        _back(page, kept, b"the nodes do not fit the page")
+    why = hs_refill_part(&f, &s, first, last)
+    if why != NULL:
+        _back(page, kept, why)
+    hs_refill_end(&f)
+
+
+def costs(const uint8_t[::1] page not None):
+    cdef uint32_t i, size = _room(page.shape[0])
+    cdef uint8_t *p = <uint8_t *>&page[0]
+    cdef uint32_t lines = hs_count(p), first = hs_reserved(p)
+    cdef hs_node n
+    cdef list found = []
+    for i in range(lines - first if lines > first else 0):
+        _ok(hs_read_node(p, size, i, &n))
+        found.append(HS_NODE_COST + n.shared + n.suffix_size + n.data_size)
+    return found
+
+
+def saved_on(const uint8_t[::1] page not None, uint32_t first, uint32_t last, bytes prefix not None):
+    cdef uint64_t saved = 0
+    _ok(hs_saved_on(<uint8_t *>&page[0], _room(page.shape[0]), first, last, prefix,
+                    <uint32_t>len(prefix), &saved))
+    return saved
+
+
+cdef int _back(uint8_t[::1] page, bytearray kept, const char *why) except -1:
     memcpy(&page[0], <const uint8_t *>PyByteArray_AS_STRING(kept), page.shape[0])
-    raise ValueError("the nodes do not fit the page")
+    raise ValueError(why.decode("ascii"))
 
 
 def count(bytearray page not None):

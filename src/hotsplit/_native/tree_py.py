@@ -16,6 +16,7 @@ from hotsplit._native import page_py as pages
 Buffer = bytearray | memoryview
 _COMPRESSED = 4
 _LENGTH = 0x1FFF
+_COST = 6  # bytes of a node beside its key and data
 _WORTH = 2  # a shared prefix must be longer than its own length field
 
 
@@ -70,6 +71,45 @@ def fill(
         lines.append(line)
         flags.append(flag & 3 | (_COMPRESSED if shared_size else 0))
     pages.fill(page, lines, flags)
+
+
+def fill_from(
+    page: Buffer,
+    external: bytes,
+    source: Buffer | bytes,
+    first: int,
+    last: int,
+    at: int,
+    node: tuple[bytes, bytes, int] | None,
+    replaces: bool,
+    compress: bool,
+) -> None:
+    """Do as `fill` with lines `first` to `last` - 1 of `source`, which may be the page itself.
+
+    node: one that is inserted as number `at` before, or takes the place of that one.
+    """
+    origin = bytearray(source)
+    lines: list[tuple[bytes, bytes, int]] = []
+    for i in range(first, last):
+        if node is not None and i == at:
+            lines.append(node)
+        else:
+            inserted = node is not None and not replaces
+            lines.append(_node_of(origin, i - (inserted and i > at)))
+    fill(page, external, lines, compress)
+
+
+_node_of = node
+
+
+def costs(page: bytearray) -> list[int]:
+    """Return the bytes that each node takes with its whole key, tag included."""
+    return [_COST + len(key) + len(data) for key, data, _ in nodes(page, 0, count(page))]
+
+
+def saved_on(page: bytearray, first: int, last: int, prefix: bytes) -> int:
+    """Return what `saved` does for the keys of nodes `first` to `last` - 1."""
+    return saved([key for key, _, _ in nodes(page, first, last)], prefix)
 
 
 def nodes(page: bytearray, first: int, last: int, kind: type = tuple) -> list[Any]:

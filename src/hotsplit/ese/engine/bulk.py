@@ -28,6 +28,8 @@ def in_order(keys: list[bytes], datas: list[bytes]) -> tuple[list[bytes], list[b
     """Return nodes in the order of a tree."""
     if all(map(operator.lt, keys, itertools.islice(keys, 1, None))):
         return keys, datas
+    if all(map(operator.gt, keys, itertools.islice(keys, 1, None))):
+        return keys[::-1], datas[::-1]
     nodes = sorted(zip(keys, datas, strict=True))
     return [key for key, _ in nodes], [data for _, data in nodes]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hotsplit.ese.engine.versions import largest
-from hotsplit.ese.format.page import Node, Page
+from hotsplit.ese.format.page import Lines, Node, Page
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.tree import Tree
@@ -45,7 +45,7 @@ def keep(page: bytearray, change: int) -> None:
     page[30:32] = max(0, min(kept + change, free)).to_bytes(2, "little")
 
 
-def kept_for_undo(tree: Tree, lines: list[Node]) -> list[int]:
+def kept_for_undo(tree: Tree, lines: Lines | list[Node]) -> list[int]:
     """Return the bytes that must stay free for an undo of each line."""
     if not tree.open_replaces:
         return [0] * len(lines)  # nothing else leaves a node with less than its undo needs

@@ -23,7 +23,7 @@ from hotsplit.ese.engine.splitlines import (
     separator,
 )
 from hotsplit.ese.format.logrecord import NO_DBTIME, UNIQUE, encode
-from hotsplit.ese.format.page import Node, Page, PageFlag
+from hotsplit.ese.format.page import Lines, Node, Page, PageFlag
 from hotsplit.ese.format.recordtable import RecordType as T
 
 if TYPE_CHECKING:
@@ -62,15 +62,15 @@ class Level:
     """What happens to one page. kind: of split, None for a parent that only gets a separator.
 
     line: of the change, or of the child. kept: bytes to stay free for an undo of each line.
-    lines: from line number `first` on. cut: first line of those that goes to the new page. key:
-    separator of the two pages. new: number of the new page.
+    lines: from line number `first` on; where none moves, those that matter. cut: first line of
+    those that goes to the new page. key: separator of the two pages. new: number of the new page.
     """
 
     page: Page
     line: int
     kind: int | None = None
     operation: int = _NO_OPERATION
-    lines: list[Node] = field(default_factory=list)
+    lines: Lines | list[Node] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)
     first: int = 0
     cut: int = 0
@@ -109,11 +109,8 @@ def _plan(path: list[Step], change: Change, tree: Tree) -> tuple[list[Level], bo
     if _is_append(page, leaf.line, change):
         level = _append(page, leaf.line, change, tree)
     else:
-        level = Level(page, leaf.line, operation=change.operation, lines=page.nodes())
-        if change.old is None:
-            level.lines.insert(leaf.line, change.node)
-        else:
-            level.lines[leaf.line] = change.node
+        lines = Lines(page, leaf.line, change.node, replaces=change.old is not None)
+        level = Level(page, leaf.line, operation=change.operation, lines=lines)
         level.kept = kept_for_undo(tree, level.lines)
         if page.is_root:
             return [_vertical(level, tree)], level.operation != _NO_OPERATION
@@ -125,13 +122,12 @@ def _plan(path: list[Step], change: Change, tree: Tree) -> tuple[list[Level], bo
         child = levels[1]
         if has_room(tree, parent.page, len(child.key) + 12):
             return levels, levels[-1].operation != _NO_OPERATION
-        above.lines = above.page.nodes()
-        above.lines.insert(parent.line, Node(child.key, bytes(4)))
+        above.lines = Lines(above.page, parent.line, Node(child.key, bytes(4)))
         above.operation, above.kept = _INSERT, [0] * len(above.lines)
         if above.page.is_root:
             # The change waits: after a split of the root the way down is another one.
             above.operation, above.line = _NO_OPERATION, 0
-            del above.lines[parent.line], above.kept[parent.line]
+            above.lines, above.kept = Lines(above.page), above.kept[1:]
             return [_vertical(above, tree)], False
         _horizontal(above, tree)
     raise InvalidUse("A tree has no root", jet=Jet.errBadParentPageLink)
@@ -155,11 +151,12 @@ def _append(page: Page, line: int, change: Change, tree: Tree) -> Level:
 def _vertical(level: Level, tree: Tree) -> Level:
     """All nodes of the root go to a new page below it; the change too, if it fits there."""
     level.kind, level.cut = _VERTICAL, 0
+    assert isinstance(level.lines, Lines)
     if not fits(level.page.size, level.lines, sum(level.kept)):
         if level.operation == _NO_OPERATION:
             raise InvalidUse("A root page cannot be split", jet=Jet.errInternalError)
         level.operation, level.line = _NO_OPERATION, 0
-        level.lines = level.page.nodes()
+        level.lines = Lines(level.page)
         level.kept = kept_for_undo(tree, level.lines) if level.page.is_leaf else []
     return level
 
@@ -167,6 +164,7 @@ def _vertical(level: Level, tree: Tree) -> Level:
 def _horizontal(level: Level, tree: Tree) -> None:
     """Divide the lines between the page and a new one at its right."""
     page, lines = level.page, level.lines
+    assert isinstance(lines, Lines)
     level.kind = _RIGHT
     level.cut = point(page.size, lines, level.kept, level.line)
     if not level.cut:
@@ -177,9 +175,9 @@ def _horizontal(level: Level, tree: Tree) -> None:
         level.key = lines[level.cut - 1].key
 
 
-def _without_change(level: Level, tree: Tree) -> list[Node]:
+def _without_change(level: Level, tree: Tree) -> Lines:
     """The change fits neither side: divide the page next to it, and try again afterwards."""
-    lines = level.page.nodes()
+    lines = Lines(level.page)
     cut = next((cut for cut in (level.line, level.line + 1) if 0 < cut < len(lines)), 0)
     if not cut or not level.page.is_leaf:
         raise InvalidUse("The record is too big for a page", jet=Jet.errRecordTooBig)
@@ -241,10 +239,10 @@ def _split_fields(tree: Tree, level: Level) -> dict[str, object]:
     }  # fmt: skip
     old_prefix = b"" if page.is_root else page.external
     fields["old_prefix"] = old_prefix
-    new_line = best_prefix(lines[level.cut :]) if level.kind != _APPEND else _NONE
-    fields["iline_prefix_new"] = new_line
-    if level.kind == _RIGHT:
-        line = best_prefix(lines[: level.cut])
+    if isinstance(lines, Lines):
+        fields["iline_prefix_new"] = best_prefix(lines, level.cut, len(lines))
+    if isinstance(lines, Lines) and level.kind == _RIGHT:
+        line = best_prefix(lines, 0, level.cut)
         fields["iline_prefix_split"] = line
         fields["new_prefix"] = lines[line].key if line != _NONE else b""
     cut = 0 if level.kind == _VERTICAL else level.cut

@@ -13,7 +13,7 @@ from hotsplit import _native
 from hotsplit.ese.format.basics import page_header_size
 from hotsplit.ese.format.beforeimage import COMPRESSED, DEHYDRATED, dehydrate
 from hotsplit.ese.format.compression import compress_xpress
-from hotsplit.ese.format.page import Node, Page, common_prefix
+from hotsplit.ese.format.page import Lines, Node, Page, common_prefix
 
 _kernel = _native.load("tree")
 _TAG = 4
@@ -42,51 +42,52 @@ def _saved(lines: list[Node], prefix: bytes) -> int:
     return saved
 
 
-def fits(size: int, lines: list[Node], kept: int = 0) -> bool:
+def fits(size: int, lines: Lines, kept: int = 0) -> bool:
     """Tell whether the nodes fit a page that is not a root, with the prefix it would get.
 
     kept: bytes that must stay free for an undo.
     """
-    return _fits(size, lines, sum(_costs(lines)) + kept)
+    return _fits(size, lines, 0, len(lines), sum(lines.costs()) + kept)
 
 
-def _fits(size: int, lines: list[Node], cost: int) -> bool:
-    return cost - _best_prefix(lines)[1] <= room(size)
+def _fits(size: int, lines: Lines, first: int, last: int, cost: int) -> bool:
+    return cost - _best_prefix(lines, first, last)[1] <= room(size)
 
 
-def best_prefix(lines: list[Node]) -> int:
-    """Return the line whose key serves best as the page's prefix, -1 where none saves anything.
+def best_prefix(lines: Lines, first: int, last: int) -> int:
+    """Return the line whose key serves best as the prefix of a page of lines `first` to `last` - 1.
 
-    Of all lines only the middle one is tried: keys are in order, so its neighbours share most.
+    It counts from `first` on; -1 where none saves anything. Of all lines only the middle one is
+    tried: keys are in order, so its neighbours share most.
     """
-    return _best_prefix(lines)[0]
+    return _best_prefix(lines, first, last)[0]
 
 
-def _best_prefix(lines: list[Node]) -> tuple[int, int]:
+def _best_prefix(lines: Lines, first: int, last: int) -> tuple[int, int]:
     """Return the line of `best_prefix`, and the bytes that the prefix saves."""
-    line = len(lines) // 2
+    line = (last - first) // 2
     gain = 0
-    if len(lines) > 1:
-        prefix = lines[line].key
-        gain = _saved(lines, prefix) - len(prefix)
+    if last - first > 1:
+        prefix = lines[first + line].key
+        gain = lines.saved(first, last, prefix) - len(prefix)
     return (line, gain) if gain > 0 else (_NONE, 0)
 
 
-def point(size: int, lines: list[Node], kept: list[int], changed: int) -> int:
+def point(size: int, lines: Lines, kept: list[int], changed: int) -> int:
     """Return the first line of the right page, 0 if there is no way to divide the lines.
 
     kept: bytes that must stay free for an undo of each line. About half of the bytes are to lie on
     each side; where both do not fit so, the cut is next to the line that changes.
     """
-    ends = list(itertools.accumulate(map(operator.add, _costs(lines), kept)))
+    ends, count = list(itertools.accumulate(map(operator.add, lines.costs(), kept))), len(lines)
     total = ends[-1]
     half = bisect_left(ends, total / 2)
     best = min((half, half + 1), key=lambda cut: abs(2 * ends[max(cut, 1) - 1] - total))
-    for cut in (min(max(best, 1), len(lines) - 1), changed, changed + 1):
+    for cut in (min(max(best, 1), count - 1), changed, changed + 1):
         if (
-            0 < cut < len(lines)
-            and _fits(size, lines[:cut], ends[cut - 1])
-            and _fits(size, lines[cut:], total - ends[cut - 1])
+            0 < cut < count
+            and _fits(size, lines, 0, cut, ends[cut - 1])
+            and _fits(size, lines, cut, count, total - ends[cut - 1])
         ):
             return cut
     return 0

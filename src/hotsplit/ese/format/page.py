@@ -7,7 +7,7 @@ place; checksums are another matter (`hotsplit.ese.format.checksum`).
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import IntFlag
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ _kernel = _native.load("page")
 _tree = _native.load("tree")
 
 _U16, _U32, _U64 = struct.Struct("<H"), struct.Struct("<I"), struct.Struct("<Q")
+_COST = 6  # bytes of a node beside its key and data: tag and lengths
 _LENGTHS = 2  # bytes of a node in front of its key, at least
 _PREFIX_WORTH = 2  # a shared prefix must be longer than its own length field
 
@@ -298,6 +299,15 @@ class Page:
         except ValueError as error:
             raise self._damaged(str(error)) from error
 
+    def fill_from(self, external: bytes, source: Lines, first: int, last: int) -> None:
+        """Write all content anew: external header and some lines of a page, which may be this."""
+        has_prefix = self.flags & _ROOT_OR_SPACE != _ROOT
+        data, at, node, replaces = source.page.data, source.at, source.node, source.replaces
+        try:
+            _tree.fill_from(self.data, external, data, first, last, at, node, replaces, has_prefix)
+        except ValueError as error:
+            raise self._damaged(str(error)) from error
+
     @staticmethod
     def encode(node: Node, prefix: bytes, shared: int = -1) -> tuple[bytes, int]:
         """Return the line and flags of a node on a page with this prefix (3.2)."""
@@ -310,3 +320,52 @@ class Page:
             return _U16.pack(len(key)) + key + data, flags & ~_COMPRESSED
         head = _U16.pack(shared) + _U16.pack(len(key) - shared)
         return head + key[shared:] + data, flags | _COMPRESSED
+
+
+class Lines:
+    """The nodes of a page, with one change: `node` comes in as number `at`, or replaces that one.
+
+    They stay where they are: a page may have hundreds.
+    """
+
+    def __init__(
+        self, page: Page, at: int = 0, node: Node | None = None, *, replaces: bool = False
+    ) -> None:
+        self.page, self.at, self.node, self.replaces = page, at, node, replaces
+        self._more = node is not None and not replaces
+
+    def __len__(self) -> int:
+        return self.page.node_count + self._more
+
+    def __getitem__(self, i: int) -> Node:
+        if self.node is not None and i == self.at:
+            return self.node
+        return self.page.node(self._place(i))
+
+    def __iter__(self) -> Iterator[Node]:
+        nodes = self.page.nodes()
+        if self.node is not None:
+            nodes[self.at : self.at + self.replaces] = [self.node]
+        return iter(nodes)
+
+    def _place(self, i: int) -> int:
+        return i - (self._more and i > self.at)
+
+    def costs(self) -> list[int]:
+        """Return the bytes that each takes with its whole key, tag included."""
+        costs: list[int] = _tree.costs(self.page.data)
+        if self.node is not None:
+            costs[self.at : self.at + self.replaces] = [
+                _COST + len(self.node.key) + len(self.node.data)
+            ]
+        return costs
+
+    def saved(self, first: int, last: int, prefix: bytes) -> int:
+        """Return the bytes that keys of `first` to `last` - 1 take less with a prefix.
+
+        The change keeps the key of a node that it replaces.
+        """
+        saved: int = _tree.saved_on(self.page.data, self._place(first), self._place(last), prefix)
+        if self._more and self.node is not None and first <= self.at < last:
+            saved += _tree.saved([self.node.key], prefix)
+        return saved

@@ -8,13 +8,14 @@ already newer is made from the before image in the record.
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import NamedTuple
 
 from hotsplit.errors import Jet, RecoveryFailed
 from hotsplit.ese.format.beforeimage import before_image
 from hotsplit.ese.format.diff import new_data
 from hotsplit.ese.format.logrecord import UNIQUE, VERSIONED, LogRecord
-from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
+from hotsplit.ese.format.page import Lines, Node, NodeFlag, Page, PageFlag
 from hotsplit.ese.format.recordparts import insert_key
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.core import INSERT, PENDING, REPLACE, Version
@@ -24,13 +25,14 @@ _VERTICAL, _APPEND = 0, 2
 _NO_OPERATION, _INSERT = 0, 1
 _NONE = -1
 _LEAF = int(PageFlag.LEAF)
+_Fill = Callable[[Page, bytes], None]
 
 
 class Divided(NamedTuple):
-    """What the two pages hold after a split."""
+    """What fills the two pages after a split, given the page and its prefix."""
 
-    left: list[Node]
-    right: list[Node]
+    left: _Fill
+    right: _Fill
     right_prefix: bytes
 
 
@@ -168,36 +170,60 @@ def _divide(
     origin: Page, split: LogRecord, child: LogRecord | None, operation: Node | None
 ) -> Divided:
     """Build the virtual line list and cut it."""
-    lines = origin.nodes()
-    at = split.iline_operation
-    inserted = operation
-    if operation is None and child is not None and split.split_operation != _NO_OPERATION:
-        inserted = Node(child.parent_key, _child_pointer(child.pgno))
-    if inserted is not None:
+    if child is not None and operation is None:
+        return _divide_above(origin, split, child)
+    at, count = split.iline_operation, origin.node_count
+    replaces = split.split_operation != _INSERT
+    if operation is not None and at > count - replaces:
+        raise _bad_lines(split, count)
+    lines = Lines(Page(bytes(origin.data), origin.number), at, operation, replaces=replaces)
+    if len(lines) != split.line_count or split.iline_split > len(lines):
+        raise _bad_lines(split, len(lines))
+    cut = 0 if split.split_type == _VERTICAL else split.iline_split
+    return Divided(
+        lambda page, prefix: page.fill_from(prefix, lines, 0, cut),
+        lambda page, prefix: page.fill_from(prefix, lines, cut, len(lines)),
+        _right_prefix(split, lines),
+    )
+
+
+def _divide_above(origin: Page, split: LogRecord, child: LogRecord) -> Divided:
+    """Do so for a page whose child was split: that is two now."""
+    lines, at = origin.nodes(), split.iline_operation
+    inserted = split.split_operation != _NO_OPERATION
+    if inserted:
+        node = Node(child.parent_key, _child_pointer(child.pgno))
         if at > len(lines) or (split.split_operation != _INSERT and at == len(lines)):
             raise _bad_lines(split, len(lines))
         if split.split_operation == _INSERT:
-            lines.insert(at, inserted)
+            lines.insert(at, node)
         else:
-            lines[at] = inserted
-        if operation is None and child is not None:
-            if at + 1 >= len(lines):
-                raise _bad_lines(split, len(lines))
-            lines[at + 1] = lines[at + 1]._replace(data=_child_pointer(child.pgno_new))
+            lines[at] = node
+        if at + 1 >= len(lines):
+            raise _bad_lines(split, len(lines))
+        lines[at + 1] = lines[at + 1]._replace(data=_child_pointer(child.pgno_new))
     if len(lines) != split.line_count or split.iline_split > len(lines):
         raise _bad_lines(split, len(lines))
     left, right = lines[: split.iline_split], lines[split.iline_split :]
     if split.split_type == _VERTICAL:
         left, right = [], lines
-    prefix = b""
-    if split.iline_prefix_new != _NONE:
-        line = split.iline_prefix_new + split.iline_split
-        if not 0 <= line < len(lines):
-            raise _bad_lines(split, len(lines))
-        prefix = lines[line].key
-    if inserted is None and child is not None and _update_parent(left, child) < 0:
+    prefix = _right_prefix(split, lines)
+    if not inserted and _update_parent(left, child) < 0:
         _update_parent(right, child)
-    return Divided(left, right, prefix)
+    return Divided(
+        lambda page, prefix: page.fill(prefix, left),
+        lambda page, prefix: page.fill(prefix, right),
+        prefix,
+    )
+
+
+def _right_prefix(split: LogRecord, lines: Lines | list[Node]) -> bytes:
+    if split.iline_prefix_new == _NONE:
+        return b""
+    line = split.iline_prefix_new + split.iline_split
+    if not 0 <= line < len(lines):
+        raise _bad_lines(split, len(lines))
+    return lines[line].key
 
 
 def _bad_lines(split: LogRecord, found: int) -> RecoveryFailed:
@@ -208,7 +234,7 @@ def _bad_lines(split: LogRecord, found: int) -> RecoveryFailed:
 
 
 def _fill_target(target: Page, origin: Page, split: LogRecord, divided: Divided) -> None:
-    target.fill(divided.right_prefix, divided.right)
+    divided.right(target, divided.right_prefix)
     target.uncommitted_free = min(max(0, split.uncommitted_free_target), target.free)
     if split.new_page_flags & _LEAF and split.split_type != _VERTICAL:
         target.previous, target.next = origin.number, split.pgno_right
@@ -221,7 +247,7 @@ def _fill_source(source: Page, split: LogRecord, divided: Divided) -> None:
         source.fill(source.external, [Node(b"", _child_pointer(split.pgno_new))])
     else:
         external = source.external if split.split_type == _APPEND else split.new_prefix
-        source.fill(external, divided.left)
+        divided.left(source, external)
         if split.new_page_flags & _LEAF:
             source.next = split.pgno_new
     source.uncommitted_free = min(max(0, split.uncommitted_free_source), source.free)
