@@ -197,3 +197,23 @@ def test_a_stream_in_other_names_is_continued_in_them() -> None:
     assert sequence.highest > 3
     with Instance.open(env, settings) as instance:
         assert numbers(instance, "/data/a.edb") == list(range(400))
+
+
+@pytest.mark.parametrize("rows", [1, 900])
+def test_a_current_log_that_somebody_takes_away_comes_back(rows: int) -> None:
+    env = new_env()
+    instance = Instance.open(env, APART)
+    fill(instance, "/data/a.edb", 100)
+    env.remove("/logs/E00.log")
+    with instance.session() as session:
+        table = session.open_table(instance.databases[1], "t")
+        table.insert_many({"n": 100 + n} for n in range(rows))
+        table.insert({"n": -1})
+    if rows > 1:  # a log has begun since
+        env = env.crashed(Crash.ALL_KEPT)
+    else:
+        instance.close()
+    with Instance.open(env, APART) as again:
+        assert numbers(again, "/data/a.edb") == [*range(100 + rows), -1]
+    names = [name for name in env.listdir("/logs") if name.startswith("E0000")]
+    assert names == [f"E00{number:08X}.log" for number in range(1, len(names) + 1)]

@@ -104,6 +104,19 @@ class LogFiles:
         """Open the current log for writing."""
         return self._env.open(self.current_path, "write")
 
+    def put_back(self, current: File) -> None:
+        """Give the current log its name again if somebody took it away: it is still open."""
+        if self._env.exists(self.current_path):
+            return
+        file = self._env.open(self.current_path, "create")
+        try:
+            for offset in range(0, current.size(), len(_ZERO_BLOCK)):
+                file.pwrite(current.pread(len(_ZERO_BLOCK), offset), offset)
+            file.sync()
+        finally:
+            file.close()
+        self._env.sync_dir(self._settings.folder)
+
     def adopt(self, header: LogHeader, digits: int = 8, extension: str = "log") -> None:
         """Continue the stream of a log whose header was read, in its format and style of names."""
         self.signature, self.created = header.signature, header.created

@@ -10,6 +10,7 @@ Source: log specification 1.3, 3.3, 7.3.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable
 
@@ -80,6 +81,9 @@ class LogWriter:
         """Close the file; what was not flushed is lost."""
         self.progress.end(InstanceDown("The instance is closed"))
         if self._file is not None:
+            if self.failure is None:
+                with contextlib.suppress(HotsplitError):
+                    self.files.put_back(self._file)
             self._file.close()
             self._file = None
 
@@ -248,6 +252,7 @@ class LogWriter:
             self._write()
             assert self._file is not None
             generation = self._buffer.generation + 1
+            self.files.put_back(self._file)
             file = self.files.begin(
                 generation, self._checksum, self.attachments(), self.checkpoint()
             )
