@@ -110,7 +110,8 @@ def _pointing_at_profile(env: Env, db: Database, profile: str) -> Iterator[None]
     try:
         yield
     except ObjectNotFound as error:
-        fitting = profile_of(env, "auto", db) if profile == "none" else None
+        wanted = profile == "none" and "column" in error.message
+        fitting = profile_of(env, "auto", db) if wanted else None
         if fitting is not None:
             error.hint += f" Names and values of the profile need --profile {fitting.name}."
         raise
