@@ -13,7 +13,7 @@ from hotsplit.ese.format.catalogschema import TupleLimits
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import State
 from hotsplit.ese.read.table import Table
-from hotsplit.ese.read.where import within
+from hotsplit.ese.read.where import parse_condition, within
 from tests.conftest import unpack_vector
 
 ALL = frozenset({State.DELETED, State.ORPHANED, State.CARVED})
@@ -143,3 +143,16 @@ def test_limits_of_several_columns() -> None:
     assert within([[9, 5], 0], (4,), (6,))
     assert not within([[9, 3], 0], (4,), (6,))
     assert not within([b"x"], ("a",), ())
+
+
+def test_one_condition_or_column_may_stand_alone(db: Database) -> None:
+    """A single text is one name or one condition, not one for each of its letters."""
+    table = db.table("Counters")
+    several = list(table.scan(["auto"], where=["auto > 3"]))
+    assert several
+    assert list(table.scan("auto", where="auto > 3")) == several
+    condition = parse_condition("auto > 3", table.column)
+    assert list(table.scan(["auto"], where=condition)) == several
+    assert [row.values for row in table.labelled("auto", where="auto > 3")] == [
+        list(row.values()) for row in several
+    ]

@@ -44,6 +44,10 @@ class Row(NamedTuple):
     values: list[Value]
 
 
+Where = Sequence[Condition | str] | Condition
+"""Conditions, or one condition; a text may stand for each."""
+
+
 class IndexEntry(NamedTuple):
     """One live entry of a secondary index: normalised key and the bookmark of its record."""
 
@@ -109,7 +113,9 @@ class Table:
         return found
 
     def select(self, names: Sequence[str] | None) -> list[ColumnDef]:
-        """Return columns by name, all for None. Raises ObjectNotFound."""
+        """Return columns by name, of one name that one, all for None. Raises ObjectNotFound."""
+        if isinstance(names, str):
+            names = [names]
         return self.columns if names is None else [self.column(name) for name in names]
 
     def key_columns(self, index: IndexDef) -> list[ColumnDef]:
@@ -158,7 +164,7 @@ class Table:
         columns: Sequence[str] | None = None,
         *,
         include: Collection[State] = (),
-        where: Sequence[Condition | str] = (),
+        where: Where = (),
         index: str | None = None,
         start: Key = (),
         stop: Key = (),
@@ -171,7 +177,7 @@ class Table:
         where, index, start, stop, reverse: as in `scan`; of an order that is asked for only live
         rows know, the others follow them, as far as their values lie between the limits.
         """
-        tests = [self._condition(condition) for condition in where]
+        tests = self._conditions(where)
         asked = Selection(self.select(columns), include, tests, index, start, stop, reverse)
         return select(self, asked)
 
@@ -297,7 +303,7 @@ class Table:
         self,
         columns: Sequence[str] | None = None,
         *,
-        where: Sequence[Condition | str] = (),
+        where: Where = (),
         index: str | None = None,
         start: Key = (),
         stop: Key = (),
@@ -305,14 +311,15 @@ class Table:
     ) -> Iterator[dict[str, Value]]:
         """Yield live rows as dicts: those that meet all conditions, and of them what is asked.
 
-        where: conditions, or their text: see `hotsplit.ese.read.where`. Other columns, and long
-        values above all, are read of rows that meet them only. index, start, stop: rows in the
-        order of an index, from key to key; see `Cursor.range`. reverse: from the end.
+        where: conditions, or their text: see `hotsplit.ese.read.where`; one may stand alone. Other
+        columns, and long values above all, are read of rows that meet them only. index, start,
+        stop: rows in the order of an index, from key to key; see `Cursor.range`. reverse: from the
+        end.
         Raises ObjectNotFound, InvalidUse.
         """
         wanted = self.select(columns)
         names = [column.name for column in wanted]
-        tests = [self._condition(condition) for condition in where]
+        tests = self._conditions(where)
         if index is None and not start and not stop and not reverse:
             asked = [test.column for test in tests]
             rows = self._reader(names).where(self.tree(), asked, tests)
@@ -323,8 +330,10 @@ class Table:
         for values in rows:
             yield dict(zip(names, values, strict=True))
 
-    def _condition(self, condition: Condition | str) -> Condition:
-        return parse_condition(condition, self.column) if isinstance(condition, str) else condition
+    def _conditions(self, where: Where) -> list[Condition]:
+        """Return conditions; one that stands alone is no sequence of its parts."""
+        texts = [where] if isinstance(where, str | Condition) else where
+        return [parse_condition(one, self.column) if isinstance(one, str) else one for one in texts]
 
     # Trees
 
