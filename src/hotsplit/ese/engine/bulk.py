@@ -14,6 +14,7 @@ import operator
 from typing import TYPE_CHECKING
 
 from hotsplit.ese.engine.chains import InsertRun
+from hotsplit.ese.engine.filling import fill
 from hotsplit.ese.engine.splitlines import room
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def insert_sorted(
     try:
         with tree.space.reserving(session, _pages(tree, keys, datas)):
             while done < len(keys):
-                rceid, count = context.following_rceid, _fill(tree, session, keys, datas, done)
+                rceid, count = context.following_rceid, fill(tree, session, keys, datas, done)
                 if not count:
                     rceid, count = tree.place_node(session, keys[done], datas[done]), 1
                 rows.inserted(done, count, rceid)
@@ -91,23 +92,3 @@ class _Rows:
         run = InsertRun(session.current, self._tree, marks, self._rceid, session.level)
         session.remember_run(run, self._since)
         self._first = end
-
-
-def _fill(tree: Tree, session: Session, keys: list[bytes], datas: list[bytes], first: int) -> int:
-    """Insert nodes from number `first` on into the leaves that they belong to, while they fit.
-
-    Return how many.
-    """
-    session.prepare()
-    database, place = tree.database, tree.versioned
-    context = database.context
-    fields = (
-        session.procid, place.dbid, database.dbtime + 1, session.trx, session.level,
-        place.flags, context.following_rceid, place.fdp, place.objid,
-    )  # fmt: skip
-    log, ends, leaves = context.core.plan(tree.root, keys, datas, first, fields)
-    if ends:
-        database.dbtime += len(ends)
-        context.take_rceids(len(ends))
-        context.journal.apply_run(log, ends, place.dbid, leaves)
-    return len(ends)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from hotsplit import _native
 from hotsplit._native import pack_py as plan
@@ -63,11 +63,8 @@ _KINDS = {
 }
 
 
-class PlainRow(NamedTuple):
-    """A row ready to be stored: its record and its key in each index, None without an entry."""
-
-    record: bytes
-    keys: list[bytes | None]
+PlainRow = tuple[bytes, list[bytes | None]]
+"""A row ready to be stored: its record and its key in each index, None without an entry."""
 
 
 class RowMaker:
@@ -87,8 +84,9 @@ class RowMaker:
 
     def make(self, values: Mapping[str, Value]) -> PlainRow | None:
         """Return the row of these values, None if it is not a plain one or not right."""
+        made: PlainRow | None
         made = self._packer.make(values if type(values) is dict else dict(values))
-        return None if made is None else PlainRow._make(made)
+        return made
 
     def pack(
         self,

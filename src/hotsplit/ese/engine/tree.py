@@ -16,6 +16,7 @@ from hotsplit import _native
 from hotsplit.errors import InvalidUse, Jet, KeyDuplicate, RecordNotFound
 from hotsplit.ese.engine import records
 from hotsplit.ese.engine.append import append
+from hotsplit.ese.engine.filling import fill
 from hotsplit.ese.engine.pageroom import has_room, keep
 from hotsplit.ese.engine.records import Writer
 from hotsplit.ese.engine.split import Change, split
@@ -54,7 +55,9 @@ class Tree(TreeView):
 
     def insert(self, session: Session, key: bytes, data: bytes) -> None:
         """Insert a node. Raises KeyDuplicate, WriteConflict, InvalidUse (-1026)."""
-        rceid = self.place_node(session, key, data)
+        rceid = self.database.context.following_rceid
+        if self.is_space or not fill(self, session, [key], [data], 0):
+            rceid = self.place_node(session, key, data)
         if rceid:
             session.remember(self, self.bookmark(key, data), INSERT, rceid)
 
