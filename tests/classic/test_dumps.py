@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hotsplit.ese.format.header import DatabaseHeader
 from tests.classic.tool import ours, run_eseutil, theirs
 from tests.conftest import set_names, unpack_vector
 
@@ -43,3 +44,26 @@ def test_checkpoints(name: str) -> None:
         if checkpoint.exists():
             ran = run_eseutil("-MK", checkpoint)
             assert ours(ran) == theirs(dump.read_text()), dump
+
+
+@pytest.mark.parametrize("damaged", [None, 0, 1])
+def test_both_headers(damaged: int | None, tmp_path: Path) -> None:
+    """With ``/v`` each copy is shown, with the checksum that it has and that it should have."""
+    name = set_names("crash")[0]
+    data = bytearray((unpack_vector(name) / "recovered" / "test.edb").read_bytes())
+    size = DatabaseHeader(data).page_size
+    if damaged is not None:
+        data[damaged * size + 300] ^= 0xFF
+    path = tmp_path / "test.edb"
+    path.write_bytes(data)
+    ran = run_eseutil("/mh", path, "/v")
+    first, second = (ran.out.index(f"DATABASE{word} HEADER:") for word in ("", " SHADOW"))
+    parts = ran.out[first:second], ran.out[second:]
+    for number, part in enumerate(parts):
+        expected, actual = (line.rpartition(" ")[2] for line in part[2:4])
+        assert int(expected, 16) == int.from_bytes(data[number * size :][:4], "little")
+        assert (expected == actual) == (number != damaged)
+        assert any(line.lstrip().startswith("Log Signature: ") for line in part)
+    wrong = {0: "primary", 1: "shadow", None: "no"}[damaged]
+    assert (f"WARNING: {wrong} header has a checksum error." in ran.out) == (damaged is not None)
+    assert ran.result == 0

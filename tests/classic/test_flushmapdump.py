@@ -69,3 +69,34 @@ def test_damage(path: Path) -> None:
     assert "Flush map data page is empty." in run_eseutil("/mp", path, "/p0").out
     path.write_bytes(bytes(PAGE_SIZE))
     assert run_eseutil("/mp", path).result < -1
+
+
+def test_all_pages_are_verified(path: Path) -> None:
+    pages = path.stat().st_size // PAGE_SIZE
+    ran = run_eseutil("/k", path)
+    assert ran.result == 0
+    at = ran.out.index(".")
+    assert ran.out[at + 1 : at + 4] == [
+        f"{pages} page(s) verified.",
+        "0 page(s) failed verification.",
+        "0 page(s) passed verification with a warning.",
+    ]
+
+
+def test_a_damaged_page_is_named(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[PAGE_SIZE + 5000] ^= 0xFF
+    path.write_bytes(data)
+    ran = run_eseutil("/k", path)
+    assert ran.result == Jet.errReadVerifyFailure
+    complaint = ".ERROR: page 0 (0x00000000) failed verification with error code -1018."
+    at = ran.out.index(complaint)
+    assert "1 page(s) failed verification." in ran.out[at:]
+
+
+def test_numbers_of_logs_are_as_the_original_prints_them(path: Path) -> None:
+    ran = run_eseutil("/mp", path)
+    with FlushMapFile.open(OsEnv(), str(path)) as file:
+        low = file.header.gen_min_required
+    expected = f"{low} ({low:#x})" if low else "0 (0)"
+    assert _value(ran.out, "Log Required Min.") == expected

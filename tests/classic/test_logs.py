@@ -183,3 +183,11 @@ def test_a_log_of_the_old_format(tmp_path: Path) -> None:
         "Commit0   (5,to:0) 8",
     ]
     assert "Number of database page references:  1" in ran.out
+
+
+def test_all_logs_of_a_stream_are_not_mended() -> None:
+    """``/x`` is for single logs; with a base name they are verified, as the original does."""
+    base = unpack_vector(DUMPED[0]) / "crash" / "E00"
+    ran = run_eseutil("/ml", base, "/x")
+    assert ran.result == run_eseutil("/ml", base).result
+    assert "Verifying log files..." in ran.out

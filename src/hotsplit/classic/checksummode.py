@@ -6,10 +6,12 @@ from hotsplit.classic.checksum import Checksums, run_checksums
 from hotsplit.classic.console import Console
 from hotsplit.classic.logmode import LogSet, is_base_name, verify_one
 from hotsplit.classic.switches import Arguments, Takes
-from hotsplit.errors import DataDamaged, HeaderDamaged, HotsplitError, Jet, NotEseFile
+from hotsplit.errors import DataDamaged, HeaderDamaged, HotsplitError, Jet, NotEseFile, PageDamaged
 from hotsplit.ese.check.scan import expected_kind
 from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.flushmapfile import FlushMapFile
 from hotsplit.ese.files.identify import FileKind, identify
+from hotsplit.ese.format.flushmap import PAGE_SIZE, FlushMapPage
 
 SWITCHES = {"t": Takes.PATH, "e": Takes.NOTHING, "i": Takes.NOTHING}
 
@@ -26,6 +28,7 @@ def run(console: Console, env: Env, arguments: Arguments) -> None:
     path = arguments.only("source database")
     if is_base_name(path) and not env.exists(path):
         console.line("Initiating CHECKSUM mode...")
+        console.line()
         LogSet(console, env, path).verify()
         _space(console)
         return
@@ -33,11 +36,14 @@ def run(console: Console, env: Env, arguments: Arguments) -> None:
     console.line("Initiating CHECKSUM mode...")
     if kind == FileKind.LOG:
         console.line(f"      Log File: {path}")
+        console.line()
         verify_one(console, env, path)
         _space(console)
         return
     console.line(f"{_LABELS[kind]}: {path}")
-    if "e" not in arguments:
+    if kind == FileKind.FLUSH_MAP:
+        _flush_map(console, env, path)
+    elif "e" not in arguments:
         _checksum(console, env, path)
     _space(console)
 
@@ -74,6 +80,36 @@ def _checksum(console: Console, env: Env, path: str) -> None:
     if not checksums.is_good:
         _space(console)
         raise DataDamaged(_CORRUPTED)
+
+
+def _flush_map(console: Console, env: Env, path: str) -> None:
+    """Verify the pages of a flush map, as the original does without a ruler."""
+    with FlushMapFile.open(env, path) as file:
+        pages = range(1, file.page_count + 1)
+        damaged = {
+            n - 1 for n in pages if not _is_sound(file.file.pread(PAGE_SIZE, n * PAGE_SIZE), n)
+        }
+    _space(console)
+    text = "."  # one for the header and ten pages each, wherever complaints stand
+    for page in pages:
+        if page - 1 in damaged:
+            what = f"page {page - 1} (0x{page - 1:08x}) failed verification with error code"
+            text += f"ERROR: {what} {int(Jet.errReadVerifyFailure)}.\n"
+        text += "" if page % 10 else "."
+    for line in text.split("\n"):
+        console.line(line)
+    console.line(f"{len(pages) + 1} page(s) verified.")
+    console.line(f"{len(damaged)} page(s) failed verification.")
+    console.line("0 page(s) passed verification with a warning.")
+    console.line()
+    if damaged:
+        _space(console)
+        raise PageDamaged("The flush map is damaged", jet=Jet.errReadVerifyFailure, file=path)
+
+
+def _is_sound(data: bytes, page: int) -> bool:
+    """Say whether a page of a flush map, counted with its header, is empty or has its checksum."""
+    return not any(data) or FlushMapPage.unpack(data, page - 1) is not None
 
 
 def counter_lines(checksums: Checksums) -> list[str]:

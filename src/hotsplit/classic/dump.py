@@ -67,12 +67,12 @@ def _print(console: Console, lines: Iterable[str]) -> None:
         console.line(line)
 
 
-def _header(console: Console, env: Env, path: str, _: Arguments) -> None:
+def _header(console: Console, env: Env, path: str, arguments: Arguments) -> None:
     console.line(f"         Database: {path}")
     console.line()
     try:
         with open_headed(env, path) as file:
-            _print(console, header_lines(file))
+            _print(console, header_lines(file, both="v" in arguments))
     except HeaderDamaged as error:
         console.line()
         console.line("WARNING: primary header has a checksum error.")
@@ -96,9 +96,10 @@ def _log(console: Console, env: Env, path: str, arguments: Arguments) -> None:
             raise Usage(f"Usage Error: Invalid option '/v{value}'.")
         detail = _DETAILS[value]
     console.line()
-    if "x" in arguments:
+    several = is_base_name(path) and not env.exists(path)
+    if "x" in arguments and not several:  # the original mends single logs, too
         mend_log(env, path)
-    if is_base_name(path) and not env.exists(path):
+    if several:
         _log_set(console, env, path, arguments, detail)
     elif "c" in arguments:
         dump_csv(console, env, path, arguments.value("c"))

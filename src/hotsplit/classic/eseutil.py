@@ -15,6 +15,7 @@ from hotsplit.classic import (
     rebuild,
     recovery,
     repair,
+    restoredump,
     stream,
 )
 from hotsplit.classic.console import (
@@ -26,7 +27,7 @@ from hotsplit.classic.console import (
     guarded,
 )
 from hotsplit.classic.switches import Arguments, Takes, is_switch, parse
-from hotsplit.errors import HotsplitError, Jet, Unsupported
+from hotsplit.errors import HotsplitError, Jet
 from hotsplit.ese.files.env import Env, OsEnv
 
 Run = Callable[[Console, Env, Arguments], Jet | None]
@@ -49,6 +50,7 @@ _HELP = (
     "                        eseutil /m DATABASE /pPAGE [/v] | /nPAGE:NODE | /iPAGE:TAG",
     "            Copy File:  eseutil /y SOURCE [/dTARGET]",
     "               Backup:  eseutil /b FOLDER [/lLOGS] [/sSYSTEM] [/c]",
+    "              Restore:  eseutil /cm|/cc [FOLDER]",
     "               Secure:  eseutil /z DATABASE [/tTEMP] [/bBACKUP] [/p]",
     "",
     "A switch may begin with - or /, in either case; /o leaves out the head of the output.",
@@ -64,18 +66,9 @@ class Mode:
     switches: Mapping[str, Takes] = field(default_factory=dict)
 
 
-def _not_here(what: str) -> Run:
-    def run(_: Console, __: Env, ___: Arguments) -> None:
-        raise Unsupported(what)
-
-    return run
-
-
-_RESTORE = _not_here("restore.env is not read; restore with /r BASE /bBACKUP /rNEWDIR")
-
 _MODES = {
     "b": Mode(stream.backup, stream.BACKUP_SWITCHES),
-    "c": Mode(_RESTORE, {"t": Takes.MAYBE, "f": Takes.PATH, "k": Takes.NOTHING}),
+    "c": Mode(restoredump.recover, restoredump.SWITCHES),
     "d": Mode(rebuild.defragment, rebuild.SWITCHES),
     "g": Mode(integrity.run, integrity.SWITCHES),
     "k": Mode(checksummode.run, checksummode.SWITCHES),
@@ -84,7 +77,10 @@ _MODES = {
     "y": Mode(copyfile.run, copyfile.SWITCHES),
     "z": Mode(rebuild.secure, rebuild.SWITCHES),
 }
-_WITH_MODIFIER = {"c": ("", "c", "m")}
+_MODIFIED = {
+    "cc": _MODES["c"],
+    "cm": Mode(restoredump.dump, restoredump.SWITCHES),
+}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -146,8 +142,8 @@ def _parse(argv: list[str]) -> tuple[Mode, Arguments]:
     if letter == "m":
         modifier, rest = _dump_modifier(modifier, rest)
         return Mode(partial(dump.run, modifier)), parse(rest, dump.SWITCHES)
-    mode = _MODES.get(letter)
-    if mode is None or modifier not in _WITH_MODIFIER.get(letter, ("",)):
+    mode = _MODIFIED.get(letter + modifier) if modifier else _MODES.get(letter)
+    if mode is None:
         raise Usage("Usage Error: Invalid mode.")
     return mode, parse(rest, mode.switches)
 

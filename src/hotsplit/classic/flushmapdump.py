@@ -52,6 +52,11 @@ def _field(label: str, value: object) -> str:
     return f"{label:>{_WIDTH}}: {value}"
 
 
+def _hex(number: int) -> str:
+    """Return a number as the format "%#x" of C gives it: zero has no prefix."""
+    return f"{number:#x}" if number else "0"
+
+
 def _checksums(stored: int, computed: int) -> Iterator[str]:
     yield "Checksum Information:"
     yield _field("Persisted Checksum", f"0x{stored:016x}")
@@ -76,8 +81,8 @@ def _header(header: FlushMapHeader) -> Iterator[str]:
     yield _field("Flush Map Creation", header.create_time)
     yield _field("Last Flush Map Attach", header.attach_time)
     yield _field("Last Flush Map Detach", header.detach_time)
-    yield _field("Log Required Min.", f"{low} ({low:#x})")
-    yield _field("Log Required Min. (Next)", f"{target} ({target:#x})")
+    yield _field("Log Required Min.", f"{low} ({_hex(low)})")
+    yield _field("Log Required Min. (Next)", f"{target} ({_hex(target)})")
     yield _field("Last Flush Map Full Flush Started", header.full_flush_started)
     yield _field("Last Flush Map Full Flush Completed", header.full_flush_completed)
     yield _field("DB Header Flush Signature", header.header_flush_signature)

@@ -36,15 +36,31 @@ def open_headed(env: Env, path: str) -> DatabaseFile | StreamFile:
         return StreamFile.open(env, path)
 
 
-def header_lines(file: DatabaseFile | StreamFile) -> Iterator[str]:
-    """Yield the dump. Raises BackupNeedsRestore for a bad trailer page, in the middle of it."""
-    header, choice = file.header, file.choice
+def header_lines(file: DatabaseFile | StreamFile, *, both: bool = False) -> Iterator[str]:
+    """Yield the dump: of the copy that counts, or of both with what is wrong with them.
+
+    Raises BackupNeedsRestore for a bad trailer page, in the middle of it.
+    """
+    trailer = file.trailer if isinstance(file, DatabaseFile) else None
+    copies = [(file.choice.copy, file.header)]
+    if both:
+        size = len(file.header.raw)
+        copies = [
+            (copy, DatabaseHeader(file.file.pread(size, place * size).ljust(size, b"\0")))
+            for place, copy in enumerate(("primary", "shadow"))
+        ]
+    for copy, header in copies:
+        yield from _copy_lines(copy, header, trailer)
     yield ""
-    shadow = " SHADOW" if choice.copy == "shadow" else ""
-    yield f"DATABASE{shadow} HEADER:"
+    yield from _warnings(file, trailer)
+
+
+def _copy_lines(copy: str, header: DatabaseHeader, trailer: Trailer | None) -> Iterator[str]:
+    yield ""
+    yield f"DATABASE{' SHADOW' if copy == 'shadow' else ''} HEADER:"
     yield "Checksum Information:"
-    yield f"Expected Checksum: 0x{header_checksum(header.raw):08x}"
-    yield f"  Actual Checksum: 0x{header.checksum:08x}"
+    yield f"Expected Checksum: 0x{header.checksum:08x}"
+    yield f"  Actual Checksum: 0x{header_checksum(header.raw):08x}"
     yield ""
     yield "Fields:"
     yield from _identity(header)
@@ -54,12 +70,9 @@ def header_lines(file: DatabaseFile | StreamFile) -> Iterator[str]:
     yield from _sizes(header)
     if header.file_type == _DATABASE_TYPE:
         yield from _maintenance(header)
-    trailer = file.trailer if isinstance(file, DatabaseFile) else None
     if trailer is not None:
         yield from _trailer(trailer)
     yield from _signatures(header, trailer)
-    yield ""
-    yield from _warnings(file, trailer)
 
 
 def _field(label: str, value: object) -> str:
