@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from hotsplit.cli import main
+from hotsplit.errors import ObjectNotFound
 from tests.conftest import unpack_vector
 
 
@@ -193,3 +194,33 @@ def test_columns_in_several_files(
     status, _, err = run(capfd, "export", database, "Wide", *csv_, *most)
     assert status == 35
     assert "one file" in err
+
+
+def test_a_column_that_is_not_there(
+    capfd: pytest.CaptureFixture[str], srum: Path, tmp_path: Path
+) -> None:
+    """It is told before anything is written, with what was meant."""
+    command = ["export", srum, "network_usage", "-o", tmp_path / "usage.csv", "--columns"]
+    status, out, err = run(capfd, *command, "TimeStamp,Ap")
+    assert (status, out) == (ObjectNotFound.exit_status, "")
+    assert "App" in err
+    assert not list(tmp_path.iterdir())
+    assert run(capfd, *command, "TimeStamp,App")[0] == 0
+    with (tmp_path / "usage.csv").open(newline="") as file:
+        assert next(csv.reader(file)) == ["TimeStamp", "App"]
+
+
+def test_a_table_that_fails_has_its_title(
+    capfd: pytest.CaptureFixture[str], srum: Path, tmp_path: Path
+) -> None:
+    _, out, _ = run(capfd, "tables", srum, "network_usage", "--json")
+    root = json.loads(out)["tables"][0]["root"]
+    damaged = tmp_path / "SRUDB.dat"
+    data = bytearray(srum.read_bytes())
+    data[(root + 1) * 4096 + 100 : (root + 1) * 4096 + 200] = bytes(100)
+    damaged.write_bytes(data)
+    status, out, _ = run(
+        capfd, "export", damaged, "-o", tmp_path / "out", "--format", "csv", "--json"
+    )
+    failed = [table for table in json.loads(out)["tables"] if table["error"]]
+    assert (status, [table["title"] for table in failed]) == (4, ["network_usage"])

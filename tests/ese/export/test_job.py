@@ -156,6 +156,7 @@ class Failing(OsEnv):
     """An environment in which writing fails after some bytes of one file."""
 
     def __init__(self, name: str, after: int) -> None:
+        super().__init__()
         self.name, self.after = name, after
 
     def open(self, path: str, mode: Any) -> Any:

@@ -15,6 +15,7 @@ from hotsplit.ese.export.parallel import Opener, Pool, share_out
 from hotsplit.ese.export.sqlite import merge_sqlite
 from hotsplit.ese.export.tables import MOST_FINDINGS, Order, Tick, export_table
 from hotsplit.ese.export.titles import named_table, profile_of
+from hotsplit.ese.export.view import make_view
 from hotsplit.ese.export.writers import COLUMNAR
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.identify import spare
@@ -58,6 +59,8 @@ class Job:
             load_pyarrow()  # tell at once that it is missing
         if plan.columns and len(self._names) != 1:
             raise InvalidUse("Columns can be named for one table only")
+        if plan.columns:  # tell at once that one is not there
+            make_view(db, db.table(self._names[0]), self.profile, columns=plan.columns)
         if plan.columns_per_file and plan.form not in COLUMNAR:
             raise InvalidUse(f"A table is one file in {plan.form}, whatever its columns")
         self._single = bool(plan.tables) and len(self._names) == 1 and self._is_file(target)

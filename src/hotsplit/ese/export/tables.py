@@ -12,6 +12,7 @@ from hotsplit.ese.export.files import PART
 from hotsplit.ese.export.manifest import Plan, Result
 from hotsplit.ese.export.profiles import Profile
 from hotsplit.ese.export.schema import column_entries
+from hotsplit.ese.export.titles import titles
 from hotsplit.ese.export.view import View, make_view
 from hotsplit.ese.export.writers import write_piece, write_table
 from hotsplit.ese.files.env import Env
@@ -86,12 +87,12 @@ def _told(
     """Have a table written; return how it went, with the error if there was one."""
     begun = time.monotonic()
     file = os.path.basename(order.path)  # noqa: PTH119 - paths are plain strings
-    result = Result(order.table, order.table, file)
+    title = titles([order.table], profile).get(order.table, order.table)
+    result = Result(order.table, title, file)
     reporter = Reporter(limit=MOST_FINDINGS)
     try:
         table = db.table(order.table).through(CountedPages(db.source, tick), reporter)
         view = make_view(db, table, profile, columns=plan.columns or None, include=plan.include)
-        result.title = view.title
         write(view, result)
     except HotsplitError as error:
         result.error = error.at(file=db.path).as_json()
