@@ -285,6 +285,7 @@ class WritingEnv(OsEnv):
     """An Env in which somebody else writes to the file as soon as it is opened."""
 
     def __init__(self, write: Any) -> None:
+        super().__init__()
         self._write = write
 
     def open(self, path: str, mode: Mode) -> File:
