@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple, Protocol
 
 from hotsplit.errors import HotsplitError, ObjectNotFound
@@ -16,6 +16,7 @@ from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.table import Table, near_hint
 
 _MOST_KNOWN = 1_000_000  # entries of a lookup
+_MOST_REMEMBERED = 65536
 
 
 class Meaning(Protocol):
@@ -54,14 +55,21 @@ class Known:
     def _meanings(self) -> Mapping[Any, str]:
         return self._given or self._load()
 
-    def __call__(self, value: Value) -> Value:
-        """Return the text for a value, None if it is not known."""
-        return [self._one(one) for one in value] if isinstance(value, list) else self._one(value)
+    @cached_property
+    def _one(self) -> Callable[[Any], str | None]:
+        """What gives the text for one value."""
+        if not self._shift and not self._given:
+            return self._meanings.get
+        return lru_cache(_MOST_REMEMBERED)(self._look_up)
 
-    def _one(self, value: Any) -> str | None:
+    def _look_up(self, value: Any) -> str | None:
         if self._shift and isinstance(value, int):
             value >>= self._shift
         return self._meanings.get(str(value).casefold() if self._given else value)
+
+    def __call__(self, value: Value) -> Value:
+        """Return the text for a value, None if it is not known."""
+        return [self._one(one) for one in value] if isinstance(value, list) else self._one(value)
 
     def arrow_type(self, pa: Any, column: ColumnDef) -> Any:
         """See `Meaning`."""
