@@ -160,3 +160,9 @@ def test_all_names_of_the_package_are_on_the_page() -> None:
     assert [
         name for name in names if f"`{name}" not in text and f"hotsplit.{name}" not in text
     ] == []
+
+
+def test_the_package_is_the_command_line() -> None:
+    command = [sys.executable, "-m", "hotsplit", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert hotsplit.__version__ in done.stdout
