@@ -191,3 +191,31 @@ def test_all_logs_of_a_stream_are_not_mended() -> None:
     ran = run_eseutil("/ml", base, "/x")
     assert ran.result == run_eseutil("/ml", base).result
     assert "Verifying log files..." in ran.out
+
+
+def test_damage_behind_the_end_of_the_data(tmp_path: Path) -> None:
+    """The last position is that of the data, wherever behind it the damage lies."""
+    source = unpack_vector(DUMPED[0]) / "crash" / "E00.log"
+    whole = run_eseutil("/ml", source)
+    (end,) = re.findall(r"Last Lgpos: (\S+)", "\n".join(whole.out))
+    data = bytearray(source.read_bytes())
+    for place in (-5000, -4700, -4500):
+        data[place] ^= 0x14
+    path = tmp_path / "E00.log"
+    path.write_bytes(data)
+    for mode in ("/ml", "/k"):
+        ran = run_eseutil(mode, path)
+        assert ran.result == Jet.errLogFileCorrupt
+        complaint = f"      ERROR: Log damaged (unusable). Last Lgpos: {end}. Error -501."
+        assert [line for line in ran.out if "ERROR" in line] == [complaint]
+
+
+def test_a_log_without_a_readable_header(tmp_path: Path) -> None:
+    data = bytearray((unpack_vector(DUMPED[0]) / "crash" / "E00.log").read_bytes())
+    data[100] ^= 0xFF
+    path = tmp_path / "E00.log"
+    path.write_bytes(data)
+    ran = run_eseutil("/ml", path)
+    assert ran.result == Jet.errLogFileCorrupt
+    errors = [line.strip() for line in ran.out if "ERROR" in line]
+    assert errors == ["ERROR: Cannot read log file header. Error -501."]

@@ -24,6 +24,7 @@ from hotsplit.ese.format.logrecord import TAGS, LogRecord, decode
 from hotsplit.ese.format.logsegment import (
     SEGMENT_HEADER,
     SEGMENT_SIZE,
+    Reason,
     RecordReader,
     SegmentHeader,
     walk_segment,
@@ -47,7 +48,8 @@ _NOT_COUNTED = (T.INIT, T.TERM, T.RECOVERY_UNDO, T.RECOVERY_QUIT)
 def damage_text(scan: LogScan) -> str:
     """Return what is said of a log that cannot be read to its end."""
     assert scan.damage is not None
-    where = _hex_place(scan.damage.position)
+    behind = scan.damage.reason == Reason.CORRUPT_AFTER_EMPTY
+    where = _hex_place(scan.end if behind else scan.damage.position)
     return f"ERROR: Log damaged (unusable). Last Lgpos: {where}. Error {int(scan.damage.jet)}."
 
 

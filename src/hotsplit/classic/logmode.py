@@ -45,6 +45,10 @@ def parse_range(text: str) -> tuple[int, int]:
     return max(1, low), high or _LAST
 
 
+def _unreadable(error: HotsplitError) -> str:
+    return f"ERROR: Cannot read log file header. Error {int(error.jet)}."
+
+
 def dump_one(
     console: Console, env: Env, path: str, detail: Detail, *, summary: bool = False
 ) -> None:
@@ -52,10 +56,11 @@ def dump_one(
     console.line(f"{_LEAD}Base name: {base_name(path)}")
     console.line(f"{_LEAD}Log file: {path}")
     try:
-        dump_log(console, env, path, base_name(path), detail, summary=summary)
+        LogFile.open(env, path).close()
     except HotsplitError as error:
-        console.line(f"{_DEEP}ERROR: {error} ({int(error.jet)})")
+        console.line(f"{_DEEP}{_unreadable(error)}")
         raise
+    dump_log(console, env, path, base_name(path), detail, summary=summary)
     console.line()
 
 
@@ -129,8 +134,7 @@ class LogSet:
         try:
             problem = self._problem(info, generation)
         except HotsplitError as error:
-            text = f"ERROR: Cannot read log file header. Error {int(error.jet)}."
-            problem = text, error
+            problem = _unreadable(error), error
         else:
             self._write_csv(info)
         if self._detail:
