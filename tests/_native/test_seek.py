@@ -129,6 +129,18 @@ def test_a_full_leaf_ends_a_plan(form: Any) -> None:
     assert tree.core(form).plan(ROOT, keys, datas, 3, tree.fields())[2] == [FIRST_LEAF + 1]
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_many_nodes_take_several_plans(form: Any) -> None:
+    tree = Tree([(b"m", b"")], 1, unique=True)
+    core = form.Core(32768)
+    page = Page.new(32768, ROOT, 6, DBTIME - 1, PageFlag.LEAF)
+    core.load(1, ROOT, bytes(page.data))
+    keys = [n.to_bytes(2, "big") for n in range(700)]
+    _, ends, leaves = core.plan(ROOT, keys, [b""] * 700, 100, tree.fields())
+    assert 0 < len(ends) < 600
+    assert leaves == [ROOT]
+
+
 def test_damaged_trees_are_taken_alike() -> None:
     chance = random.Random(5)
     marks = [(bytes((n, n)), bytes(9)) for n in range(5, 250, 2)]

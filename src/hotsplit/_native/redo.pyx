@@ -94,6 +94,8 @@ cdef extern from "redo.h" nogil:
     void hs_core_free(hs_core *c)
 
 cdef extern from "seek.h" nogil:
+    enum:
+        HS_MOST_PLANNED
     ctypedef struct hs_new:
         const uint8_t *key
         const uint8_t *data
@@ -291,13 +293,14 @@ cdef class Core:
         c.procid, c.dbid, c.dbtime, c.trx, c.level, c.flags, c.rceid, c.fdp, c.objid = fields
         if count <= 0:
             return b"", [], []
+        count = min(count, HS_MOST_PLANNED)
         nodes = <hs_new *>calloc(count, sizeof(hs_new))
         if nodes == NULL:
             raise MemoryError
         try:
             for i in range(count):
                 _set(&nodes[i], keys[first + i], datas[first + i])  # the lists keep them
-            count = hs_plan(self.c, &c, root, nodes, <uint32_t>min(count, 0xFFFFFF))
+            count = hs_plan(self.c, &c, root, nodes, <uint32_t>count)
             return _records(&c, nodes, <uint32_t>count)
         finally:
             free(nodes)

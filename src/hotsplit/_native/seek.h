@@ -8,6 +8,7 @@
 #include "redocore.h"
 
 #define HS_DEEPEST 16
+#define HS_MOST_PLANNED 256              /* what is in the way ends a plan, often a short one */
 #define HS_LEAF_FLAG 2u
 
 /* Where a bookmark belongs. bounded: the lowest bookmark of the next leaf lies in the core's `line`. */

@@ -14,6 +14,7 @@ from hotsplit._native import insert_py as insert
 from hotsplit._native import tree_py as tree
 
 _LEAF, _DEEPEST, _MOST = 2, 16, 32768
+_MOST_PLANNED = 256
 
 
 class _Place(NamedTuple):
@@ -47,10 +48,11 @@ class Seek:
 
         Of the nodes from number `first` on those are taken that ascend, are not there and fit
         their leaves, up to the first other one, or the first one whose leaf is not in memory or
-        damaged. Numbers count up as in `insert_py.plan`.
+        damaged; of many only some. Numbers count up as in `insert_py.plan`.
         """
         if first < 0 or len(datas) < len(keys):
             raise ValueError("a node without a key or data")
+        keys = keys[: first + _MOST_PLANNED]
         _, dbid, dbtime, _, _, flags, rceid, _, _ = fields
         unique = bool(flags & insert.UNIQUE)
         log, ends, leaves = bytearray(), list[int](), list[int]()
