@@ -140,6 +140,18 @@ def test_a_catalog_record_of_a_wrong_form(
         assert "i_uni_bin" in [index.name for index in new.table("Var").indexes]
 
 
+@pytest.mark.parametrize("place", [4, 22])
+@pytest.mark.parametrize("index", ["Id", "Name", "RootObjects"])
+def test_an_index_of_the_catalog_that_is_not_defined_any_more(
+    index: str, place: int, db: Planter, rows: Rows, tmp_path: Path
+) -> None:
+    db.change_catalog("MSysObjects", 3, index, at(place, b"\xff\xff\xff\xff"))
+    _, into = mend(db, tmp_path)
+    assert rows_on(into, set()) == rows
+    with Database.open(OsEnv(), str(into)) as new:
+        assert {one.name for one in new.table("MSysObjects").indexes} >= {index}
+
+
 @pytest.mark.parametrize(
     ("table", "column"), [("MSysObjids", "type"), ("MSysObjectsShadow", "LCMapFlags")]
 )

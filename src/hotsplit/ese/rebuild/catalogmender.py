@@ -30,6 +30,7 @@ from hotsplit.ese.rebuild.catalogtable import (
     Note,
     Values,
     key_of,
+    new_row,
 )
 from hotsplit.ese.rebuild.columnmender import known_columns, mend_columns
 from hotsplit.ese.rebuild.indexmender import IndexMender, Template
@@ -144,7 +145,7 @@ class CatalogMender:
             return
         root = self._inventory.roots.get(table.objid)
         name = f"Lost{table.objid}"
-        row = _new_row(table.objid, RowType.TABLE, table.objid, root.page if root else 0, name)
+        row = new_row(table.objid, RowType.TABLE, table.objid, root.page if root else 0, name)
         row["RootFlag"] = True
         table.rows[key_of(row)] = row
         self._note(f"the catalog has lost the name of table {table.objid}: it is {name} now")
@@ -155,7 +156,7 @@ class CatalogMender:
         for objid, root in self._inventory.roots.items():
             mine = root.parent == unsigned(table.own["ColtypOrPgnoFDP"]) and root.parent
             if mine and root.flags & PageFlag.LONG_VALUE and objid not in self._owned:
-                row = _new_row(table.objid, RowType.LONG_VALUE, objid, root.page, "LV")
+                row = new_row(table.objid, RowType.LONG_VALUE, objid, root.page, "LV")
                 table.rows[key_of(row)] = row
                 table.note(f"its long values are tree {objid}, by their root")
                 return
@@ -168,7 +169,7 @@ class CatalogMender:
                 place_of(fid) == place_of(one) and one > fid for one in there
             ):
                 continue  # an older catalog may have fewer of them
-            row = _new_row(table.objid, RowType.COLUMN, fid, 0, "")
+            row = new_row(table.objid, RowType.COLUMN, fid, 0, "")
             row.update({"SpaceUsage": 0}, **known[fid])
             table.rows[key_of(row)] = row
             table.note(f"column {row['Name']} is there again")
@@ -190,10 +191,3 @@ class CatalogMender:
                 table.put(table.own, "TemplateTable", template.encode("cp1252", "replace"))
             else:
                 table.note(f"its template table {name!r} is lost")
-
-
-def _new_row(table: int, kind: RowType, number: int, root: int, name: str) -> Values:
-    values: Values = {column.name: None for column in CATALOG_COLUMNS}
-    values.update(ObjidTable=table, Type=int(kind), Id=number, ColtypOrPgnoFDP=root,
-                  SpaceUsage=MOST_DENSITY, Flags=0, PagesOrLocale=0, Name=name)  # fmt: skip
-    return values

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from hotsplit.ese.check.catalogrows import as_text
-from hotsplit.ese.check.catalogrules import MANDATORY
+from hotsplit.ese.check.catalogrules import MANDATORY, MOST_DENSITY
 from hotsplit.ese.check.definitionrules import Kind
 from hotsplit.ese.format.catalogschema import (
+    CATALOG_COLUMNS,
     KeySegment,
     RowType,
     catalog_key,
@@ -106,3 +107,11 @@ def key_of(row: Values) -> bytes:
     if any(row[name] is None for name in MANDATORY) or not 1 <= row["Type"] <= _LAST_TYPE:
         return b""
     return catalog_key(unsigned(row["ObjidTable"]), row["Type"]) + catalog_key(unsigned(row["Id"]))
+
+
+def new_row(table: int, kind: RowType, number: int, root: int, name: str) -> Values:
+    """Return a row of the catalog; what it does not need is null."""
+    values: Values = {column.name: None for column in CATALOG_COLUMNS}
+    values.update(ObjidTable=table, Type=int(kind), Id=number, ColtypOrPgnoFDP=root,
+                  SpaceUsage=MOST_DENSITY, Flags=0, PagesOrLocale=0, Name=name)  # fmt: skip
+    return values

@@ -5,12 +5,15 @@ Source: format specification 6.4 to 6.6, 13.1 C 40, 42 and 44.
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 
 from hotsplit.ese.check.catalogrows import as_text
 from hotsplit.ese.check.catalogrules import LEAST_DENSITY, MOST_DENSITY
 from hotsplit.ese.check.definitionrules import NULLS
 from hotsplit.ese.format.catalogschema import (
+    CATALOG_ROOT,
+    SHADOW_ROOT,
     IndexFlag,
     KeySegment,
     RowType,
@@ -26,14 +29,24 @@ from hotsplit.ese.rebuild.catalogtable import (
     Values,
     columns_of,
     key_of,
+    new_row,
     signed,
 )
 from hotsplit.ese.rebuild.inventory import Inventory
+from hotsplit.ese.rebuild.objects import NAME_INDEX, ROOT_INDEX
 
 _KNOWN = sum(map(int, IndexFlag))
 _PRIMARY, _UNIQUE = int(IndexFlag.PRIMARY), int(IndexFlag.UNIQUE)
 _NO_NULLS, _DERIVED = int(IndexFlag.NO_NULL_SEGMENTS), int(IndexFlag.DERIVED)
 _LOCALIZED = int(IndexFlag.LOCALIZED_TEXT)
+_OF_CATALOGS = {
+    (2, 2): ("Id", CATALOG_ROOT, 0x10031, (1, 2, 3)),
+    (2, 4): ("Name", NAME_INDEX.root, 0x10011, (1, 2, 128)),
+    (2, 5): ("RootObjects", ROOT_INDEX.root, 0x10009, (8, 128)),
+    (3, 3): ("Id", SHADOW_ROOT, 0x10031, (1, 2, 3)),
+}
+"""Name, root page, flags and columns of the indexes of the two catalogs, by table and object."""
+_LCMAP, _LOCALE = 0x30401, "en-US".encode("utf-16-le")
 _PLAIN = int(IndexFlag.EXTENDED_SEGMENTS) | NULLS
 
 
@@ -66,6 +79,8 @@ class IndexMender:
 
     def run(self) -> None:
         """Mend the rows in place."""
+        if not self._old:
+            self._restore_own()
         table, own = self._table, self._table.columns
         given = self._template.columns if self._template is not None else None
         if given is None and not unsigned(self._own["Flags"]) & TableFlag.DERIVED:
@@ -79,6 +94,28 @@ class IndexMender:
             if not _has_key(row, own, given):
                 del table.rows[key_of(row)]
                 self._left_out(f"index {as_text(row['Name'])} of table {table.name}")
+
+    def _restore_own(self) -> None:
+        """Let the catalogs have the indexes that they have everywhere."""
+        table = self._table
+        there = {unsigned(row["Id"]): row for row in table.of(RowType.INDEX)}
+        for (objid, number), (name, root, flags, columns) in _OF_CATALOGS.items():
+            if objid != table.objid:
+                continue
+            row = there.get(number)
+            if row is None:
+                row = new_row(objid, RowType.INDEX, number, root, name)
+                row.update(LCMapFlags=_LCMAP, LocaleName=_LOCALE)
+                table.rows[key_of(row)] = row
+                table.note(f"index {name} is there again")
+            key = b"".join(struct.pack("<HH", 0, column) for column in columns)
+            for column, value in (
+                ("Name", name),
+                ("ColtypOrPgnoFDP", root),
+                ("Flags", flags),
+                ("KeyFldIDs", key),
+            ):
+                table.put(row, column, value)
 
     def _put(self, row: Values, flags: int) -> None:
         self._table.put(row, "Flags", signed(flags))
