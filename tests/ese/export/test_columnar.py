@@ -213,6 +213,18 @@ def test_an_export_that_replaces_another_leaves_no_files_of_it(
     assert {path.name for path in target.iterdir()} == wanted
 
 
+def test_one_table_in_fewer_files_than_before(database: Path, tmp_path: Path) -> None:
+    """Where a file is named there is no manifest, and all parts of a table are read together."""
+    target = tmp_path / "wide.parquet"
+    other = tmp_path / "wide~c99.parquet"
+    other.write_text("mine, behind a gap")
+    for columns in (WIDEST, 100):
+        with Database.open(OsEnv(), str(database)) as db:
+            plan = Plan("parquet", ("Wide",), profile="none", columns_per_file=columns)
+            (result,) = Job(OsEnv(), db, str(target), plan).run(overwrite=True).results
+        assert {path.name for path in tmp_path.glob("wide*")} == {*result.files, other.name}
+
+
 @pytest.mark.parametrize("tables", [[1], [{}], [{"files": 3, "file": "x"}], [{"file": {}}]])
 def test_an_export_replaces_what_is_no_manifest(
     database: Path, tmp_path: Path, tables: list[Any]

@@ -70,6 +70,7 @@ def write_columns(
             with contextlib.suppress(HotsplitError):
                 env.remove(file)
         raise
+    _remove_further(env, path, len(parts))
     extra = len(parts[0].extra)
     types = [kind for one in written for kind in one.types[:-extra]] + written[0].types[-extra:]
     names = [os.path.basename(file) for file in files]  # noqa: PTH119 - paths are plain strings
@@ -80,6 +81,14 @@ def _numbered(path: str, number: int) -> str:
     """Return the name of a file with some columns: one that no table's own file ever has."""
     stem, _, suffix = path.rpartition(".")
     return f"{stem}~c{number}.{suffix}"
+
+
+def _remove_further(env: Env, path: str, count: int) -> None:
+    """Remove the files behind the last one that an earlier export of more parts has left."""
+    number = count + 1
+    while env.exists(_numbered(path, number)):
+        env.remove(_numbered(path, number))
+        number += 1
 
 
 class _MoreLists(Exception):
