@@ -176,3 +176,11 @@ def test_names_of_a_profile_that_was_not_asked_for(
         assert status == 32
         assert "--profile srum" in err
         assert run(capfd, "rows", database, "network_usage", "--profile", "auto", *more)[0] == 0
+
+
+def test_columns_of_a_very_wide_table(capfd: pytest.CaptureFixture[str], corpus: Path) -> None:
+    """All of 65,000 columns, each with what it is: work must not grow with their square."""
+    status, out, _ = run(capfd, "tables", str(corpus / "engine" / "large.edb"), "large")
+    lines = out.splitlines()
+    assert (status, lines[0]) == (0, "large")
+    assert sum("Column" in line.split()[1] for line in lines[2:] if line.split()[:1]) >= 64993

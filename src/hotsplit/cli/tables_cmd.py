@@ -173,7 +173,8 @@ def _show_columns(out: Output, table: dict[str, Any], view: View) -> None:
     title = f" ({table['title']})" if table["title"] else ""
     rows = f", {table['rows']} rows" if table.get("rows") is not None else ""
     out.line(f"{table['name']}{title}{rows}", bold=True)
-    columns = [[c["id"], c["name"], _type(c), _meaning(view, c["name"])] for c in table["columns"]]
+    meanings = _meanings(view)
+    columns = [[c["id"], c["name"], _type(c), meanings[c["name"]]] for c in table["columns"]]
     out.table(["Id", "Column", "Type", "Shown as"], columns)
     out.line()
     indexes = [[index["name"], " ".join(index["key"]), _kind(index)] for index in table["indexes"]]
@@ -188,16 +189,15 @@ def _type(column: dict[str, Any]) -> str:
     return ", ".join([column["type"] + size, *(word.replace("_", "-") for word in said)])
 
 
-def _meaning(view: View, column: str) -> str:
-    """Say how a column is shown with the profile; nothing if as it is stored."""
-    said: list[str] = []
+def _meanings(view: View) -> dict[str, str]:
+    """Say by column how it is shown with the profile; nothing if as it is stored."""
+    said: dict[str, list[str]] = {}
     for field in view.fields:
-        if field.column.name != column:
-            continue
-        renamed = field.name if field.name != column else ""
+        renamed = field.name if field.name != field.column.name else ""
         meaning = field.meaning.name if field.meaning and field.meaning.name != "lookup" else ""
-        said += [word for word in (renamed, meaning, field.unit, field.note) if word]
-    return ", ".join(said)
+        words = [word for word in (renamed, meaning, field.unit, field.note) if word]
+        said.setdefault(field.column.name, []).extend(words)
+    return {column: ", ".join(words) for column, words in said.items()}
 
 
 def _kind(index: dict[str, Any]) -> str:
