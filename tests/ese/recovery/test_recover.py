@@ -111,6 +111,9 @@ def test_a_database_of_another_stream_is_not_called_recovered(tmp_path: Path) ->
         (["E00.log"], -543),
         (["E0000000007.log", "E00.chk"], -515),  # the engine begins at log 1
         ([f"E000000000{n}.log" for n in range(1, 8)], -528),
+        ([f"E000000000{n}.log" for n in "789ABCDE"] + ["E00.log"], -528),
+        ([f"E000000000{n}.log" for n in "789ABCDE"] + ["E00.log", "E00.chk"], -543),
+        ([f"E000000000{n}.log" for n in "89ABCDE"] + ["E00.log"], -543),
         ([f"E000000000{n}.log" for n in range(1, 8)] + ["E00.chk"], -543),
     ],
 )

@@ -306,6 +306,7 @@ def _range_error(plan: Plan, inputs: Inputs, options: Options) -> HotsplitError 
             stop = f" (--until {options.until.generation})" if options.until else ""
             return LogsMissing(
                 f"The database needs logs {low}-{high}, they end at {plan.last}{stop}",
+                jet=_jet_of_short_logs(plan),
                 file=candidate.path,
                 hint=f"Stop at log {high} or later." if options.until else BRING_LOGS,
             )
@@ -321,6 +322,13 @@ def _range_error(plan: Plan, inputs: Inputs, options: Options) -> HotsplitError 
                 hint=LOSSY,
             )
     return None
+
+
+def _jet_of_short_logs(plan: Plan) -> Jet:
+    """Return the engine's error: it looks for the log of the checkpoint before all else."""
+    position, sequence = plan.checkpoint.position, plan.sequence
+    is_there = position is None or (sequence is not None and position.generation in sequence.logs)
+    return Jet.errRequiredLogFilesMissing if is_there else Jet.errMissingLogFile
 
 
 def _warn_lost(plan: Plan, path: str) -> None:
