@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from hotsplit.cli import inspect_cmd, logs_cmd
-from hotsplit.errors import HeaderDamaged, LogsMissing, NotEseFile
+from hotsplit.errors import FileMissing, HeaderDamaged, LogsMissing, NotEseFile
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.files.flushmapfile import FlushMapFile
 from tests.conftest import unpack_vector
@@ -79,6 +79,12 @@ def test_the_engines_own_shadow_copy_is_used(crash: Path) -> None:
 def test_no_logs(tmp_path: Path) -> None:
     with pytest.raises(LogsMissing):
         run(logs_cmd.command, str(tmp_path))
+
+
+def test_a_file_instead_of_a_folder(crash: Path) -> None:
+    with pytest.raises(FileMissing) as caught:
+        run(logs_cmd.command, str(crash / "E00.log"))
+    assert "folder" in caught.value.hint
 
 
 def test_inspect_says_what_the_engine_says(crash: Path) -> None:

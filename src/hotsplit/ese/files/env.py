@@ -49,7 +49,11 @@ _CLASSES: dict[int, type[HotsplitError]] = {
 }
 _JETS = {errno.EROFS: Jet.errFileAccessDenied, errno.EISDIR: Jet.errInvalidPath}
 _NO_FILE = "Give the path of a file."
-_HINTS = {errno.EISDIR: _NO_FILE, errno.EBADF: "It was closed before: read what you need first."}
+_HINTS = {
+    errno.EISDIR: _NO_FILE,
+    errno.ENOTDIR: "A file is there where a folder must be.",
+    errno.EBADF: "It was closed before: read what you need first.",
+}
 
 
 class _translated:  # noqa: N801 - used like a function
@@ -84,6 +88,10 @@ class File(Protocol):
 
     def pread(self, size: int, offset: int) -> bytes:
         """Read up to `size` bytes at `offset`; fewer only at the end of the file."""
+        ...
+
+    def has_data(self, offset: int, size: int) -> bool:
+        """Tell whether anything may have been written there; without, it reads as zeros."""
         ...
 
     def pwrite(self, data: Buffer, offset: int) -> None:
@@ -207,6 +215,16 @@ class OsFile:
                 parts.append(more)
                 got += len(more)
             return b"".join(parts)
+
+    def has_data(self, offset: int, size: int) -> bool:
+        """See `File`."""
+        with _translated(self.path):
+            try:
+                return os.lseek(self._fd, offset, os.SEEK_DATA) < offset + size
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                return False
 
     def pwrite(self, data: Buffer, offset: int) -> None:
         """See `File`."""
