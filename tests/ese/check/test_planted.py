@@ -415,6 +415,12 @@ def parent_is_another_page(db: Planter) -> None:
     set_space(db, index.root, parent=db.table("Var").definition.root)
 
 
+@breaks("S32")
+def list_of_pages_for_splits_too_long(db: Planter) -> None:
+    page = db.page(db.space(db.table("LV").definition.root).owned)
+    page.set_external(page.external + b"\0")
+
+
 @breaks("S33a")
 def owned_extent_of_a_table_forgotten(db: Planter) -> None:
     db.page(db.space(db.table("LV").definition.root).owned).delete(2)
@@ -1087,6 +1093,7 @@ CORRUPTED = [
     "table_with_more_pages_than_a_file",
     "leaf_that_says_it_is_above_leaves",
     "version_in_a_space_tree",
+    "list_of_pages_for_splits_too_long",
     "pointer_beyond_the_file",
     "root_with_a_neighbour",
     "parent_does_not_say_that_leaves_follow",

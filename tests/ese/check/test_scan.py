@@ -299,6 +299,7 @@ class Watched:
     def __init__(self, file: File, write: Any) -> None:
         self.path, self._file, self._write, self._reads = file.path, file, write, 0
         self.size, self.close, self.sync = file.size, file.close, file.sync
+        self.has_data = file.has_data
         self.pwrite, self.truncate, self.allocate = file.pwrite, file.truncate, file.allocate
 
     def pread(self, size: int, offset: int) -> bytes:

@@ -110,7 +110,8 @@ _TABLE: tuple[tuple[str, str, Severity, Jet | None, str], ...] = (
     ("S31", "Available space", _E, Jet.errSPAvailExtCorrupted,
      "Available pages are owned by the same tree and not in use."),
     ("S32", "Split buffer", _E, _CORRUPTED,
-     "Pages kept for splits of a space tree are owned, not available and not in use."),
+     "Pages kept for splits of a space tree are owned, not available and not in use; the list of "
+     "them has room for two extents or none."),
     ("S33a", "Ownership", _E, _CORRUPTED,
      "A tree's pages come from its parent's space, are not available there and not given twice."),
     ("S33b", "Outside the root's extents", _W, None,

@@ -18,6 +18,7 @@ from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.format.space import Extent, SpaceFlag, SpaceHeader, split_buffer
 
 _MAP_BITS = 32
+_SPLIT_BUFFER = 16  # bytes
 _CONTINUOUS, _SHELVED = 1, 2  # pools of available extents
 _ANY_PAGE = 0x7FFFFFFF
 _KNOWN_FLAGS = int(SpaceFlag.MULTIPLE | SpaceFlag.NON_UNIQUE | SpaceFlag.V2)
@@ -273,9 +274,12 @@ class Space:
         if page is None:
             return
         try:
-            ranges = split_buffer(page.external)
+            external = page.external
         except HotsplitError:
             return
+        if len(external) not in (0, _SPLIT_BUFFER):
+            self._breach("S32", spec, f"a list of {len(external)} bytes", spec.root)
+        ranges = split_buffer(external)
         for extent in ranges:
             if extent.first < 1 or extent.last > self._pages.last:
                 message = f"pages {extent.first} to {extent.last} are outside the database"
