@@ -181,6 +181,11 @@ class MemoryFile:
         data = bytes(memoryview(self._content.live)[offset : offset + size])
         return self._env.filtered(self.path, offset, data)
 
+    def has_data(self, offset: int, size: int) -> bool:
+        """See `File`."""
+        self._check()
+        return any(memoryview(self._content.live)[offset : offset + size])
+
     def pwrite(self, data: Buffer, offset: int) -> None:
         """See `File`."""
         self._check(writing=True)

@@ -370,6 +370,20 @@ ACTIONS: dict[str, Callable[[Env, str, str], object]] = {
 }
 
 
+def test_what_was_written_is_told_from_room_that_was_only_taken(tmp_path: Path) -> None:
+    for env, folder in ((OsEnv(), str(tmp_path)), (MemoryEnv(), "")):
+        file = env.open(f"{folder}/a", "create")
+        file.allocate(1 << 20)
+        file.pwrite(b"x" * 5000, 1 << 18)
+        assert file.has_data(1 << 18, 4096)
+        assert file.has_data((1 << 18) - 10, 11)
+        assert not file.has_data(1 << 20, 4096)
+        assert not file.has_data(1 << 30, 4096)
+        for offset in range(0, 1 << 20, 4096):  # a file system without holes says so of all
+            assert file.has_data(offset, 4096) or not any(file.pread(4096, offset))
+        file.close()
+
+
 @pytest.mark.parametrize("change", ["grow", "cut", "touch"])
 def test_the_operating_systems_copy_notices_a_source_that_changes(
     change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -138,6 +138,13 @@ class WorkStore(DatabaseFile):
             env.remove(path)
             raise
 
+    def read_raw(self, pgno: int, count: int = 1) -> bytes:
+        """See `DatabaseFile`. Room that was never written is not read: logs fill it often."""
+        size, offset = self.page_size * count, (pgno + 1) * self.page_size
+        if self.file.has_data(offset, size):
+            return self.file.pread(size, offset)
+        return bytes(max(0, min(size, self.file.size() - offset)))
+
     def write_page(self, pgno: int, data: bytearray) -> None:
         """See `Store`."""
         seal_page(data, pgno, self.header)
