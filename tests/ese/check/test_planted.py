@@ -697,6 +697,12 @@ def index_that_the_template_does_not_have(db: Planter) -> None:
 
 
 @breaks("C42")
+def index_of_an_impossible_locale(db: Planter) -> None:
+    name = "en-US".encode("utf-16-le")
+    db.change_catalog("Fixed", 3, "i_date", lambda r: r.replace(name, b"\xff" + name[1:]))
+
+
+@breaks("C42")
 def index_with_and_without_nulls(db: Planter) -> None:
     db.change_catalog("Fixed", 3, "i_date", flagged(0x10))
 

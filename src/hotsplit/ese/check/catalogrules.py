@@ -19,6 +19,7 @@ from hotsplit.ese.check.definitionrules import (
     Kind,
     column_problems,
     default_problem,
+    is_locale,
     key_problems,
     kinds_of,
     lacks_callback,
@@ -293,6 +294,7 @@ class CatalogRules:
             (var_most > most, f"segments of {var_most} bytes, keys of {most}"),
             (bool(flags & _PRIMARY) and not flags & IndexFlag.UNIQUE, "not unique"),
             (not LEAST_DENSITY <= density <= MOST_DENSITY, f"pages of {density} % density"),
+            (not is_locale(row["LocaleName"] or b""), "of an impossible locale"),
             (
                 bool(flags & _PRIMARY) and (tuples or conditional),
                 "not every row has a key",

@@ -5,6 +5,7 @@ Source: format specification 6.3 to 6.6, 13.1 C 41, 42.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
@@ -36,6 +37,7 @@ _MULTI_VALUED = int(ColumnFlag.MULTI_VALUED)
 _VERSION, _ESCROW = int(ColumnFlag.VERSION), int(ColumnFlag.ESCROW)
 _COMPRESSED = int(ColumnFlag.COMPRESSED)
 NULLS = int(IndexFlag.ALLOW_ALL_NULLS | IndexFlag.ALLOW_FIRST_NULL | IndexFlag.ALLOW_SOME_NULLS)
+_LOCALE = re.compile(r"[A-Za-z0-9_-]*\Z")
 _kind_values = picker("Id", "ColtypOrPgnoFDP", "Flags", "PagesOrLocale")
 
 
@@ -57,6 +59,11 @@ def kinds_of(group: TableRows) -> dict[int, Kind]:
         return {}
     found = (map(unsigned, _kind_values(row.values)) for row in group.of_type(RowType.COLUMN))
     return {fid: Kind.of(coltyp, flags, page) for fid, coltyp, flags, page in found if coltyp}
+
+
+def is_locale(name: bytes) -> bool:
+    """Say whether a locale can have this name, in UTF-16; which there are is not known here."""
+    return bool(_LOCALE.match(name.decode("utf-16-le", "replace")))
 
 
 def key_problems(flags: int, key: Sequence[Segment], kinds: dict[int, Kind]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hotsplit.ese.check.catalogrows import as_text
 from hotsplit.ese.check.catalogrules import LEAST_DENSITY, MOST_DENSITY
-from hotsplit.ese.check.definitionrules import NULLS
+from hotsplit.ese.check.definitionrules import NULLS, is_locale
 from hotsplit.ese.format.catalogschema import (
     CATALOG_ROOT,
     SHADOW_ROOT,
@@ -142,6 +142,8 @@ class IndexMender:
         """Let the density of an index be one, and its flags say what of nulls and Unicode text."""
         if not LEAST_DENSITY <= unsigned(row["SpaceUsage"]) <= MOST_DENSITY:
             self._table.put(row, "SpaceUsage", MOST_DENSITY)
+        if not is_locale(row["LocaleName"] or b""):
+            self._table.put(row, "LocaleName", _LOCALE)
         flags = unsigned(row["Flags"])
         if flags & NULLS:
             self._put(row, flags := flags & ~_NO_NULLS)
