@@ -166,3 +166,23 @@ def test_the_package_is_the_command_line() -> None:
     command = [sys.executable, "-m", "hotsplit", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert hotsplit.__version__ in done.stdout
+
+
+def test_rows_have_the_meanings_of_a_profile(shared: Path) -> None:
+    path = shared / "corpus" / "srum" / "goese-SRUDB.dat"
+    where = ["App ~ *chrome*", "TimeStamp >= 2021-10-13"]
+    found = list(hotsplit.rows(path, "network_usage", columns=["AppId", "App"], where=where))
+    assert found
+    assert all(row["App"].endswith("chrome.exe") for row in found)
+    assert {row["AppId"] for row in found} < {
+        row["AppId"] for row in hotsplit.rows(path, "network_usage", profile="srum")
+    }
+    with pytest.raises(hotsplit.HotsplitError, match="network_usage"):
+        next(hotsplit.rows(path, "network_usage", profile="none"))
+
+
+def test_rows_that_are_not_live_are_labelled(shared: Path) -> None:
+    path = shared / "corpus" / "srum" / "win11-22000-clean-before" / "SRUDB.dat"
+    table = "{5C8CF1C7-7257-4F13-B223-970EF5939312}"
+    states = {row["_state"] for row in hotsplit.rows(path, table, include=["deleted"])}
+    assert states == {"live", "deleted"}

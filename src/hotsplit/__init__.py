@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         open,
         recover,
         repair,
+        rows,
         scrub,
         use_sort_table,
         verify,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HotsplitError", "__version__", "assess", "check", "compact", "export", "open", "recover",
-    "repair", "scrub", "use_sort_table", "verify",
+    "repair", "rows", "scrub", "use_sort_table", "verify",
 ]  # fmt: skip
 __version__ = "0.1.0"
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -27,6 +27,8 @@ from hotsplit.ese.check.result import ScanResult
 from hotsplit.ese.check.scan import scan_file
 from hotsplit.ese.export.job import Job, Report
 from hotsplit.ese.export.manifest import Plan
+from hotsplit.ese.export.titles import named_table, profile_of
+from hotsplit.ese.export.view import make_view
 from hotsplit.ese.export.writers import Format, format_of
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.files.sorttablefile import read_sort_table
@@ -79,6 +81,32 @@ def recover(
     """
     arguments = OsEnv(), _list(sources), _list(logs), os.fspath(into)
     return recovery.recover(*arguments, Options(**options), watch)
+
+
+def rows(
+    path: Path,
+    table: str,
+    *,
+    columns: Iterable[str] = (),
+    where: Iterable[str] = (),
+    include: Iterable[str] = (),
+    profile: str = "auto",
+    replay: bool = False,
+    logs: Paths = (),
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a table with the meanings that a profile gives to its values.
+
+    table: its name, or its title in the profile. columns: all if empty. where: conditions that all
+    must be met, as of the command. include: rows that are not live, too, which are labelled:
+    "deleted", "orphaned", "carved". replay, logs: as in `open`.
+    """
+    states = tuple(State(state) for state in include)
+    with open(path, replay=replay, logs=logs) as db:
+        chosen = profile_of(OsEnv(), profile, db)
+        named = named_table(db, table, chosen)
+        view = make_view(db, named, chosen, columns=list(columns) or None, include=states)
+        for values in view.rows(where=list(where)):
+            yield dict(zip(view.names, values, strict=True))
 
 
 def check(path: Path, *, limit: int = 1000) -> CheckResult:
