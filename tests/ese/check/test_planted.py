@@ -687,6 +687,11 @@ def escrow_column_without_a_default(db: Planter) -> None:
 
 
 @breaks("C41")
+def fixed_column_without_its_size(db: Planter) -> None:
+    db.change_catalog("Fixed", 2, "fDouble", at(18, b"\0\0\0\0"))
+
+
+@breaks("C41")
 def column_flagged_as_with_a_default(db: Planter) -> None:
     db.change_catalog("Wide", 2, "F003", flagged(0x10))
 

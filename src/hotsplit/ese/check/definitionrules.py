@@ -122,6 +122,7 @@ def column_problems(place: int, coltyp: int, flags: int, size: int) -> list[str]
     rules = (
         (is_long and not tagged, "a long value must be tagged"),
         (not fixed and not tagged and not short, "only text and binary columns can be variable"),
+        (fixed and type_size(coltyp) not in (0, size), f"a fixed column of {size} bytes"),
         (fixed and short and not 1 <= size <= SHORT_MOST, f"a fixed column of {size} bytes"),
         (flags & _MULTI_VALUED and not tagged, "a multi-valued column must be tagged"),
         (flags & AUTOINCREMENT and coltyp not in _INTEGERS, "autoincrement, no integer"),

@@ -56,6 +56,8 @@ def mend_columns(table: CatalogTable, *, old: bool) -> None:
             _give_up(table, row, f"is of type {coltyp}")
         elif coltyp:
             live.append(row)
+        if not old and unsigned(row["Id"]) < FIRST_VARIABLE and type_size(coltyp):
+            table.put(row, "SpaceUsage", type_size(coltyp))
     table.rename(live, set())
     if not old:
         _check_flags(table, live)
