@@ -17,6 +17,7 @@ from hotsplit.ese.format.columns import Value
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.rebuild import rowfacts
 from hotsplit.ese.rebuild.losses import Repaired
+from hotsplit.ese.rebuild.objects import CATALOG, SHADOW
 from hotsplit.ese.rebuild.repair import PASSES, repair
 from hotsplit.report import Reporter, Severity
 from tests.ese.check.planted import Planter
@@ -106,6 +107,17 @@ def test_an_index_whose_flags_are_noise(
     db.change_catalog("Fixed", 3, index, at(22, b"\xff\xff\xff\xff"))
     _, into = mend(db, tmp_path)
     assert rows_on(into, set()) == rows
+
+
+def test_a_shadow_that_the_header_denies(db: Planter, rows: Rows, tmp_path: Path) -> None:
+    """The catalog still describes it, so its rows stay."""
+    header = db.header()
+    header.flags |= 1
+    db.set_header(header)
+    _, into = mend(db, tmp_path)
+    assert rows_on(into, set()) == rows
+    found = contents(into)
+    assert len(found[SHADOW.text]) == len(found[CATALOG.text]) > 0
 
 
 def header_byte_of_the_locale(record: bytes) -> bytes:

@@ -69,9 +69,9 @@ class SalvagedCatalog:
         header = source.header
         self.new_format = header.update_major >= _SORTED_TAGGED_FROM
         self.kind = int(PageFlag.NEW_RECORD) if self.new_format else 0
-        self.has_shadow = not header.flags & _SHADOWING_OFF
         self.rows = RowReader(source.page_size, new_format=self.new_format)
         self._source, self._inventory, self._result = source, inventory, result
+        self.has_shadow = not header.flags & _SHADOWING_OFF or self._salvage(SHADOW).nodes > 0
         nodes = self._nodes()
         if not nodes:
             raise DataDamaged("Neither the catalog nor its shadow has a readable row",
