@@ -26,9 +26,9 @@ from pathlib import Path
 
 from bench.common import Row, medians, rounds, seconds
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.files.env import Env, OsEnv, OsFile
 from hotsplit.ese.format.columns import Coltyp, Value
 

@@ -16,7 +16,7 @@ from tests.batches import rows_of
 
 from hotsplit.cli import main
 from hotsplit.errors import HotsplitError, error_classes
-from hotsplit.ese.engine.inplace import recover_in_place
+from hotsplit.ese.engine.opening.inplace import recover_in_place
 from hotsplit.ese.export.text import RowWriter
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.files.identify import FileKind, identify

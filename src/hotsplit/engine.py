@@ -15,16 +15,16 @@ from __future__ import annotations
 import os
 
 from hotsplit.ese.engine.counters import Counters
-from hotsplit.ese.engine.cursor import Cursor
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.freeze import Freeze
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.longfile import LongFile
-from hotsplit.ese.engine.maintenance import defragment, scrub, shrink
-from hotsplit.ese.engine.schema import Column, Index, Tuples
+from hotsplit.ese.engine.schema.definitions import Column, Index, Tuples
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.cursor import Cursor
+from hotsplit.ese.engine.tables.longfile import LongFile
+from hotsplit.ese.engine.tables.table import Table
+from hotsplit.ese.engine.upkeep.maintenance import defragment, scrub, shrink
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.columns import Coltyp
 from hotsplit.ese.recovery.events import Watch

@@ -14,10 +14,10 @@ from hotsplit.classic import eseutil
 from hotsplit.classic.console import Console
 from hotsplit.errors import Jet
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.format.columns import Coltyp

@@ -9,9 +9,9 @@ from hotsplit.classic.console import Console, Ruler, Usage
 from hotsplit.classic.stream import give_back, remove_archives
 from hotsplit.classic.switches import Arguments, Takes
 from hotsplit.errors import HotsplitError, Jet, RecoveryFailed, Unsupported
-from hotsplit.ese.engine.inplace import recover_in_place
-from hotsplit.ese.engine.leaks import reclaim
-from hotsplit.ese.engine.maintenance import shrink
+from hotsplit.ese.engine.opening.inplace import recover_in_place
+from hotsplit.ese.engine.upkeep.leaks import reclaim
+from hotsplit.ese.engine.upkeep.maintenance import shrink
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.recovery.events import EventId

@@ -13,8 +13,8 @@ from hotsplit.classic.switches import Arguments, Takes
 from hotsplit.ese.backup.folder import back_up
 from hotsplit.ese.backup.kinds import Kind
 from hotsplit.ese.engine.database import OpenDatabase
-from hotsplit.ese.engine.inplace import recover_in_place
 from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.opening.inplace import recover_in_place
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.files.env import Env

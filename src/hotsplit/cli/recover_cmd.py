@@ -127,7 +127,7 @@ def command(**given: Any) -> None:
     with contextlib.ExitStack() as stack:
         follower = Follower(out, env, stack, given["events"] or _events_path(given))
         if given["in_place"]:
-            from hotsplit.ese.engine.inplace import recover_in_place
+            from hotsplit.ese.engine.opening.inplace import recover_in_place
 
             result = recover_in_place(*arguments, options, follower, **stream)
         else:

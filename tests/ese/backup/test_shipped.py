@@ -11,7 +11,7 @@ from hotsplit.ese.backup.shipped import LogReceiver, end_shipping
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.log.emit import LogData
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.recovery.recover import recover
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, Watched

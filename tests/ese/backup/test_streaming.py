@@ -24,10 +24,10 @@ from hotsplit.ese.backup.kinds import Kind
 from hotsplit.ese.backup.streaming import Backup
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.maintenance import shrink
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
+from hotsplit.ese.engine.upkeep.maintenance import shrink
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.format.basics import BackupInfo
 from hotsplit.ese.format.columns import Value

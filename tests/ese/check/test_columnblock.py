@@ -10,7 +10,7 @@ import pytest
 from hotsplit.ese.check import columnblock
 from hotsplit.ese.check.catalogrows import CatalogRows, TableRows
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import OsEnv

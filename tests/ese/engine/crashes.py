@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hotsplit.errors import KeyDuplicate
-from hotsplit.ese.engine import maintenance
 from hotsplit.ese.engine.counters import Reason
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
+from hotsplit.ese.engine.upkeep import maintenance
 from hotsplit.ese.format.columns import Coltyp, Value
 from tests.faultenv import CHANGING
 from tests.memoryenv import Crash, MemoryEnv

@@ -21,9 +21,9 @@ import random
 from hotsplit.errors import HotsplitError
 from hotsplit.ese.check import integrity
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.leaks import reclaim
-from hotsplit.ese.engine.pagesafe import PageSafe
+from hotsplit.ese.engine.pages.pagesafe import PageSafe
 from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.engine.upkeep.leaks import reclaim
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.recovery.recover import recover

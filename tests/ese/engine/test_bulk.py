@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from hotsplit.errors import InvalidUse, Jet, KeyDuplicate, WriteConflict
-from hotsplit.ese.engine import chains, inserting
-from hotsplit.ese.engine import tree as tree_module
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables import inserting
+from hotsplit.ese.engine.tables.table import Table
+from hotsplit.ese.engine.trees import chains
+from hotsplit.ese.engine.trees import tree as tree_module
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.format.columns import Coltyp, Value
 from hotsplit.ese.format.logrecord import LogRecord, decode

@@ -8,8 +8,8 @@ import itertools
 import pytest
 
 from hotsplit.errors import DatabaseMismatch, Jet
-from hotsplit.ese.engine.inplace import recover_in_place
 from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.opening.inplace import recover_in_place
 from hotsplit.ese.engine.settings import Settings
 from tests.ese.engine.judge import check_rules
 from tests.ese.engine.test_paths import LOG_SIZE, fill, numbers

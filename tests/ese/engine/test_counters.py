@@ -9,9 +9,9 @@ import pytest
 from hotsplit.errors import InstanceDown
 from hotsplit.ese.engine.counters import PageWrites
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.format.columns import Coltyp
 from tests.memoryenv import Crash, MemoryEnv
 

@@ -12,11 +12,11 @@ import pytest
 
 from hotsplit.errors import AccessDenied, DiskFull, FileMissing, HotsplitError, InstanceDown
 from hotsplit.ese.check import integrity
-from hotsplit.ese.engine.catalog import CatalogWriter
-from hotsplit.ese.engine.inplace import recover_in_place
 from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.opening.inplace import recover_in_place
+from hotsplit.ese.engine.schema.catalog import CatalogWriter
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Lock, in_use
 from hotsplit.ese.files.logfile import LogFile

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hotsplit.errors import HotsplitError, PageDamaged
-from hotsplit.ese.engine import maintenance
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
+from hotsplit.ese.engine.upkeep import maintenance
 from hotsplit.ese.format.checksum import stamp
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.format.space import SpaceHeader

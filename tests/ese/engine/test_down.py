@@ -10,9 +10,9 @@ import pytest
 from hotsplit.errors import HotsplitError, InstanceDown, Jet
 from hotsplit.ese.backup.kinds import Kind
 from hotsplit.ese.backup.streaming import Backup
-from hotsplit.ese.engine import maintenance
-from hotsplit.ese.engine.cursor import Cursor
-from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schema.definitions import Column, Index
+from hotsplit.ese.engine.tables.cursor import Cursor
+from hotsplit.ese.engine.upkeep import maintenance
 from hotsplit.ese.format.columns import Coltyp
 from tests.ese.engine.crashes import FOLDER, PATH
 from tests.ese.engine.test_logdisk import Rig

@@ -16,9 +16,9 @@ from hotsplit.errors import (
     WriteConflict,
 )
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.maintenance import defragment, trees_of
-from hotsplit.ese.engine.schema import Column, Index
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.schema.definitions import Column, Index
+from hotsplit.ese.engine.tables.table import Table
+from hotsplit.ese.engine.upkeep.maintenance import defragment, trees_of
 from hotsplit.ese.format.columns import Coltyp, Value
 from hotsplit.ese.format.space import Extent
 from hotsplit.ese.read.database import Database

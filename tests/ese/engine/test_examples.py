@@ -12,7 +12,7 @@ import pytest
 
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.files.env import OsEnv
 from tests.ese.engine.judge import check_rules
 

@@ -10,11 +10,11 @@ import pytest
 from hotsplit.errors import HotsplitError, Jet, PageDamaged
 from hotsplit.ese.check.databasescan import scan_database
 from hotsplit.ese.check.result import ScanResult
-from hotsplit.ese.engine.flushmap import FlushMap
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.livestore import LiveStore
+from hotsplit.ese.engine.pages.flushmap import FlushMap
+from hotsplit.ese.engine.pages.livestore import LiveStore
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.flushmapfile import FlushMapFile
 from hotsplit.ese.format.basics import LogTime, Signature

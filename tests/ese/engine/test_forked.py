@@ -10,7 +10,7 @@ import pytest
 
 from hotsplit.errors import InstanceDown
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.livestore import LiveStore
+from hotsplit.ese.engine.pages.livestore import LiveStore
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.files.env import OsEnv
 from tests.ese.engine.crashes import COLUMNS, INDEXES

@@ -14,7 +14,7 @@ import pytest
 from hotsplit.errors import FreezeExpired, InstanceDown, InvalidUse, IoFailed, Jet
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.recovery.events import EventId
 from hotsplit.ese.recovery.recover import recover
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, by_number

@@ -13,9 +13,9 @@ import pytest
 from dissect.database.ese import ESE
 
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.maintenance import defragment
-from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.engine.upkeep.maintenance import defragment
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.columns import Coltyp, DateTime, Value, encode_value
 from hotsplit.ese.read.database import Database

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from hotsplit.errors import DiskFull, KeyDuplicate, WriteConflict
-from hotsplit.ese.engine import indexbuild
-from hotsplit.ese.engine.bulk import insert_sorted
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schema import indexbuild
+from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
+from hotsplit.ese.engine.trees.bulk import insert_sorted
 from hotsplit.ese.format.columns import Coltyp, Value
 from tests.ese.engine.crashes import Watched
 from tests.ese.engine.judge import check_rules

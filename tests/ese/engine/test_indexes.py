@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotsplit.errors import HotsplitError, InvalidUse, Jet, KeyDuplicate, Unsupported
-from hotsplit.ese.engine.schema import Column, Index, Tuples
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.schema.definitions import Column, Index, Tuples
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.format.catalogschema import IndexFlag
 from hotsplit.ese.format.columns import Coltyp, Value
 from tests.ese.engine.judge import check_rules

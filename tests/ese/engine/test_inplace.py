@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hotsplit.errors import AccessDenied, HotsplitError, InvalidUse
-from hotsplit.ese.engine.inplace import recover_in_place
+from hotsplit.ese.engine.opening.inplace import recover_in_place
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.logsequence import LogSequence

@@ -9,15 +9,15 @@ import pytest
 
 from hotsplit.errors import InvalidUse, Jet, PageDamaged
 from hotsplit.ese.check import integrity
-from hotsplit.ese.engine import leaks, maintenance
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.leaks import reclaim
-from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
-from hotsplit.ese.engine.tablestate import TableState
+from hotsplit.ese.engine.tables.table import Table
+from hotsplit.ese.engine.tables.tablestate import TableState
+from hotsplit.ese.engine.upkeep import leaks, maintenance
+from hotsplit.ese.engine.upkeep.leaks import reclaim
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.columns import Coltyp
 from hotsplit.ese.recovery.events import EventId

@@ -18,7 +18,7 @@ from hotsplit.errors import (
     UnsupportedVersion,
 )
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.format.columns import Coltyp, Value
 from hotsplit.ese.format.header import DatabaseHeader, choose_header

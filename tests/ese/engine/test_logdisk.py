@@ -7,7 +7,7 @@ import pytest
 from hotsplit.errors import DiskFull, InstanceDown, Jet
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.format.columns import Value
 from hotsplit.ese.recovery.events import EventId
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH

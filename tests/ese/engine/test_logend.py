@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hotsplit.errors import HotsplitError, Jet, LogDamaged, LogsMissing
-from hotsplit.ese.engine.inplace import recover_in_place
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.log.logend import unfinished_write
 from hotsplit.ese.engine.log.segments import seal
+from hotsplit.ese.engine.opening.inplace import recover_in_place
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.format.basics import LogPosition

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from hotsplit.errors import DataDamaged, InvalidUse, Jet, RecordNotFound, WriteConflict
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema import Column, Index, Tuples
+from hotsplit.ese.engine.schema.definitions import Column, Index, Tuples
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.format.columns import Coltyp
 from hotsplit.ese.format.longvalue import MOST_BYTES, chunk_size, split_key
 from hotsplit.ese.read.database import Database

@@ -13,11 +13,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from hotsplit.errors import InvalidUse, KeyDuplicate, RecordNotFound, WriteConflict
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.maintenance import defragment, scrub, shrink
-from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
+from hotsplit.ese.engine.upkeep.maintenance import defragment, scrub, shrink
 from hotsplit.ese.format.columns import Coltyp, Value
 from tests.ese.engine.crashes import (
     COLUMNS,

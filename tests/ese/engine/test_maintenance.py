@@ -7,11 +7,11 @@ import random
 import pytest
 
 from hotsplit.errors import InvalidUse, Jet, ObjectNotFound
-from hotsplit.ese.engine import maintenance
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
+from hotsplit.ese.engine.upkeep import maintenance
 from hotsplit.ese.format.logrecord import decode, encode
 from hotsplit.ese.format.page import Node, NodeFlag, Page, PageFlag
 from hotsplit.ese.format.recordtable import RecordType as T

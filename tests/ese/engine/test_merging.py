@@ -9,9 +9,9 @@ from collections.abc import Callable
 import pytest
 
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.format.columns import Coltyp

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from hotsplit.errors import AccessDenied, InvalidUse, Jet
-from hotsplit.ese.engine.inplace import recover_in_place
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema import Column
+from hotsplit.ese.engine.opening.inplace import recover_in_place
+from hotsplit.ese.engine.schema.definitions import Column
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.files.checkpointfile import CheckpointFile
 from hotsplit.ese.files.env import OsEnv

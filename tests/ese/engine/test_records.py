@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotsplit.errors import InvalidUse
-from hotsplit.ese.engine import records
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.rows import LongReader, Pieces, padded
-from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.tablestate import TableState
+from hotsplit.ese.engine.tables.rows import LongReader, Pieces, padded
+from hotsplit.ese.engine.tables.tablestate import TableState
+from hotsplit.ese.engine.trees import records
 from hotsplit.ese.format.columns import Coltyp, Scalar, Value, encode_value
 from hotsplit.ese.format.keys import build_key
 from hotsplit.ese.format.logrecord import NO_DBTIME, decode, encode

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hotsplit.errors import HotsplitError
-from hotsplit.ese.engine.rows import LongReader, Pieces, RowFormat
+from hotsplit.ese.engine.tables.rows import LongReader, Pieces, RowFormat
 from hotsplit.ese.format.columns import Coltyp, ColumnDef, ColumnFlag, DateTime, Value
 from hotsplit.ese.format.taggedcolumns import Instance
 

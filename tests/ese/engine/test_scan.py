@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from hotsplit.errors import InvalidUse, PageDamaged, WriteConflict
-from hotsplit.ese.engine import scan
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables import scan
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.format.columns import Value
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.read import batches

@@ -9,7 +9,7 @@ import pytest
 from hotsplit.errors import InstanceDown, IoFailed
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.recovery.recover import recover
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH
 from tests.ese.engine.shape import check_database

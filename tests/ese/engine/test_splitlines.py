@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hotsplit.ese.engine.splitlines import best_prefix, fits, point, room, used
+from hotsplit.ese.engine.trees.splitlines import best_prefix, fits, point, room, used
 from hotsplit.ese.format.page import Lines, Node, Page, PageFlag
 
 SIZE = 4096

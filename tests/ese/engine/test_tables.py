@@ -19,10 +19,10 @@ from hotsplit.errors import (
 )
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.format.columns import Coltyp, DateTime, Value
 from hotsplit.ese.read.database import Database
 from tests.ese.engine.shape import check_database

@@ -12,9 +12,9 @@ import pytest
 from hotsplit.errors import InvalidUse, Jet, KeyDuplicate, ObjectNotFound
 from hotsplit.ese.check import integrity
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema import Column, Index
+from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.table import Table
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.columns import Coltyp, Value
 from hotsplit.ese.read.database import Database

@@ -11,7 +11,7 @@ import pytest
 
 from hotsplit.errors import InvalidUse
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema import Column
+from hotsplit.ese.engine.schema.definitions import Column
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.export import columnar
 from hotsplit.ese.export.files import file_name

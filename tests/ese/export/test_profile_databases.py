@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema import Column
+from hotsplit.ese.engine.schema.definitions import Column
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.export.job import Job
 from hotsplit.ese.export.manifest import Plan

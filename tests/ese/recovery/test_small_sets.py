@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from hotsplit.ese.check.integrity import check_database
-from hotsplit.ese.engine.inplace import recover_in_place
+from hotsplit.ese.engine.opening.inplace import recover_in_place
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition, LogTime, Signature
 from hotsplit.ese.format.header import DatabaseHeader

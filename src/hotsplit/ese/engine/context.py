@@ -9,15 +9,15 @@ import struct
 from collections.abc import Callable
 
 from hotsplit.errors import HotsplitError, InstanceDown
-from hotsplit.ese.engine.cache import Cache
 from hotsplit.ese.engine.changelock import ChangeLock
 from hotsplit.ese.engine.journal import Journal
 from hotsplit.ese.engine.log.awaiting import Awaiting
 from hotsplit.ese.engine.log.files import LogFiles, log_disk_full
 from hotsplit.ese.engine.log.holds import LogHolds
 from hotsplit.ese.engine.log.writer import LogWriter, down
+from hotsplit.ese.engine.pages.cache import Cache
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.versions import VersionStore
+from hotsplit.ese.engine.trees.versions import VersionStore
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.basics import LogTime
 from hotsplit.ese.recovery.core import Core

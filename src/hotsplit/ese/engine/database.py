@@ -9,16 +9,16 @@ import functools
 from collections.abc import Callable
 
 from hotsplit.errors import HotsplitError, InvalidUse, Jet, ObjectNotFound
-from hotsplit.ese.engine.catalog import CatalogWriter
 from hotsplit.ese.engine.context import Context
-from hotsplit.ese.engine.flushmap import FlushMap
-from hotsplit.ese.engine.livestore import LiveStore
-from hotsplit.ese.engine.longvalues import LongValueTree
-from hotsplit.ese.engine.schemachange import create_long_values
+from hotsplit.ese.engine.pages.flushmap import FlushMap
+from hotsplit.ese.engine.pages.livestore import LiveStore
+from hotsplit.ese.engine.schema.catalog import CatalogWriter
+from hotsplit.ese.engine.schema.changes import create_long_values
 from hotsplit.ese.engine.session import INTERNAL_SESSION, Session
-from hotsplit.ese.engine.space import DATABASE_ROOT, extension
-from hotsplit.ese.engine.tablestate import TableState
-from hotsplit.ese.engine.tree import Tree
+from hotsplit.ese.engine.tables.longvalues import LongValueTree
+from hotsplit.ese.engine.tables.tablestate import TableState
+from hotsplit.ese.engine.trees.space import DATABASE_ROOT, extension
+from hotsplit.ese.engine.trees.tree import Tree
 from hotsplit.ese.files.flushmapfile import flush_map_path
 from hotsplit.ese.format.attachments import UTF16_NAMES, Attachment
 from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition, LogTime, Signature

@@ -15,26 +15,26 @@ import os.path
 from typing import Self
 
 from hotsplit.errors import DiskFull, HotsplitError, InstanceDown, InvalidUse, Jet
-from hotsplit.ese.engine.attachable import check_attachable, check_whole
 from hotsplit.ese.engine.changelock import ChangeLock
-from hotsplit.ese.engine.checkpointing import Checkpointer
-from hotsplit.ese.engine.cleaner import Cleaner
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.counters import Counters
-from hotsplit.ese.engine.creation import check_name, fill, make_file, remove_file
 from hotsplit.ese.engine.database import FIRST_PAGES, OpenDatabase, path_bytes
-from hotsplit.ese.engine.forked import keep_to_this_process
 from hotsplit.ese.engine.freeze import DEADLINE, Freeze
-from hotsplit.ese.engine.leaks import Searches
-from hotsplit.ese.engine.livestore import LiveStore
 from hotsplit.ese.engine.log.files import log_disk_full
 from hotsplit.ese.engine.log.logend import put_right
 from hotsplit.ese.engine.log.writer import down
 from hotsplit.ese.engine.logrange import LogKeeper
-from hotsplit.ese.engine.pagesafe import PageSafe
-from hotsplit.ese.engine.restart import Restarted, find_stream, restart
+from hotsplit.ese.engine.opening.attachable import check_attachable, check_whole
+from hotsplit.ese.engine.opening.creation import check_name, fill, make_file, remove_file
+from hotsplit.ese.engine.opening.forked import keep_to_this_process
+from hotsplit.ese.engine.opening.restart import Restarted, find_stream, restart
+from hotsplit.ese.engine.pages.livestore import LiveStore
+from hotsplit.ese.engine.pages.pagesafe import PageSafe
 from hotsplit.ese.engine.session import FIRST_SESSION, INTERNAL_SESSION, Session
 from hotsplit.ese.engine.settings import Settings
+from hotsplit.ese.engine.upkeep.checkpointing import Checkpointer
+from hotsplit.ese.engine.upkeep.cleaner import Cleaner
+from hotsplit.ese.engine.upkeep.leaks import Searches
 from hotsplit.ese.files.env import Env, Lock
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.files.opened import Closing

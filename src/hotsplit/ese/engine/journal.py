@@ -13,8 +13,8 @@ import itertools
 import struct
 
 from hotsplit.errors import InstanceDown
-from hotsplit.ese.engine.cache import Cache
 from hotsplit.ese.engine.log.writer import LogWriter
+from hotsplit.ese.engine.pages.cache import Cache
 from hotsplit.ese.format.logrecord import decode
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.core import END, MISS, NEW, RECORD, Core

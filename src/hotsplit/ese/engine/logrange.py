@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from hotsplit.ese.engine.log.holds import Hold
 
 if TYPE_CHECKING:
-    from hotsplit.ese.engine.checkpointing import Checkpointer
     from hotsplit.ese.engine.context import Context
+    from hotsplit.ese.engine.upkeep.checkpointing import Checkpointer
 
 
 @dataclass(frozen=True)

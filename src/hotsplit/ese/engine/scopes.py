@@ -9,7 +9,7 @@ from hotsplit.ese.files.opened import UNDECODABLE, undecodable
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.session import Session
-    from hotsplit.ese.engine.tablestate import TableState
+    from hotsplit.ese.engine.tables.tablestate import TableState
 
 
 class TransactionScope:

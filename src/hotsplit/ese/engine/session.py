@@ -13,29 +13,29 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hotsplit.errors import InvalidUse, Jet, ObjectNotFound, WriteConflict
-from hotsplit.ese.engine.chains import InsertRun
 from hotsplit.ese.engine.context import Context
-from hotsplit.ese.engine.dropping import (
+from hotsplit.ese.engine.schema.changes import Kind, add_column, create_index, create_table
+from hotsplit.ese.engine.schema.definitions import Column, Index
+from hotsplit.ese.engine.schema.dropping import (
     drop_column,
     drop_index,
     drop_table,
     rename_column,
     rename_table,
 )
-from hotsplit.ese.engine.indexbuild import fill_index
-from hotsplit.ese.engine.schema import Column, Index
-from hotsplit.ese.engine.schemachange import Kind, add_column, create_index, create_table
+from hotsplit.ese.engine.schema.indexbuild import fill_index
 from hotsplit.ese.engine.scopes import Savepoint, TransactionScope
-from hotsplit.ese.engine.table import Table
-from hotsplit.ese.engine.tree import Tree
-from hotsplit.ese.engine.versions import Bookmark, Transaction, Version
+from hotsplit.ese.engine.tables.table import Table
+from hotsplit.ese.engine.trees.chains import InsertRun
+from hotsplit.ese.engine.trees.tree import Tree
+from hotsplit.ese.engine.trees.versions import Bookmark, Transaction, Version
 from hotsplit.ese.files.opened import Closing, decoded
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.core import INSERT, REPLACE
 
 if TYPE_CHECKING:
     from hotsplit.ese.engine.database import OpenDatabase
-    from hotsplit.ese.engine.tablestate import TableState
+    from hotsplit.ese.engine.tables.tablestate import TableState
 
 _BEGIN0 = struct.Struct("<BHBI")
 _BEGIN = struct.Struct("<BHB")

@@ -1,0 +1,1 @@
+"""Definitions of tables, columns and indexes, and their changes."""

@@ -1,0 +1,1 @@
+"""Tables: rows, columns, indexes, cursors, long values."""

@@ -1,0 +1,1 @@
+"""B+ trees: nodes and their versions, space, splits and merges."""

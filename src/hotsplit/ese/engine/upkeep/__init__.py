@@ -1,0 +1,1 @@
+"""What a long-running instance does for itself: cleaning, checkpoints, space, leaks."""
