@@ -20,8 +20,9 @@ from hotsplit.ese.rebuild.losses import Repaired
 from hotsplit.ese.rebuild.objects import CATALOG, SHADOW
 from hotsplit.ese.rebuild.repair import PASSES, repair
 from hotsplit.report import Reporter, Severity
+from tests.ese.check.defects import DEFECTS
+from tests.ese.check.defects.catalog import at
 from tests.ese.check.planted import Planter
-from tests.ese.check.test_planted import DEFECTS, at
 from tests.ese.rebuild.samples import contents, recovered, rows_on
 
 Rows = dict[str, dict[bytes, bytes]]
