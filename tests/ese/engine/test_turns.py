@@ -10,6 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import ClassVar
 
 import pytest
 
@@ -21,7 +22,10 @@ PATIENCE = 10.0
 class Waiter:
     """A thread in `Turns.take`. answer: what that returned, None before."""
 
+    all: ClassVar[list[Waiter]] = []
+
     def __init__(self, turns: Turns, wanted: int) -> None:
+        self.all.append(self)
         self._turns, self._wanted = turns, wanted
         self.answer: bool | None = None
         self._durable: queue.Queue[int] = queue.Queue()
@@ -50,6 +54,16 @@ class Waiter:
         """Tell whether it went on without a turn."""
         self._thread.join(PATIENCE)
         return self.answer is False
+
+
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    """Leave no thread behind: whoever has a turn ends it."""
+    yield
+    while Waiter.all:
+        waiter = Waiter.all.pop(0)
+        waiter.has_turn()
+        waiter.give_on(1 << 62)
 
 
 @contextlib.contextmanager
