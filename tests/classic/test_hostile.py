@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,13 @@ from hypothesis import strategies as st
 from hotsplit.classic.logrecords import Detail, record_text
 from hotsplit.classic.pagereferences import PageReferences
 from hotsplit.errors import Jet, LogDamaged
+from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.checksum import stamp
 from hotsplit.ese.format.logrecord import decode, encode
+from hotsplit.ese.format.page import Page
 from hotsplit.ese.format.recordtable import TABLE, Row
+from hotsplit.ese.format.space import SpaceHeader
+from hotsplit.ese.read.database import Database
 from tests.classic.tool import Ran, run_esefile, run_eseutil
 from tests.conftest import unpack_vector
 
@@ -127,6 +132,28 @@ def test_pages_with_a_good_checksum_and_any_content(
     for letter in "ni":
         assert ended(run_eseutil("/m", path, f"/{letter}{pgno}:1"))
     assert ended(run_esefile("/x", path, str(pgno)))
+
+
+def test_a_tree_that_says_that_it_has_all_pages_there_are(shared: Path, tmp_path: Path) -> None:
+    source = unpack_vector("crash-p4096-mid") / "recovered" / "test.edb"
+    data = bytearray(source.read_bytes())
+    with Database.open(OsEnv(), str(source)) as db:
+        roots = [table.definition.root for table in db]
+        pages = [Page(db.source.read_page(root), root) for root in roots]
+    page = next(page for page in pages if not SpaceHeader.unpack(page.external).is_multiple)
+    header = page.external
+    changed = SpaceHeader.unpack(header)._replace(pages=0xFFFFFFFF).pack()
+    block = bytearray(page.data).replace(header, changed)
+    stamp(block, page.number)
+    data[(page.number + 1) * 4096 : (page.number + 2) * 4096] = block
+    path = tmp_path / "test.edb"
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        assert ended(run_eseutil("/ms", path))
+        assert tracemalloc.get_traced_memory()[1] < 64 << 20
+    finally:
+        tracemalloc.stop()
 
 
 @settings(parent=QUICK, max_examples=10)

@@ -192,7 +192,7 @@ def space_usage(pages: CachedPages, objid: int, root: int) -> Usage:
     """
     header = SpaceHeader.unpack(Page(pages.read_page(root), root).external)
     if not header.is_multiple:
-        return Usage(header.pages, len(header.free_pages(root)))
+        return Usage(header.pages, header.free_count)
     trees = header.owned, header.owned + 1
     owned, available = (sum(_extents(pages, objid, tree)) for tree in trees)
     return Usage(owned, available)

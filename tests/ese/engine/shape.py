@@ -76,7 +76,7 @@ class _Checker:
         space = SpaceHeader.unpack(page.external)
         assert space.parent == parent, f"{name}: parent {space.parent}"
         if not space.is_multiple:
-            free = space.free_pages(root)
+            free = list(space.free_pages(root))
             owned = set(range(root, root + space.pages))
         else:
             kind |= PageFlag.SPACE_TREE

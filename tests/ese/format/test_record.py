@@ -227,7 +227,10 @@ def test_space_headers_of_real_databases() -> None:
     assert (counted.pages, counted.autoincrement, counted.pack()) == (1, 2, fields)
     # An AD table: pages 1-12 behind the root in use, 13-32 by map and 33-101 beyond it free.
     single = SpaceHeader(102, 1, 0, 0xFFFFF000)
-    assert single.free_pages(1000) == list(range(1013, 1102))
+    assert list(single.free_pages(1000)) == list(range(1013, 1102))
+    assert single.free_count == 1102 - 1013
+    assert SpaceHeader(0xFFFFFFFF, 1, 0, 5).free_count == 2 + 0xFFFFFFFF - 1 - 32
+    assert [SpaceHeader(n, 1, 0, 0xFFFFFFFF).free_count for n in (0, 1, 3, 40)] == [0, 0, 2, 39]
     for bad in (b"", b"\x02" + bytes(8), bytes(15)):
         with pytest.raises(ValueError, match="space header"):
             SpaceHeader.unpack(bad)

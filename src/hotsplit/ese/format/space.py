@@ -6,6 +6,7 @@ Source: format specification 5.2 (space header, both forms), 5.3 and 5.4 (extent
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from enum import IntFlag
 from typing import NamedTuple
 
@@ -67,13 +68,27 @@ class SpaceHeader(NamedTuple):
         """True if the extents are in trees of their own."""
         return bool(self.flags & SpaceFlag.MULTIPLE)
 
-    def free_pages(self, root: int) -> list[int]:
-        """Return the free pages of a single-extent tree whose root page is `root`."""
+    def free_pages(self, root: int) -> Iterator[int]:
+        """Yield the free pages of a single-extent tree whose root page is `root`.
+
+        How many it has is the file's word, which may be wrong: see `free_count`.
+        """
+        count = self._behind_root
+        yield from (root + 1 + k for k in range(min(count, _MAP_BITS)) if self.owned >> k & 1)
+        yield from range(root + 1 + _MAP_BITS, root + 1 + count)
+
+    @property
+    def free_count(self) -> int:
+        """How many free pages a single-extent tree has."""
+        count = self._behind_root
+        mapped = self.owned & (1 << min(count, _MAP_BITS)) - 1
+        return mapped.bit_count() + max(0, count - _MAP_BITS)
+
+    @property
+    def _behind_root(self) -> int:
         if self.is_multiple:
             raise ValueError("the free pages are in the available-extent tree")
-        count = max(0, self.pages - 1)
-        mapped = [root + 1 + k for k in range(min(count, _MAP_BITS)) if self.owned >> k & 1]
-        return mapped + list(range(root + 1 + _MAP_BITS, root + 1 + count))
+        return max(0, self.pages - 1)
 
 
 class Extent(NamedTuple):
