@@ -32,7 +32,8 @@ from typing import IO, Any
 
 from fuzz.case import build
 from fuzz.seeds import all_seeds
-from fuzz.targets import Target, named
+from fuzz.place import Target
+from fuzz.targets import named
 from fuzz.worker import run_case
 
 CASE_SECONDS = 30.0

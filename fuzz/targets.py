@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import itertools
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.batches import rows_of
 
+from fuzz.classic import esefile, eseutil
+from fuzz.live import live
+from fuzz.place import Place, Target, WrongOutcome, run_command
 from hotsplit.cli import main
 from hotsplit.errors import HotsplitError, error_classes
 from hotsplit.ese.engine.opening.inplace import recover_in_place
 from hotsplit.ese.export.text import RowWriter
 from hotsplit.ese.files.env import OsEnv
-from hotsplit.ese.files.identify import FileKind, identify
+from hotsplit.ese.files.identify import FileKind
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.logrecord import decode
@@ -42,48 +43,8 @@ OPTIONS = (
 _STATUSES = {0, 3, 4, *(cls.exit_status for cls in error_classes())}
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where the files of a case lie.
-
-    changed: the paths of those that are worth looking at; number: of the case.
-    """
-
-    folder: Path
-    changed: list[Path]
-    scratch: Path
-    number: int
-
-    def of_kind(self, kind: FileKind) -> Iterator[Path]:
-        """Yield the changed files of a kind."""
-        for path in self.changed:
-            if identify(OsEnv(), str(path)) == kind:
-                yield path
-
-
-Target = Callable[[Place], str]
-"""Returns the outcome in words."""
-
-
-class WrongOutcome(Exception):
-    """A command ended in a way that its contract does not know."""
-
-
-def run_command(*args: str) -> tuple[int, str]:
-    """Run a command line in this process; return exit status and standard output."""
-    out = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
-        try:
-            main(list(args))
-        except SystemExit as stop:
-            status = int(stop.code or 0)
-    out.flush()
-    buffer = out.detach()  # click keeps the wrapper for ever
-    return status, buffer.getvalue().decode()
-
-
 def _json_command(*args: str) -> str:
-    status, text = run_command(*args, "--json")
+    status, text = run_command(main, *args, "--json")
     if status not in _STATUSES:
         raise WrongOutcome(f"exit status {status} of {args}: {text[:300]}")
     report = json.loads(text)
@@ -204,7 +165,8 @@ def mend(place: Place) -> str:
     found = []
     for path in place.of_kind(FileKind.DATABASE):
         into = place.scratch / f"mended {path.name}"
-        status, text = run_command("repair", str(path), "--into", str(into), "--json")
+        args = ("repair", str(path), "--into", str(into), "--json")
+        status, text = run_command(main, *args)
         if status not in _STATUSES:
             raise WrongOutcome(f"exit status {status} of repair: {text[:300]}")
         report = json.loads(text)
@@ -229,7 +191,9 @@ def export(place: Place) -> str:
 
 
 ALWAYS: tuple[Target, ...] = (verify, inspect, logs, records, rows, check, assess, recover_all)
-SOMETIMES: tuple[Target, ...] = (batches, remains, recover_where_they_lie, rewrite, export, mend)
+SOMETIMES: tuple[Target, ...] = (
+    batches, remains, recover_where_they_lie, rewrite, export, mend, eseutil, esefile, live,
+)  # fmt: skip
 NAMED: dict[str, Target] = {target.__name__: target for target in (*ALWAYS, *SOMETIMES)}
 
 

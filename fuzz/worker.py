@@ -19,7 +19,8 @@ from typing import Any
 
 from fuzz.case import Case, build
 from fuzz.seeds import all_seeds
-from fuzz.targets import Place, Target, named, targets_of
+from fuzz.place import Place, Target
+from fuzz.targets import named, targets_of
 
 MEMORY = 512 << 20
 """Bytes of address space that a case may use, the program included."""

@@ -10,17 +10,19 @@ import contextlib
 import functools
 import random
 import signal
+import struct
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from hotsplit.errors import HotsplitError, PageDamaged
+from hotsplit.errors import DataDamaged, HotsplitError, Jet, PageDamaged
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.engine.upkeep import maintenance
+from hotsplit.ese.format.catalogschema import KeySegment
 from hotsplit.ese.format.checksum import stamp
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.format.space import SpaceHeader
@@ -29,6 +31,7 @@ from tests.memoryenv import MemoryEnv
 
 PAGE = 4096
 SETTINGS = Settings(FOLDER, page_size=PAGE, log_size=256 << 10)
+CATALOGS = (2, 3)  # objects: the catalog and its shadow
 PATIENCE = 60  # seconds; a case takes less than one
 
 
@@ -192,3 +195,29 @@ def test_space_that_no_file_has(
         else:
             with contextlib.suppress(PageDamaged):
                 work(session, database)
+
+
+def test_an_index_of_a_column_that_is_not_there() -> None:
+    """Found by fuzzing as a KeyError."""
+    data = bytearray(sound())
+    size = COLUMNS.index(next(c for c in COLUMNS if c.name == "Size")) + 1
+    key, other = (struct.pack("<BBH", KeySegment.DESCENDING, 0, fid) for fid in (size, 99))
+    changed = 0
+    for page in (page for objid in CATALOGS for page in leaves(data, objid)):
+        nodes = [i for i, node in enumerate(page.nodes()) if b"by_size" in node.data]
+        for place in (i for i in nodes if key in page.nodes()[i].data):
+            node = page.nodes()[place]
+            page.replace_data(place, node.data.replace(key, other), node.flags)
+            changed += 1
+        content = bytearray(page.data)
+        stamp(content, page.number)
+        data[(page.number + 1) * PAGE : (page.number + 2) * PAGE] = content
+    assert changed == len(CATALOGS)
+    env = new_env()
+    env.put(PATH, bytes(data))
+    with Instance.open(env, SETTINGS) as instance, instance.session() as session:
+        database = instance.attach_database(PATH)
+        with pytest.raises(DataDamaged, match=r"Index by_size is of column 99") as raised:
+            session.open_table(database, "Items")
+        assert raised.value.jet == Jet.errCatalogCorrupted
+        assert raised.value.file == PATH

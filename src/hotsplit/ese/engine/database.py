@@ -20,6 +20,7 @@ from hotsplit.ese.engine.tables.tablestate import TableState
 from hotsplit.ese.engine.trees.space import DATABASE_ROOT, extension
 from hotsplit.ese.engine.trees.tree import Tree
 from hotsplit.ese.files.flushmapfile import flush_map_path
+from hotsplit.ese.files.opened import located
 from hotsplit.ese.format.attachments import UTF16_NAMES, Attachment
 from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition, LogTime, Signature
 from hotsplit.ese.format.catalogschema import TableFlag
@@ -161,7 +162,8 @@ class OpenDatabase:
             if definition.template and base is None:
                 raise ObjectNotFound(f"Template {definition.template} of {entry.name} is not there")
             template = None if base is None or base.objid == entry.objid else catalog.table(base)
-            self._tables[name] = TableState(self, definition, template)
+            with located(self.path):
+                self._tables[name] = TableState(self, definition, template)
         return self._tables[name]
 
     def adopt_table(self, session: Session, state: TableState) -> None:

@@ -9,10 +9,10 @@ import functools
 import itertools
 from collections.abc import Callable, Iterator
 
-from hotsplit.errors import InvalidUse, Jet, KeyDuplicate
+from hotsplit.errors import DataDamaged, InvalidUse, Jet, KeyDuplicate
 from hotsplit.ese.engine.tables.rowmaker import SearchKeys
 from hotsplit.ese.engine.tables.rows import LongReader, Pieces, RowFormat, padded, plain
-from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, KeySegment, tuple_limits
+from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, KeySegment, Segment, tuple_limits
 from hotsplit.ese.format.collation import KeyUnknown
 from hotsplit.ese.format.columns import TEXT_TYPES, UTF16, ColumnDef, Value, encode_value
 from hotsplit.ese.format.keys import build_key, record_key
@@ -27,17 +27,26 @@ class KeyMaker:
     """The keys of one index.
 
     segments: columns of the key, and whether they descend. most: bytes of a key.
+    Raises DataDamaged (-1220) if a column that the index names is not there.
     """
 
     def __init__(self, index: IndexDef, rows: RowFormat) -> None:
         self.index = index
-        self.segments = [(rows.column_of(s), s.is_descending) for s in index.key]
+        self.segments = [(self._column(rows, s), s.is_descending) for s in index.key]
         self._conditions = [
-            (rows.column_of(s), bool(s.flags & KeySegment.MUST_BE_NULL)) for s in index.conditions
+            (self._column(rows, s), bool(s.flags & KeySegment.MUST_BE_NULL))
+            for s in index.conditions
         ]
         self.most = index.key_most or _KEY_MOST
         self._several = next((c for c, _ in self.segments if c.is_multi_valued), None)
         self._tuples = tuple_limits(index.tuple_limits)
+
+    def _column(self, rows: RowFormat, segment: Segment) -> ColumnDef:
+        try:
+            return rows.column_of(segment)
+        except KeyError:
+            said = f"Index {self.index.name} is of column {segment.column_id}, which is not there"
+            raise DataDamaged(said, jet=Jet.errCatalogCorrupted) from None
 
     @property
     def is_plain(self) -> bool:
