@@ -310,6 +310,39 @@ def test_cursor_seeks_moves_and_changes(rig: Rig) -> None:
         _ = table.cursor().bookmark
 
 
+def test_a_cursor_sees_what_others_committed_since_it_moved(rig: Rig) -> None:
+    body = Column("Body", Coltyp.LONG_BINARY)
+    table = rig.table(ID, NAME, body, indexes=(PK, Index("name", ["Name"])))
+    for number in range(6):
+        table.insert({"Id": number, "Name": f"n{number}", "Body": b"b" * 5000})
+    with rig.instance.session() as other:
+        theirs = other.open_table(rig.database, "T")
+        cursor, by_name = table.cursor(), table.cursor("name")
+        with rig.session.transaction():
+            assert cursor.seek(1)
+            assert cursor.row()["Name"] == "n1"
+        assert by_name.seek("n2")
+        theirs.update(theirs.bookmark(1), {"Name": "theirs", "Body": b"c" * 9000})
+        theirs.delete(theirs.bookmark(3))
+        while rig.instance.idle():
+            pass
+        with rig.session.transaction():  # its view is of now: nothing of theirs is to get lost
+            assert cursor.row() == {"Id": 1, "Name": "theirs", "Body": b"c" * 9000}
+            cursor.update(Name=f"{cursor.row()['Name']}, too")
+        assert theirs.row(theirs.bookmark(1)) == cursor.row()
+        assert [cursor.move(1), cursor.move(1)] == [True, True]
+        assert cursor.row()["Id"] == 4
+        assert by_name.move(1)
+        assert by_name.row()["Id"] == 4
+        with rig.session.transaction():
+            assert cursor.seek(5)
+            theirs.delete(theirs.bookmark(5))
+            assert cursor.row()["Id"] == 5
+        with pytest.raises(RecordNotFound) as error:
+            cursor.row()
+        assert error.value.jet == Jet.errRecordDeleted
+
+
 def test_index_and_column_of_a_table_with_rows(rig: Rig) -> None:
     table = rig.table(ID, NAME, indexes=(PK,))
     for number in range(300):

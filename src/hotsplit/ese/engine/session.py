@@ -50,7 +50,7 @@ class Session(Closing):
     """One user of the instance; not to be used by two threads at a time.
 
     level: nesting depth, 0 outside a transaction. trx: number of the transaction.
-    changes: count of changes of nodes, undone ones too: what was read before one may be outdated.
+    changes: count of changes of nodes, undone ones too.
     """
 
     def __init__(self, context: Context, procid: int) -> None:
@@ -73,6 +73,11 @@ class Session(Closing):
             self.context.check()
             raise InvalidUse("There is no transaction", jet=Jet.errNotInTransaction)
         return self._transaction
+
+    @property
+    def sight(self) -> tuple[int, int]:
+        """What the open transaction sees: what was read with another one may be outdated."""
+        return self.current.begin, self.changes
 
     def sees(self, other: Transaction) -> bool:
         """Tell whether what a transaction did is part of what the session sees now."""

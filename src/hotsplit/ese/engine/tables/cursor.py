@@ -1,6 +1,7 @@
 """Cursors: a place among the rows of a table, in the order of one index.
 
-A cursor reads ahead by a leaf; changes of its own session make it look again.
+A cursor reads ahead by a leaf; it looks again as soon as its session sees anything else, by its own
+changes or in a new view.
 
 Source: format specification 4.3, 10.
 """
@@ -31,7 +32,7 @@ class Cursor:
         self._at = 0
         self._here: Entry | None = None
         self._end = False
-        self._changes = -1
+        self._seen: tuple[int, int] | None = None  # what the entries are of
         self._low: bytes | None = None
         self._high: bytes | None = None
 
@@ -61,14 +62,14 @@ class Cursor:
         session = self._table.session
         if self._end:
             return False
-        fresh = self._changes == session.changes and self._here is not None
+        fresh = self._seen == session.sight and self._here is not None
         if fresh and self._at + 1 < len(self._entries):
             self._at += 1
         else:
             mark = self._here or (self._low or b"", b"")
             inclusive = self._here is None
             self._entries = self._tree.entries_after(session, mark, inclusive=inclusive)
-            self._at, self._changes = 0, session.changes
+            self._at, self._seen = 0, session.sight
             if not self._entries:
                 self._here, self._end = None, True
                 return False
@@ -76,7 +77,7 @@ class Cursor:
 
     def _previous(self) -> bool:
         session = self._table.session
-        fresh = self._changes == session.changes and self._here is not None
+        fresh = self._seen == session.sight and self._here is not None
         if fresh and self._at > 0:
             self._at -= 1
         else:
@@ -86,7 +87,7 @@ class Cursor:
             if mark is None and self._high is not None:
                 mark = (self._high, b"")
             self._entries = self._tree.entries_before(session, mark)
-            self._at, self._changes = len(self._entries) - 1, session.changes
+            self._at, self._seen = len(self._entries) - 1, session.sight
             self._end = False
             if not self._entries:
                 self._here = None
@@ -122,7 +123,7 @@ class Cursor:
         with self._table.reading():
             session = self._table.session
             self._entries = self._tree.entries_after(session, (start, b""), inclusive=True)
-            self._at, self._changes = 0, session.changes
+            self._at, self._seen = 0, session.sight
             if not self._entries:
                 self._end = True
                 return False
@@ -159,15 +160,15 @@ class Cursor:
         return self._here[0]
 
     def row(self) -> Row:
-        """Return the row. Raises RecordNotFound."""
-        mark = self.bookmark
-        if self._index is None and self._here and self._changes == self._table.session.changes:
-            with self._table.reading():
-                return self._table.decode(self._here[1])
-        found = self._table.row(mark)
-        if found is None:
-            raise RecordNotFound("The row is deleted", jet=Jet.errRecordDeleted)
-        return found
+        """Return the row as it is now. Raises RecordNotFound (-1603, or -1017 if it is deleted)."""
+        mark, table = self.bookmark, self._table
+        with table.reading():
+            if self._index is None and self._here and self._seen == table.session.sight:
+                return table.decode(self._here[1])
+            record = table.state.tree.get(table.session, mark)
+            if record is not None:
+                return table.decode(record)
+        raise RecordNotFound("The row is deleted", jet=Jet.errRecordDeleted)
 
     def update(self, **values: Value) -> None:
         """Change columns of the row."""

@@ -78,7 +78,7 @@ class VersionStore:
     def __init__(self) -> None:
         # What no view holds any more as it was. deleted: nodes flagged as deleted; dropped: such
         # trees; lowered: roots of long values that lost a reference.
-        self._clock = 0
+        self._clock = 1  # a commit of 0 is none yet
         self._open: dict[Transaction, None] = {}
         self._ended: deque[Transaction] = deque()
         self.deleted: deque[tuple[Tree, Bookmark]] = deque()
@@ -96,10 +96,14 @@ class VersionStore:
         transaction.begin = self._clock
 
     def commit(self, transaction: Transaction) -> None:
-        """Make a transaction part of all views that begin from now on."""
-        self._clock += 1
+        """Make a transaction part of all views that begin from now on.
+
+        One that changed nothing is part of those that there are, too: they are all the same.
+        """
+        if transaction.versions or transaction.dropped:
+            self._clock += 1
+            self._ended.append(transaction)
         transaction.commit = self._clock
-        self._ended.append(transaction)
         self.end(transaction)
 
     def end(self, transaction: Transaction) -> None:
