@@ -476,6 +476,8 @@ def test_rows_that_cannot_be(rig: Rig, values: dict[str, Value], jet: Jet) -> No
         [Column("a!b", Coltyp.LONG)],
         [Column("x", Coltyp.LONG, multi_valued=True, fixed=True, escrow=True, default=0)],
         [Column("x", Coltyp.LONG, compressed=True)],
+        [Column("x", Coltyp.LONG, fixed=False)],
+        [Column("x", Coltyp.LONG, tagged=True, autoincrement=True)],
         [Column("x", Coltyp.TEXT, size=300)],
         [Column(f"c{n}", Coltyp.LONG) for n in range(128)],
     ],

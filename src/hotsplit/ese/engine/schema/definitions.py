@@ -39,10 +39,11 @@ class Column:
     """A column to be made.
 
     size: most bytes of text or binary values, 0 for what the type allows; a fixed column always has
-    that size. tagged: a value takes room only in rows that have it (long types always are).
+    that size. fixed: text or binary of one size; all else that is not tagged is fixed anyway.
+    tagged: a value takes room only in rows that have it (long types always are).
     multi_valued: a row may have several (tagged only). compressed: long values only.
-    code_page: of text, 1200 (UTF-16) or 1252. escrow: a fixed Long that `Table.add` changes.
-    version: a fixed Long that counts updates.
+    code_page: of text, 1200 (UTF-16) or 1252. autoincrement: of whole numbers, fixed.
+    escrow: a fixed Long that `Table.add` changes. version: a fixed Long that counts updates.
     """
 
     name: str
@@ -191,7 +192,9 @@ def _next_id(others: Sequence[ColumnDef], first: int, end: int) -> int:
 def _check_column(column: Column) -> None:
     problems = (
         (column.multi_valued and column.kind != "tagged", Jet.errMultiValuedColumnMustBeTagged),
+        (column.kind == "variable" and type_size(column.coltyp), Jet.errInvalidParameter),
         (column.compressed and column.coltyp not in LONG_TYPES, Jet.errColumnCannotBeCompressed),
+        (column.autoincrement and column.kind == "tagged", Jet.errCannotBeTagged),
         (column.autoincrement and column.coltyp not in _COUNTERS, Jet.errInvalidParameter),
         (column.escrow and _not_counter(column), Jet.errInvalidParameter),
         (column.version and _not_counter(column), Jet.errInvalidParameter),
