@@ -11,7 +11,7 @@ from hotsplit.ese.files.database import DatabaseFile
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.opened import closed_on_error
 from hotsplit.ese.format.checksum import stamp
-from hotsplit.ese.format.header import DatabaseHeader
+from hotsplit.ese.format.header import Choice, DatabaseHeader
 from hotsplit.ese.format.page import Page, PageFlag
 
 _FLUSH_SHIFT, _FLUSH_TYPE = 15, int(PageFlag.FLUSH_TYPE)
@@ -179,10 +179,15 @@ class WorkStore(DatabaseFile):
         self.file.sync()
 
     def write_header(self, header: DatabaseHeader) -> None:
-        """Write both copies, each durable before the next, after all pages (format 1.2)."""
-        block = header.sealed()
+        """Write both copies, each durable before the next, after all pages (format 1.2).
+
+        A copy that is damaged comes first: a crash that tears the other one finds this one whole.
+        """
+        block, places = header.sealed(), [0, self.page_size]
+        if self.choice.copy == "primary" and not self.choice.other_is_good:
+            places.reverse()
         self.file.sync()
-        self.file.pwrite(block, 0)
-        self.file.sync()
-        self.file.pwrite(block, self.page_size)
-        self.file.sync()
+        for place in places:
+            self.file.pwrite(block, place)
+            self.file.sync()
+        self.choice = Choice(header, "primary", True, True)
