@@ -221,3 +221,36 @@ def test_an_index_of_a_column_that_is_not_there() -> None:
             session.open_table(database, "Items")
         assert raised.value.jet == Jet.errCatalogCorrupted
         assert raised.value.file == PATH
+
+
+@pytest.mark.parametrize("other", ["Small", "Large"])
+def test_space_is_not_given_back_to_a_tree_that_does_not_own_it(other: str) -> None:
+    """Found by fuzzing as a StopIteration: another root page stood for the parent."""
+    env = new_env()
+    env.put(PATH, sound())
+    with Instance.open(env, SETTINGS) as instance, instance.session() as session:
+        database = instance.attach_database(PATH)
+        table = session.create_table(database, other, COLUMNS[:1])
+        if other == "Large":
+            table.insert_many({"Id": n} for n in range(9000))
+        parent = table.state.tree.root
+        items = session.open_table(database, "Items")
+        root = next(i for i in items.state.secondary if i.name == "by_tags").tree.root
+        items.insert_many({"Id": 1000 + n, "Tags": ["t" * 200, f"{n}"]} for n in range(2000))
+    data = bytearray(env.get(PATH))
+    content = data[(root + 1) * PAGE : (root + 2) * PAGE]
+    external = Page(content, root).external
+    header = SpaceHeader.unpack(external)
+    assert header.is_multiple
+    content = content.replace(external, header._replace(parent=parent).pack(), 1)
+    stamp(content, root)
+    data[(root + 1) * PAGE : (root + 2) * PAGE] = content
+    env.put(PATH, bytes(data))
+    with Instance.open(env, SETTINGS) as instance, instance.session() as session:
+        database = instance.attach_database(PATH)
+        items = session.open_table(database, "Items")
+        for number in range(2000):
+            items.delete(items.bookmark(1000 + number))
+        with pytest.raises(PageDamaged, match="does not own it") as raised:
+            maintenance.defragment(session, database)
+        assert raised.value.jet == Jet.errSPOwnExtCorrupted

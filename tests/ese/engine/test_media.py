@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from hotsplit.errors import AccessDenied, HotsplitError, Jet
+from hotsplit.ese.backup.folder import back_up
 from hotsplit.ese.check.databasescan import scan_database
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
@@ -159,3 +163,33 @@ def test_a_flush_map_that_cannot_be_written_is_done_without(env: FaultEnv) -> No
         instance.attach_database(PATH)
         assert count(instance) == 2 * ROWS
     assert not scan_database(healthy, PATH, Reporter()).reporter.findings
+
+
+def test_what_lies_behind_a_database_goes_when_it_is_attached(env: FaultEnv) -> None:
+    """Pages that it grows by are empty, and a backup finds nothing but pages of the database."""
+    whole = env.get(PATH)
+    env.put(PATH, whole + b"left by another file" * SIZE)
+    with Instance.open(env, SETTINGS) as instance, instance.session() as session:
+        database = instance.attach_database(PATH)
+        assert len(env.get(PATH)) == len(whole)
+        table = session.open_table(database, "Items")
+        with session.transaction():
+            table.insert_many({"Id": ROWS + n, "Body": bytes(3000)} for n in range(2000))
+        back_up(instance, f"{FOLDER}/saved")
+    assert len(env.get(PATH)) > len(whole) + 20 * SIZE
+    for path in (PATH, f"{FOLDER}/saved/items.edb"):
+        assert not scan_database(env, path, Reporter()).bad
+    check_database(env, PATH)
+
+
+def test_a_real_database_with_more_behind_its_end_is_backed_up(shared: Path) -> None:
+    """Found by fuzzing: Windows left 16 pages of something else behind the 142 of this one."""
+    env = FaultEnv()
+    env.mkdir(FOLDER)
+    env.put(PATH, (shared / "corpus" / "srum" / "dissect-SRUDB.dat").read_bytes())
+    assert scan_database(env, PATH, Reporter()).bad == 16
+    with Instance.open(env, replace(SETTINGS, page_size=4096)) as instance:
+        instance.attach_database(PATH)
+        back_up(instance, f"{FOLDER}/saved")
+    for path in (PATH, f"{FOLDER}/saved/items.edb"):
+        assert not scan_database(env, path, Reporter()).bad

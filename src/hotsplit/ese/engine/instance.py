@@ -44,7 +44,7 @@ from hotsplit.ese.format.logrecord import encode
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.events import EventId, NoWatch, Watch
 from hotsplit.ese.recovery.pages import position_number, position_of
-from hotsplit.ese.recovery.store import Store
+from hotsplit.ese.recovery.store import Store, fit_size
 
 _FIRST_POSITION = 1 << 32 | 1 << 16  # generation 1, sector 1
 _MOST_SESSIONS = 0xFFFA
@@ -270,6 +270,8 @@ class Instance(Closing):
     def attach_database(self, path: str) -> OpenDatabase:
         """Attach a database that was shut down cleanly.
 
+        What its file has behind the last page that the database owns is cut off: it is nobody's,
+        and may be anything, where pages that the database grows by must be empty.
         Raises DirtyDatabase, DatabaseMismatch, FileTruncated, UnsupportedVersion.
         """
         context = self.context
@@ -291,7 +293,8 @@ class Instance(Closing):
             context.log.flush(position)
             database = OpenDatabase(context, dbid, store, consistent)
             self.databases[dbid] = database
-            database.mark_attached(position)
+            fit_size(store)
+            database.mark_attached(position)  # which makes the cut durable, too
             if self.restarted is not None and path in self.restarted.databases:
                 self._searches.begin(database)
             return database

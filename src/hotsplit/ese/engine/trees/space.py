@@ -15,6 +15,7 @@ import struct
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from hotsplit.errors import Jet, PageDamaged
 from hotsplit.ese.engine.trees import records
 from hotsplit.ese.engine.trees.merge import discard
 from hotsplit.ese.format.logrecord import UNIQUE, encode
@@ -236,16 +237,19 @@ class Space:
     # Giving back
 
     def free(self, session: Session, first: int, count: int) -> None:
-        """Give adjacent pages of one owned extent back to the tree's free space."""
+        """Give adjacent pages of one owned extent back to the tree's free space.
+
+        Raises PageDamaged (-343) if the tree does not own them.
+        """
         session.prepare()
-        header = self.header
+        header, extent = self.header, Extent(first + count - 1, count)
+        around = self._around(extent)
         if not header.is_multiple:
             bits = ((1 << count) - 1) << (first - self._tree.root - 1)
             self._tree.set_external(session, header._replace(owned=header.owned | bits).pack())
             return
-        available, extent = self.available, Extent(first + count - 1, count)
+        available = self.available
         # A free extent never reaches beyond the owned one that it lies in.
-        around = next(self._from(self.owned, extent.last))
         before = available.get(session, _key(first - 1)) if first > around.first else None
         if before is not None:
             extent = Extent(extent.last, count + int.from_bytes(before, "little"))
@@ -256,6 +260,20 @@ class Space:
             available.replace(session, key, data)
         else:
             available.insert(session, *extent.pack())
+
+    def _around(self, extent: Extent) -> Extent:
+        """Return the owned extent that pages lie in: without the root page of a single one."""
+        if self.header.is_multiple:
+            around = next(self._from(self.owned, extent.last), _NOTHING)
+        else:
+            last = min(self.single.last, self._tree.root + _MAP_BITS)
+            around = Extent(last, last - self._tree.root)
+        if not around.first <= extent.first <= extent.last <= around.last:
+            raise PageDamaged(
+                f"{extent} is given back to a tree that does not own it",
+                jet=Jet.errSPOwnExtCorrupted, position=f"page {self._tree.root}",
+            )  # fmt: skip
+        return around
 
     def give_back(self, session: Session) -> int:
         """Give extents that are wholly free back to the parent; return the number of pages."""
