@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from typing import cast
 
@@ -18,6 +19,8 @@ from hotsplit.errors import (
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.tables.table import Table
+from hotsplit.ese.engine.tables.tablestate import TableState
+from hotsplit.ese.engine.trees.versions import Version
 from hotsplit.ese.engine.upkeep.maintenance import defragment, trees_of
 from hotsplit.ese.format.columns import Coltyp, Value
 from hotsplit.ese.format.space import Extent
@@ -281,6 +284,50 @@ def test_unicode_indexes_are_counted(rig: Rig) -> None:
             if row["Type"] == 2 and "LocaleName".encode("utf-16-le") in cast("bytes", row["Key"])
         ]
     assert counted == [1]
+
+
+# What is remembered
+
+
+def kept() -> int:
+    """Forms of tables and versions of nodes in memory."""
+    gc.collect()
+    return sum(isinstance(one, TableState | Version) for one in gc.get_objects())
+
+
+def change_the_schema(rig: Rig, table: Table) -> None:
+    """Change a lot, so that all is as it was."""
+    session, database = rig.session, rig.database
+    session.create_table(database, "Other", [ID, BODY], [PK]).insert({"Id": 1, "Body": b"b" * 5000})
+    with session.transaction():
+        session.rename_table(database, "T", "Renamed")
+        session.create_index(table, Index("size", ["Size"]))
+        session.add_column(table, Column("More", Coltyp.LONG))
+    session.rename_table(database, "Renamed", "T")
+    session.drop_index(table, "size")
+    session.drop_column(table, "More")
+    session.drop_table(database, "Other")
+
+
+def test_what_nobody_sees_any_more_is_forgotten(rig: Rig) -> None:
+    table = filled(rig, 9)
+    with rig.instance.session() as other, rig.instance.session() as reader:
+        held, view = other.open_table(rig.database, "T"), reader.open_table(rig.database, "T")
+        change_the_schema(rig, table)
+        before = kept()
+        with reader.transaction():
+            assert len(list(view.rows())) == 9
+            for _ in range(10):
+                change_the_schema(rig, table)
+            assert kept() > before
+            assert len(list(view.rows("name"))) == 9
+        assert kept() <= before
+        assert len(list(held.rows())) == 9
+        held.insert({"Id": 9, "Name": "by an old hand"})
+        assert [one.state.is_current for one in (table, held, view)] == [True, True, True]
+    with pytest.raises(ObjectNotFound):
+        rig.session.open_table(rig.database, "Renamed")
+    assert len(rig.on_disk()) == 10
 
 
 # Columns

@@ -181,6 +181,14 @@ class OpenDatabase:
 
         session.on_undo(undo)
 
+    def forget_table(self, state: TableState, following: TableState | None) -> None:
+        """All see another table in place of this one, or none: None."""
+        name = state.name.casefold()
+        if self._tables.get(name) is state:
+            del self._tables[name]
+            if following is not None and following.name.casefold() == name:
+                self._tables[name] = following
+
     def table_of(self, session: Session, name: str) -> TableState | None:
         """Return a table by its name as a session sees it, None if there is none."""
         state = self.find_table(name)

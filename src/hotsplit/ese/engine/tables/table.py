@@ -66,8 +66,10 @@ class Table:
     @property
     def state(self) -> TableState:
         """The table as the session sees it. Raises ObjectNotFound if it is no more."""
-        state = self._state
-        return state if state.is_current else state.seen_by(self.session)
+        if self._state.is_current:
+            return self._state
+        self._state = self._state.oldest
+        return self._state.seen_by(self.session)
 
     @property
     def writable(self) -> TableState:

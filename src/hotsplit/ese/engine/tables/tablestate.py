@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import weakref
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from hotsplit.errors import InvalidUse, Jet, ObjectNotFound, Unsupported, WriteConflict
@@ -56,12 +58,11 @@ class TableState:
     most: bytes that a record may have. outdated: its making was rolled back. made_by: the
     transaction that made it or gave it its name, None if it was there before. successor: the
     transaction that changed the definition, and what the table is to those who see that; None
-    stands for a table that is no more. origin: what it was before, None for a table as it was made.
+    stands for a table that is no more. origins: what it was before, as far as anybody holds that.
     """
 
     successor: tuple[Transaction, TableState | None] | None = None
     made_by: Transaction | None = None
-    origin: TableState | None = None
 
     def __init__(
         self, database: OpenDatabase, definition: TableDef, template: TableDef | None = None
@@ -70,6 +71,7 @@ class TableState:
         self.tree = database.tree(definition.root, definition.objid)
         self.long_values: LongValueTree | None = None
         self.outdated = False
+        self.origins: weakref.WeakSet[TableState] = weakref.WeakSet()
         self._hidden = 0
         self._autoincrement: int | None = None
         self._mark = 0
@@ -178,13 +180,36 @@ class TableState:
             )
         return state
 
+    @property
+    def oldest(self) -> TableState:
+        """The table after all changes that nobody can see as not done any more."""
+        state = self
+        while state.successor is not None and state.successor[0].is_settled:
+            following = state.successor[1]
+            if following is None:
+                break
+            state = following
+        return state
+
     def follow(self, session: Session, following: TableState | None) -> None:
         """Let a changed table take the place of this one, for those who see the change."""
-        self.successor = session.current, following
-        session.on_undo(self._stay)
+        transaction = session.current
+        self.successor = transaction, following
 
-    def _stay(self) -> None:
-        self.successor = None
+        def settle() -> None:
+            self.database.forget_table(self, following)
+            for state in (self, *self.origins):  # nothing keeps what was in between
+                state.successor = transaction, following
+                if following is not None:
+                    following.origins.add(state)
+            self.origins.clear()
+
+        def undo() -> None:
+            self.successor = None
+            transaction.settling.remove(settle)
+
+        transaction.settling.append(settle)
+        session.on_undo(undo)
 
     def changed(
         self,
@@ -195,7 +220,7 @@ class TableState:
     ) -> TableState:
         """Return the table with another definition, with the same trees and counters."""
         old, made = self.definition, copy.copy(self)
-        made.origin, made.successor = self, None
+        made.origins, made.successor = weakref.WeakSet([self]), None
         made.definition = dataclasses.replace(
             old,
             name=old.name if name is None else name,
@@ -207,11 +232,14 @@ class TableState:
 
     def set_long_values(self, root: int, objid: int) -> None:
         """The table has a tree of long values, or none (0): in all forms of its definition."""
-        state: TableState | None = self
-        while state is not None:
+        for state in (self, *self._earlier()):
             state.definition.long_value_root, state.definition.long_value_objid = root, objid
             state.long_values = self.long_values = self._open_long_values()
-            state = state.origin
+
+    def _earlier(self) -> Iterator[TableState]:
+        for state in list(self.origins):
+            yield state
+            yield from state._earlier()
 
     def _open_long_values(self) -> LongValueTree | None:
         root, objid = self.definition.long_value_root, self.definition.long_value_objid

@@ -9,7 +9,7 @@ Source: log specification 6.5; format specification 2.5 (uncommitted free space)
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from hotsplit.errors import WriteConflict
@@ -31,16 +31,26 @@ class Transaction:
     """What a session did since it began. begin, commit: places in the order of all transactions.
 
     writer: the session. commit: 0 while the transaction is open. dropped: trees that nobody needs
-    any more once no view is left from before the commit.
+    any more once no view is left from before the commit. settling: what else is done then.
+    is_settled: it is so; all see what the transaction did, and it is only remembered.
     """
 
-    __slots__ = ("begin", "commit", "dropped", "versions", "writer")
+    __slots__ = ("begin", "commit", "dropped", "is_settled", "settling", "versions", "writer")
 
     def __init__(self, begin: int, writer: Session) -> None:
         self.begin, self.writer = begin, writer
         self.commit = 0
         self.versions: list[Version | InsertRun] = []
         self.dropped: list[Tree] = []
+        self.settling: list[Callable[[], None]] = []
+        self.is_settled = False
+
+    def settle(self) -> None:
+        """No view is left from before the commit."""
+        self.is_settled = True
+        for work in self.settling:
+            work()
+        self.versions, self.dropped, self.settling = [], [], []
 
     def sees(self, version: Version | InsertRun) -> bool:
         """Tell whether what `version` did is part of this transaction's view."""
@@ -100,7 +110,7 @@ class VersionStore:
 
         One that changed nothing is part of those that there are, too: they are all the same.
         """
-        if transaction.versions or transaction.dropped:
+        if transaction.versions or transaction.settling:
             self._clock += 1
             self._ended.append(transaction)
         transaction.commit = self._clock
@@ -121,6 +131,7 @@ class VersionStore:
                     self.deleted.append((version.tree, version.bookmark))
                 elif version.delta < 0 and version.tree.kind & PageFlag.LONG_VALUE:
                     self.lowered.append((version.tree, version.bookmark))
+            ended.settle()
 
     @property
     def open_transactions(self) -> list[Transaction]:
