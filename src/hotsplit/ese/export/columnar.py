@@ -17,7 +17,7 @@ from hotsplit.errors import HotsplitError
 from hotsplit.ese.export.fields import Field
 from hotsplit.ese.export.files import replaced
 from hotsplit.ese.export.schema import Written, meaning_entries
-from hotsplit.ese.export.view import LABEL_COLUMNS, View, label_values
+from hotsplit.ese.export.view import View, label_values
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.read.arrow import (
     WIDE,
@@ -281,7 +281,7 @@ def _made_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
 def _extra_kinds(pyarrow: Any, view: View) -> list[tuple[str, pa.DataType]]:
     string = pyarrow.string()
     kinds = [string, pyarrow.uint32(), pyarrow.uint16(), string, string]
-    labels = zip(LABEL_COLUMNS, kinds, strict=True) if view.include else ()
+    labels = zip(view.labels, kinds, strict=True) if view.include else ()
     return [*labels, *([(view.number, pyarrow.int64())] if view.number else [])]
 
 

@@ -152,15 +152,17 @@ def table_fields(db: Database, table: Table, profile: Profile | None) -> list[Fi
 
 
 def distinct(fields: list[Field]) -> list[Field]:
-    """Give fields whose name is taken that of their column behind it."""
+    """Give fields whose name is taken that of their column behind it, and a number if need be."""
     taken: set[str] = set()
     out = []
     for field in fields:
-        folded = field.name.casefold()
-        if folded in taken:
-            field = field._replace(name=f"{field.name} ({field.column.name})")
-        taken.add(field.name.casefold())
-        out.append(field)
+        name, number = field.name, 2
+        if name.casefold() in taken:
+            name = base = f"{name} ({field.column.name})"
+            while name.casefold() in taken:
+                name, number = f"{base} {number}", number + 1
+        taken.add(name.casefold())
+        out.append(field._replace(name=name))
     return out
 
 

@@ -108,9 +108,9 @@ class Job:
         results = self._run_folder(folder, jobs, tick, overwrite)
         good = [r for r in results if r.error is None]
         parts = [(f"{folder}/{result.file}", result.title) for result in good]
-        merge_sqlite(env, parts, target)
-        for result in good:
+        for result, name in zip(good, merge_sqlite(env, parts, target), strict=True):
             result.file = os.path.basename(target)  # noqa: PTH119 - paths are plain strings
+            result.title = name
         if len(good) == len(results):
             env.remove_tree(folder)
         return results

@@ -45,6 +45,23 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""').replace("\0", "\ufffd") + '"'
 
 
+def table_name(title: str, taken: set[str] | None = None) -> str:
+    """Return the name of a table in SQLite.
+
+    `COLUMNS` and what SQLite keeps for itself get an underscore in front; a name that would differ
+    from one of `taken` in case only gets a number. The name is added to `taken`.
+    """
+    base = title
+    if base.casefold() == COLUMNS or base.casefold().startswith("sqlite_"):
+        base = f"_{base}"
+    name, number = base, 2
+    while taken is not None and name.casefold() in taken:
+        name, number = f"{base}~{number}", number + 1
+    if taken is not None:
+        taken.add(name.casefold())
+    return name
+
+
 def _sql_type(column: ColumnDef, meaning: Any) -> str:
     """Return the type of a column in SQLite. Numbers beyond 63 bits are text, so none is lost."""
     if (meaning is not None and meaning.name != "secret") or column.is_multi_valued:
@@ -92,8 +109,9 @@ def write_sqlite(env: Env, view: View, path: str) -> Written:
     count = 0
     with _new_database(env, path) as db:
         columns = ", ".join(f"{quoted(n)} {t}" for n, t in zip(view.names, types, strict=True))
-        db.execute(f"CREATE TABLE {quoted(view.title)} ({columns})")
-        insert = f"INSERT INTO {quoted(view.title)} VALUES ({', '.join('?' * len(types))})"
+        name = quoted(table_name(view.title))
+        db.execute(f"CREATE TABLE {name} ({columns})")
+        insert = f"INSERT INTO {name} VALUES ({', '.join('?' * len(types))})"
         for chunk in view.chunks():
             db.executemany(insert, _sql_rows(chunk, odd))
             count += len(chunk)
@@ -104,7 +122,7 @@ def write_sqlite(env: Env, view: View, path: str) -> Written:
 
 def _describe(db: sqlite3.Connection, view: View, types: list[str]) -> None:
     """Enter the columns of a table in the table of all columns."""
-    entries = [{"table": view.title, **entry} for entry in column_entries(view, types)]
+    entries = [{"table": table_name(view.title), **entry} for entry in column_entries(view, types)]
     insert = f"INSERT INTO {COLUMNS} VALUES ({', '.join('?' * len(_DESCRIBED))})"
     db.execute(_CREATE)
     db.executemany(insert, [list(map(entry.get, _DESCRIBED)) for entry in entries])
@@ -149,15 +167,26 @@ def _new_database(env: Env, path: str) -> Iterator[sqlite3.Connection]:
     finish(env, unfinished, path)
 
 
-def merge_sqlite(env: Env, parts: list[tuple[str, str]], path: str) -> None:
-    """Put tables, as (file, table name), into one database, which gets its name at the end."""
+def merge_sqlite(env: Env, parts: list[tuple[str, str]], path: str) -> list[str]:
+    """Put tables, as (file, title), into one database, which gets its name at the end.
+
+    Returns what each table is called there: see `table_name`.
+    """
+    taken: set[str] = set()
+    names = [table_name(title, taken) for _, title in parts]
     with _new_database(env, path) as db:
         db.execute(_CREATE)
-        for part, title in parts:
+        for (part, title), name in zip(parts, names, strict=True):
             db.execute("ATTACH DATABASE ? AS part", (part,))
-            create = "SELECT sql FROM part.sqlite_master WHERE type = 'table' AND name = ?"
-            db.execute(db.execute(create, (title,)).fetchone()[0])
-            for name in (title, COLUMNS):
-                db.execute(f"INSERT INTO main.{quoted(name)} SELECT * FROM part.{quoted(name)}")
+            old, new = quoted(table_name(title)), quoted(name)
+            found = db.execute(
+                "SELECT sql FROM part.sqlite_master WHERE type = 'table' AND name <> ?", (COLUMNS,)
+            )
+            create: str = found.fetchone()[0]
+            db.execute(create.replace(old, new, 1))
+            db.execute(f"INSERT INTO main.{new} SELECT * FROM part.{old}")
+            described = ", ".join(f'"{column}"' for column in _DESCRIBED[1:])
+            db.execute(f"INSERT INTO {COLUMNS} SELECT ?, {described} FROM part.{COLUMNS}", (name,))
             db.commit()
             db.execute("DETACH DATABASE part")
+    return names

@@ -21,7 +21,7 @@ from hotsplit.ese.read.table import Table
 from hotsplit.ese.read.where import Condition, parse_key
 
 LABEL_COLUMNS = ("_state", "_page", "_node", "_why", "_confidence")
-"""What rows carry beside their columns when remains are included."""
+"""What rows carry beside their columns when remains are included; see `View.labels`."""
 
 ROW_COLUMN = "_row"
 """The number of a row, from 0, in each of several files that have some columns of a table each.
@@ -66,6 +66,7 @@ class View:
         self._known = known or Fields(self.fields)
         self.include = frozenset(include)
         self.number = number
+        self._taken = {field.name.casefold() for field in self.fields}
 
     @property
     def columns(self) -> list[ColumnDef]:
@@ -80,15 +81,26 @@ class View:
     @property
     def extra(self) -> list[str]:
         """The names of what rows carry beside their columns."""
-        return [*(LABEL_COLUMNS if self.include else ()), *([self.number] if self.number else ())]
+        return [*(self.labels if self.include else ()), *([self.number] if self.number else ())]
+
+    @property
+    def labels(self) -> list[str]:
+        """`LABEL_COLUMNS`, with more underscores in front where a column has that name."""
+        return self._free(LABEL_COLUMNS)
 
     @property
     def free_number(self) -> str:
         """A name for the number of a row that no column has."""
-        name, names = ROW_COLUMN, {field.name for field in self.fields}
-        while name in names:
-            name = f"_{name}"
-        return name
+        return self._free([ROW_COLUMN])[0]
+
+    def _free(self, names: Sequence[str]) -> list[str]:
+        """Return names with so many underscores that no column has them, in any case."""
+        free = []
+        for name in names:
+            while name in self._taken:
+                name = f"_{name}"
+            free.append(name)
+        return free
 
     def groups(self, most: int) -> list[View]:
         """Return views of at most so many columns each, of the same rows."""
@@ -97,7 +109,9 @@ class View:
         ]
 
     def _of(self, fields: Sequence[Field]) -> View:
-        return View(self.table, self.title, fields, self.include, number=self.number)
+        view = View(self.table, self.title, fields, self.include, number=self.number)
+        view._taken = self._taken  # what rows carry is called the same in all files
+        return view
 
     def rows(
         self,
