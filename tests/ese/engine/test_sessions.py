@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from hotsplit.errors import InstanceDown, InvalidUse, Jet
 from hotsplit.ese.engine.instance import Instance
-from tests.ese.engine.test_tables import ID, PATH, PK, Rig, jet_of
+from hotsplit.ese.engine.session import Session
+from hotsplit.ese.engine.upkeep.maintenance import defragment, scrub, shrink
+from tests.ese.engine.test_tables import FOLDER, ID, PATH, PK, Rig, jet_of
 from tests.memoryenv import Crash
 
 
@@ -69,3 +72,97 @@ def test_a_closed_session_is_over(rig: Rig) -> None:
     second.open_table(rig.database, "T").insert({"Id": 2})
     assert rig.instance.session().procid != second.procid
     assert [row["Id"] for row in table.rows()] == [2]
+
+
+def test_what_was_opened_of_a_database_ends_with_it(rig: Rig) -> None:
+    """Another database may have its number, or the same one with other pages in memory."""
+    table = rig.table(ID, indexes=(PK,))
+    table.insert_many({"Id": number} for number in range(50))
+    cursor = table.cursor()
+    cursor.first()
+    gone, session, instance = rig.database, rig.session, rig.instance
+    instance.detach_database(gone)
+    second = instance.create_database(f"{FOLDER}/second.edb")
+    theirs = session.create_table(second, "T", [ID], [PK])
+    assert second.dbid == gone.dbid
+
+    def is_refused(work: Callable[[], object]) -> None:
+        with pytest.raises(InvalidUse) as error:
+            work()
+        assert jet_of(error) == Jet.errInvalidDatabaseId
+
+    uses: list[Callable[[], object]] = [
+        lambda: table.insert({"Id": 1}),
+        lambda: table.insert_many([{"Id": 1}]),
+        lambda: table.get(1),
+        lambda: list(table.rows()),
+        lambda: list(table.batches()),
+        cursor.row,
+        lambda: cursor.move(1),
+        gone.table_names,
+        gone.tables,
+        lambda: session.open_table(gone, "T"),
+        lambda: session.create_table(gone, "New", [ID]),
+        lambda: session.drop_table(gone, "T"),
+        lambda: instance.detach_database(gone),
+        lambda: defragment(session, gone),
+        lambda: shrink(session, gone),
+        lambda: scrub(session, gone),
+    ]
+    for use in uses:
+        is_refused(use)
+        with session.transaction():
+            is_refused(lambda: table.insert({"Id": 1}))
+            is_refused(lambda: table.get(1))
+    assert not list(theirs.rows())
+    again = instance.attach_database(PATH)
+    is_refused(lambda: table.insert({"Id": 99}))
+    assert len(list(session.open_table(again, "T").rows())) == 50
+
+
+def test_databases_of_another_instance(rig: Rig) -> None:
+    rig.table(ID, indexes=(PK,))
+    settings = replace(rig.settings, folder="/other")
+    with Instance.open(rig.env, settings) as other, other.session() as session:
+        for use in (
+            lambda: session.open_table(rig.database, "T"),
+            lambda: session.create_table(rig.database, "New", [ID]),
+            lambda: defragment(session, rig.database),
+            lambda: shrink(session, rig.database),
+            lambda: other.detach_database(rig.database),
+        ):
+            with pytest.raises(InvalidUse) as error:
+                use()
+            assert jet_of(error) == Jet.errInvalidDatabaseId
+    assert rig.database.table_names() == ["T"]
+
+
+@pytest.mark.parametrize("end", [Session.commit, Session.rollback, Session.close, Session.begin])
+def test_a_block_ends_only_its_own_transaction(rig: Rig, end: Callable[[Session], None]) -> None:
+    table, session = rig.table(ID, indexes=(PK,)), rig.session
+    with pytest.raises(InvalidUse) as error, session.transaction():
+        table.insert({"Id": 1})
+        end(session)
+    assert jet_of(error) == Jet.errNotInTransaction
+    assert session.level == 0
+    kept = [1] if end is Session.commit else []
+    assert [row["Id"] for row in rig.on_disk()] == kept
+
+
+def test_a_block_leaves_the_transaction_around_it(rig: Rig) -> None:
+    table, session = rig.table(ID, indexes=(PK,)), rig.session
+    with session.transaction():
+        table.insert({"Id": 1})
+        with pytest.raises(InvalidUse), session.transaction():
+            table.insert({"Id": 2})
+            session.rollback()
+        assert session.level == 1
+        with pytest.raises(KeyError), session.transaction():
+            session.begin()
+            table.insert({"Id": 3})
+            raise KeyError
+        assert session.level == 1
+    with pytest.raises(KeyError), session.transaction():  # what went wrong is told
+        session.rollback()
+        raise KeyError
+    assert [row["Id"] for row in table.rows()] == [1]

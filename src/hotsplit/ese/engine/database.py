@@ -51,7 +51,10 @@ _TREE_KINDS = PageFlag.INDEX | PageFlag.LONG_VALUE | PageFlag.NON_UNIQUE | PageF
 
 
 class OpenDatabase:
-    """One attached database. consistent: its position before it was attached (0 for a new one)."""
+    """One attached database. consistent: its position before it was attached (0 for a new one).
+
+    is_attached: until it is detached; another one may have its number then.
+    """
 
     def __init__(self, context: Context, dbid: int, store: Store, consistent: LogPosition) -> None:
         self.context, self.dbid, self.store = context, dbid, store
@@ -61,6 +64,7 @@ class OpenDatabase:
         self._trees: dict[int, Tree] = {}
         self._tables: dict[str, TableState] = {}
         self.schema_changer: Session | None = None
+        self.is_attached = True
         context.cache.attach(dbid)
         context.cache.stores[dbid] = store
         context.core.attach(dbid, position_number(store.header.attach), 0)
@@ -74,6 +78,21 @@ class OpenDatabase:
     def header(self) -> DatabaseHeader:
         """The header as it will be written next."""
         return self.store.header
+
+    def check(self, context: Context | None = None) -> None:
+        """Raise InvalidUse (-1010) if it is not attached, or not to the instance of `context`.
+
+        Raises InstanceDown.
+        """
+        self.context.check()
+        if not self.is_attached:
+            raise InvalidUse(
+                "The database is detached", jet=Jet.errInvalidDatabaseId, file=self.path
+            )
+        if context not in (None, self.context):
+            raise InvalidUse(
+                "The database is of another instance", jet=Jet.errInvalidDatabaseId, file=self.path
+            )
 
     # Counters
 
@@ -121,12 +140,15 @@ class OpenDatabase:
         return CatalogWriter(self)
 
     def table_names(self) -> list[str]:
-        """Return the names of all tables but the engine's own. Raises InstanceDown."""
+        """Return the names of all tables but the engine's own.
+
+        Raises InstanceDown, InvalidUse (-1010).
+        """
         with self.context.looking:
             return [entry.name for entry in self._user_tables(self._as_read())]
 
     def tables(self) -> list[TableState]:
-        """Return all tables but the engine's own. Raises InstanceDown."""
+        """Return all tables but the engine's own. Raises InstanceDown, InvalidUse (-1010)."""
         with self.context.looking:
             catalog = self._as_read()
             return [self._known(catalog, entry) for entry in self._user_tables(catalog)]
@@ -140,12 +162,12 @@ class OpenDatabase:
         state = self._tables.get(name.casefold())
         if state is not None:
             return state
-        self.context.check()
+        self.check()
         entry = self.catalog.find(name)
         return None if entry is None else self._known(self._as_read(), entry)
 
     def _as_read(self) -> Catalog:
-        self.context.check()
+        self.check()
         return Catalog(CachedPages(_CachedSource(self)), Reporter())
 
     @staticmethod
@@ -332,6 +354,7 @@ class OpenDatabase:
 
     def close(self) -> None:
         """Close the file."""
+        self.is_attached = False
         self.context.core.detach(self.dbid)
         self.context.cache.forget(self.dbid)
         self.store.close()

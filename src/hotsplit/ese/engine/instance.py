@@ -329,11 +329,12 @@ class Instance(Closing):
     def detach_database(self, database: OpenDatabase) -> None:
         """Detach a database: it needs no logs afterwards.
 
-        Raises InvalidUse (-1202) while there are transactions, and (-505) during a backup.
+        What was opened of it is of no more use then (-1010). Raises InvalidUse (-1202) while there
+        are transactions, (-505) during a backup, (-1010) for one that is not attached.
         """
         context = self.context
         with context.lock:
-            context.check()
+            database.check(context)
             context.holds.check_detach(database.dbid)
             if context.versions.open_transactions:
                 raise InvalidUse("A transaction is open", jet=Jet.errDatabaseInUse)

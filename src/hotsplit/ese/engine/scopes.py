@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from hotsplit.errors import InvalidUse, Jet
 from hotsplit.ese.files.opened import UNDECODABLE, undecodable
 
 if TYPE_CHECKING:
@@ -16,16 +17,20 @@ class TransactionScope:
     """A transaction: begun at the start, committed at the end, rolled back after an error.
 
     With `async with` the wait for the disk lets the other tasks of the event loop run. A task that
-    is cancelled in this wait has committed all the same.
+    is cancelled in this wait has committed all the same. What is begun inside ends inside: where
+    it did not, or the transaction itself was ended there, the end raises InvalidUse (-1054) and
+    nothing is committed by it.
     """
 
-    __slots__ = ("_lazy", "_session")
+    __slots__ = ("_lazy", "_levels", "_session")
 
     def __init__(self, session: Session, lazy: bool) -> None:
         self._session, self._lazy = session, lazy
+        self._levels: list[int] = []
 
     def __enter__(self) -> None:
         self._session.begin()
+        self._levels.append(self._session.level)
 
     def __exit__(
         self,
@@ -33,13 +38,11 @@ class TransactionScope:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
+        if self._goes_on(kind):
             self._session.commit(lazy=self._lazy)
-        else:
-            self._roll_back()
 
     async def __aenter__(self) -> None:
-        self._session.begin()
+        self.__enter__()
 
     async def __aexit__(
         self,
@@ -47,16 +50,24 @@ class TransactionScope:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is not None:
-            self._roll_back()
+        if not self._goes_on(kind):
             return
         position = self._session.commit_without_wait()
         if position is not None and not self._lazy:
             await self._session.context.awaiting.durable(position)
 
-    def _roll_back(self) -> None:
-        if self._session.context.failure is None:
-            self._session.rollback()
+    def _goes_on(self, error: type[BaseException] | None) -> bool:
+        """Tell whether the transaction is to be committed; else roll back what is left of it."""
+        session, level = self._session, self._levels.pop()
+        if error is None and session.level == level:
+            return True
+        if session.context.failure is None:
+            while session.level >= level:
+                session.rollback()
+        if error is None:
+            session.context.check()
+            raise InvalidUse("The block did not end its transactions", jet=Jet.errNotInTransaction)
+        return False
 
 
 class Savepoint:

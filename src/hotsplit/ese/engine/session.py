@@ -335,9 +335,9 @@ class Session(Closing):
             rename_column(self, table.writable, old, new)
 
     def open_table(self, database: OpenDatabase, name: str) -> Table:
-        """Return a table. Raises ObjectNotFound (-1305)."""
+        """Return a table. Raises ObjectNotFound (-1305), InvalidUse (-1010)."""
         with self.context.looking:
-            self.context.check()
+            database.check(self.context)
             with decoded(database.path):
                 state = database.table_of(self, name)
         if state is None:
@@ -348,6 +348,7 @@ class Session(Closing):
     def _changes_schema_of(self, database: OpenDatabase) -> Iterator[None]:
         """Change the schema of a database, in whole or not at all; one session at a time."""
         with self.context.lock:
+            database.check(self.context)
             self.context.check_log_room()
             if database.schema_changer not in (None, self):
                 raise WriteConflict("Another session is changing the schema of the database")

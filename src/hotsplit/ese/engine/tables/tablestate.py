@@ -139,12 +139,12 @@ class TableState:
     @property
     def is_current(self) -> bool:
         """True if all see the table so."""
-        return self.successor is None and not self.outdated
+        return self.successor is None and not self.outdated and self.database.is_attached
 
     @property
     def is_open_to_all(self) -> bool:
         """True if everybody may change rows."""
-        return self.successor is None and not self.unsupported
+        return self.successor is None and not self.unsupported and self.database.is_attached
 
     @property
     def latest(self) -> TableState | None:
@@ -155,7 +155,8 @@ class TableState:
         return state
 
     def seen_by(self, session: Session) -> TableState:
-        """Return the table as the session sees it. Raises ObjectNotFound."""
+        """Return the table as the session sees it. Raises ObjectNotFound, InvalidUse (-1010)."""
+        self.database.check()
         state = self
         while state.successor is not None and session.sees(state.successor[0]):
             _, following = state.successor

@@ -34,14 +34,15 @@ _SHELVED = 2
 def reclaim(session: Session, database: OpenDatabase) -> int:
     """Give pages that are in nobody's hands back to the trees that own them; return how many.
 
-    Does nothing while somebody is in a transaction. Raises InvalidUse (-1108) if the session is
-    itself, PageDamaged.
+    Does nothing while somebody is in a transaction. Raises InvalidUse (-1108 if the session is
+    itself, -1010), PageDamaged.
     """
     if session.level:
         raise InvalidUse("The session is in a transaction", jet=Jet.errInTransaction)
     search, count = Search(database), 0
     while not search.is_over:
         with session.context.lock:
+            database.check(session.context)
             count += search.step(session)
     return count
 

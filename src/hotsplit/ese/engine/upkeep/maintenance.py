@@ -56,7 +56,7 @@ class Done:
 def trees_of(database: OpenDatabase, table: str = "") -> list[Tree]:
     """Return the trees of one table, or of all: those first that lie in the space of others.
 
-    Raises ObjectNotFound (-1305).
+    Raises ObjectNotFound (-1305), InvalidUse (-1010).
     """
     found: list[Tree] = []
     with database.context.lock:
@@ -86,9 +86,17 @@ def _leaf_by_leaf(tree: Tree, session: Session, done: Done, work: _Work) -> None
 
 
 @contextlib.contextmanager
+def _held(session: Session, database: OpenDatabase) -> Iterator[None]:
+    """Hold the lock. Raises InvalidUse (-1010) if the database was detached meanwhile."""
+    with session.context.lock, decoded(database.path):
+        database.check(session.context)
+        yield
+
+
+@contextlib.contextmanager
 def _step(session: Session, database: OpenDatabase) -> Iterator[None]:
     """Hold the lock for a small transaction."""
-    with session.context.lock, decoded(database.path), session.transaction(lazy=True):
+    with _held(session, database), session.transaction(lazy=True):
         yield
 
 
@@ -166,7 +174,7 @@ def shrink(session: Session, database: OpenDatabase) -> Done:
     InvalidUse (-505) while a backup reads the database: it was told how long the file is.
     """
     done = Done()
-    with session.context.lock:
+    with _held(session, database):
         session.context.holds.check_detach(database.dbid)
     done.reclaimed = reclaim(session, database)
     for tree in trees_of(database):
@@ -179,7 +187,7 @@ def shrink(session: Session, database: OpenDatabase) -> Done:
 
 def _cut(session: Session, database: OpenDatabase, done: Done) -> bool:
     """Cut the last extent off the file if it is free; tell whether it was."""
-    with session.context.lock:
+    with _held(session, database):
         session.context.holds.check_detach(database.dbid)
         with _step(session, database):
             extent = database.root.space.cut_end(session)
@@ -192,7 +200,7 @@ def _cut(session: Session, database: OpenDatabase, done: Done) -> bool:
 
 def _empty_end(session: Session, database: OpenDatabase, done: Done) -> bool:
     """Move pages out of the last extent of the file; tell whether that freed an extent in it."""
-    with session.context.lock, decoded(database.path):
+    with _held(session, database):
         end = max(database.root.space.extents(database.root.space.owned))
     before = done.given_back
     for tree in trees_of(database):
@@ -202,16 +210,16 @@ def _empty_end(session: Session, database: OpenDatabase, done: Done) -> bool:
 
 def _vacate(session: Session, tree: Tree, first: int, done: Done, *, grow: bool) -> None:
     """Empty extents of a tree from page `first` on, the last ones first, and give them back."""
-    path, lock = tree.database.path, session.context.lock
-    with lock, decoded(path):
+    database = tree.database
+    with _held(session, database):
         if tree.dropped or not tree.space.header.is_multiple:
             return
         extents = [e for e in tree.space.extents(tree.space.owned) if e.first >= first]
     for extent in reversed(extents):
-        with lock, decoded(path):
+        with _held(session, database):
             moved = _STEP if not tree.dropped and can_vacate(tree, extent, grow=grow) else 0
         while moved == _STEP and not tree.dropped:
-            with _step(session, tree.database):
+            with _step(session, database):
                 moved = vacate(tree, session, extent, _STEP)
                 done.moved += moved
     _give_back(tree, session, done)
