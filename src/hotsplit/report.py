@@ -6,12 +6,26 @@ Damage is reported, not thrown about: code that walks a file hands each finding 
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from hotsplit.errors import Jet
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def json_text(value: Any, default: Callable[[Any], Any] | None = None) -> str:
+    """Return a value as JSON in one line that UTF-8 can carry. default: as in `json.dumps`.
+
+    Bytes of a path that are no UTF-8 are lone surrogates in Python. They are written as escapes
+    (``\\udcff``), of which a reader makes the same path again.
+    """
+    text = json.dumps(value, ensure_ascii=False, default=default)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class Severity(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -70,3 +71,44 @@ def test_misuse_is_told_to_programs(
     error = json.loads(out)["error"]
     assert error["message"] in err
     assert "--help" in error["hint"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "latin-1:strict"])
+@pytest.mark.parametrize(
+    "command", ["inspect", "verify", "check", "assess", "tables", "rows", "recover", "export"]
+)
+def test_a_path_that_is_no_utf8(
+    database: str, tmp_path: Path, command: str, encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is printed as it is, and JSON that names it is JSON."""
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    path = os.fsencode(tmp_path) + b"/\xff.edb"
+    Path(os.fsdecode(path)).write_bytes(Path(database).read_bytes())
+    more = {
+        "rows": ["LV", "--limit", "1"],
+        "recover": ["--into", os.fsdecode(path + b".new")],
+        "export": ["-o", os.fsdecode(path + b".sqlite"), "--profile", "none"],
+    }.get(command, [])
+    code = "from hotsplit.cli import main; main()"
+    line: list[str | bytes] = [sys.executable, "-c", code, command, path, *more]
+    for json_too in ([], ["--json"]):
+        again = ["--overwrite"] if json_too and command == "export" else []
+        if command == "recover" and json_too:
+            line[-1] = path + b".other"
+        ended = subprocess.run([*line, *again, *json_too], capture_output=True, check=False)
+        assert (ended.returncode, ended.stderr) in ((0, b""), (30, b"")), ended.stderr.decode()
+        assert command in ("assess", "tables", "rows") or json_too or b"\xff" in ended.stdout
+        if json_too:
+            assert json.loads(ended.stdout.decode())
+            assert command == "export" or b"\\udcff" in ended.stdout
+
+
+def test_a_name_that_the_output_cannot_show(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "latin-1:strict")
+    path = tmp_path / "€.edb"
+    path.write_bytes(Path(database).read_bytes())
+    ended = shell('"$@"', "inspect", str(path))
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert f"{tmp_path}/\\u20ac.edb: database\n" in ended.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json as jsonlib
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
@@ -11,6 +10,7 @@ from typing import Any, Protocol
 import click
 
 from hotsplit.errors import HotsplitError
+from hotsplit.report import json_text
 
 
 class Progress(Protocol):
@@ -44,7 +44,7 @@ class Output:
     def emit(self, value: dict[str, Any]) -> None:
         """Print the one JSON object; nothing for people."""
         if self.json:
-            click.echo(jsonlib.dumps(value, ensure_ascii=False, default=str))
+            click.echo(json_text(value, default=str).encode())
 
     def line(self, text: str = "", **style: Any) -> None:
         """Print a line for people; nothing in JSON mode. `style` as in click.style."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json as jsonlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -24,6 +23,7 @@ from hotsplit.ese.files.env import Env, OsEnv
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import State
 from hotsplit.ese.read.table import Table
+from hotsplit.report import json_text
 
 _ROWS_A_WRITE = 500
 _Rows = Iterator[list[Any]]
@@ -146,7 +146,7 @@ def _print_object(summary: dict[str, Any], writer: RowWriter, rows: _Rows, db: D
     An error in the middle still ends in one valid object: it stands beside the rows so far.
     """
     out = sys.stdout.buffer
-    head = jsonlib.dumps(summary, ensure_ascii=False)[:-1] + ', "rows": [\n'
+    head = json_text(summary)[:-1] + ', "rows": [\n'
     out.write(head.encode())
     failed: HotsplitError | None = None
     between = b""
@@ -159,7 +159,7 @@ def _print_object(summary: dict[str, Any], writer: RowWriter, rows: _Rows, db: D
     tail: dict[str, Any] = {"findings": _findings(db)}
     if failed is not None:
         tail["error"] = failed.as_json()
-    out.write(("\n], " + jsonlib.dumps(tail, ensure_ascii=False)[1:] + "\n").encode())
+    out.write(("\n], " + json_text(tail)[1:] + "\n").encode())
     out.flush()
     if failed is not None:
         sys.exit(failed.exit_status)

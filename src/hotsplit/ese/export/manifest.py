@@ -19,6 +19,7 @@ from hotsplit.ese.export.writers import Format
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import State
+from hotsplit.report import json_text
 
 MANIFEST = "export.json"
 _HEADER_BYTES = 65536
@@ -161,7 +162,7 @@ class Manifest:
         self._write(complete=complete)
 
     def _write(self, *, complete: bool) -> None:
-        head = json.dumps({**self._head, "complete": complete}, ensure_ascii=False)
+        head = json_text({**self._head, "complete": complete})
         tables = ",\n".join(self._entries.values())
         with replaced(self._env, self._path) as file:
             file.write(f'{head[:-1]},\n"tables": [\n{tables}\n]}}\n'.encode())
@@ -172,4 +173,4 @@ def _files_of(entry: dict[str, Any]) -> list[str]:
 
 
 def _entry(result: Result) -> str:
-    return json.dumps(vars(result), ensure_ascii=False)
+    return json_text(vars(result))

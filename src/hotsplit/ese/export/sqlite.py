@@ -6,6 +6,7 @@ A table `COLUMNS` says what the columns are: ESE name and type, decoder, zone, u
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -177,7 +178,7 @@ def merge_sqlite(env: Env, parts: list[tuple[str, str]], path: str) -> list[str]
     with _new_database(env, path) as db:
         db.execute(_CREATE)
         for (part, title), name in zip(parts, names, strict=True):
-            db.execute("ATTACH DATABASE ? AS part", (part,))
+            db.execute("ATTACH DATABASE ? AS part", (os.fsencode(part),))
             old, new = quoted(table_name(title)), quoted(name)
             found = db.execute(
                 "SELECT sql FROM part.sqlite_master WHERE type = 'table' AND name <> ?", (COLUMNS,)

@@ -5,7 +5,6 @@ Source: log specification 10.5 (numbers and occasions). Texts are our own.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Protocol
@@ -13,6 +12,7 @@ from typing import Protocol
 from hotsplit.errors import HotsplitError, Jet
 from hotsplit.ese.files.env import Env, File
 from hotsplit.ese.files.identify import spare
+from hotsplit.report import json_text
 
 SOURCE = "ESE"
 CATEGORY = "Logging/Recovery"
@@ -165,7 +165,7 @@ class EventLog:
             "message": text,
             "strings": list(strings),
         }
-        data = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+        data = (json_text(line) + "\n").encode()
         if self._file is None:
             if self.env.exists(self.path):
                 self.env.remove(self.path)
