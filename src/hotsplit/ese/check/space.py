@@ -176,7 +176,8 @@ class Space:
             self._give_up(spec, parent)
         self._enter_trail(owned_spec, trail)
         guide = self.guide(spec.objid)
-        available, complete = self._walk(available_spec, guide, self._last_of(spec))
+        last = self.last_owned if spec == DATABASE and complete else self._last_of(spec)
+        available, complete = self._walk(available_spec, guide, last)
         if not complete:
             self.blind.add(spec.objid)
         if spec.objid in self.unclaimed:

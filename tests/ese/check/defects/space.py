@@ -73,6 +73,15 @@ def available_extent_without_pages(db: Planter) -> None:
     _add_extent(db.page(db.space(1).owned + 1), Extent(db.table("LV").definition.root, 0))
 
 
+@breaks("S30")
+def available_extent_behind_the_end(db: Planter) -> None:
+    """What is free in the database is said to lie where the file has no pages."""
+    page = db.page(db.space(1).owned + 1)
+    last, (_, pages) = page.tag_count - 2, page.node(page.tag_count - 2)[:2]
+    page.delete(last)
+    page.insert(last, (0xF8FF).to_bytes(4, "big"), pages)
+
+
 @breaks()
 def used_up_extent_for_pages_in_a_row(db: Planter) -> None:
     """The engine leaves it as a mark."""
