@@ -25,6 +25,7 @@ from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.format.columns import Coltyp, DateTime, Value
 from hotsplit.ese.read.database import Database
+from tests.ese.engine.judge import check_rules
 from tests.ese.engine.shape import check_database
 from tests.memoryenv import MemoryEnv
 
@@ -308,6 +309,28 @@ def test_cursor_seeks_moves_and_changes(rig: Rig) -> None:
     assert by_name.seek("changed")
     with pytest.raises(RecordNotFound):
         _ = table.cursor().bookmark
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_number_that_an_update_gives_is_not_given_again(rig: Rig, marked: bool) -> None:
+    """marked: as in databases of later engines, that keep the mark in the root page."""
+    counter = Column("Number", Coltyp.LONG, autoincrement=True)
+    table = rig.table(ID, counter, indexes=(PK, Index("n", ["Number"], unique=True)))
+    table.insert({"Id": 1})
+    if marked:
+        tree = table.state.tree
+        with rig.session.transaction():
+            rig.session.prepare()
+            tree.set_external(rig.session, tree.space.header._replace(autoincrement=1).pack())
+    table.update(table.bookmark(1), {"Number": 100})
+    table.insert({"Id": 2})
+    rig.reopen()
+    table = rig.session.open_table(rig.database, "T")
+    table.update(table.bookmark(1), {"Number": 500})
+    table.insert({"Id": 3})
+    numbers = [row["Number"] for row in rig.on_disk()]
+    assert numbers == [500, 101, 501]
+    check_rules(rig.env, PATH)
 
 
 def test_a_cursor_sees_what_others_committed_since_it_moved(rig: Rig) -> None:

@@ -163,6 +163,7 @@ class Table:
             def change(pieces: Pieces) -> None:
                 for name, value in values.items():
                     self._set(pieces, name, value)
+                self._note_number(values)
 
             return self._update(bookmark, change)
 
@@ -257,16 +258,21 @@ class Table:
         """Give a new row its counters."""
         counter = self.state.counter
         if counter is not None:
-            given = values.get(counter.name)
-            if given is None:
+            if values.get(counter.name) is None:
                 pieces.set(counter, self.state.next_autoincrement(self.session))
-            elif isinstance(given, int):
-                self.state.note_autoincrement(self.session, given)
+            self._note_number(values)
         version = self.state.version_column
         if version is not None and pieces.stored(version) is None:
             pieces.set(version, 0)
         for column in self.state.escrow:
             pieces.fixed.setdefault(column.id, column.default_data)
+
+    def _note_number(self, values: Mapping[str, Value]) -> None:
+        """No new row gets a number that was given to one."""
+        counter = self.state.counter
+        given = None if counter is None else values.get(counter.name)
+        if isinstance(given, int):
+            self.state.note_autoincrement(self.session, given)
 
     def _count_version(self, pieces: Pieces) -> None:
         """Count a change of a row."""
