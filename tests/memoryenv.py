@@ -11,7 +11,7 @@ import datetime as dt
 import hashlib
 import itertools
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -371,6 +371,10 @@ class MemoryEnv:
     def is_dir(self, path: str) -> bool:
         """See `Env`."""
         return isinstance(self._find(path), Folder)
+
+    def identity(self, path: str) -> Hashable:
+        """See `Env`."""
+        return id(self._content(path))
 
     def listdir(self, path: str) -> list[str]:
         """See `Env`."""

@@ -144,3 +144,19 @@ def test_a_map_names_a_database_that_lies_elsewhere(
         *("--map", f"S:\\anywhere\\test.edb={moved}"),
     )
     assert [Path(d["path"]).name for d in found.json["databases"]] == ["renamed.edb"]
+
+
+@pytest.mark.parametrize(
+    "twice", ["split split/test.edb", "split/test.edb split/test.edb", "split"]
+)
+def test_a_database_that_is_there_twice_is_one(
+    split: Path, capsys: pytest.CaptureFixture[str], twice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a pattern of the shell or a link has it."""
+    monkeypatch.chdir(split.parent)
+    if twice == "split":
+        (split / "zlink.edb").symlink_to("test.edb")
+    assert Ran(capsys, "assess", *twice.split()).status == 0
+    ran = Ran(capsys, "recover", *twice.split(), "--into", "new", "--json")
+    assert ran.status == 0
+    assert [Path(one["path"]).name for one in ran.json["databases"]] == ["test.edb"]

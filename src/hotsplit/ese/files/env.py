@@ -16,7 +16,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from types import TracebackType
 from typing import ClassVar, Literal, Protocol
 
@@ -143,6 +143,10 @@ class Env(Protocol):
 
     def is_dir(self, path: str) -> bool:
         """Tell whether `path` is a folder."""
+        ...
+
+    def identity(self, path: str) -> Hashable:
+        """Return what all paths to one file have in common, links too. Raises FileMissing."""
         ...
 
     def listdir(self, path: str) -> list[str]:
@@ -331,6 +335,12 @@ class OsEnv:
     def is_dir(self, path: str) -> bool:
         """See `Env`."""
         return os.path.isdir(path)  # noqa: PTH112
+
+    def identity(self, path: str) -> Hashable:
+        """See `Env`."""
+        with _translated(path):
+            found = os.stat(path)  # noqa: PTH116
+        return found.st_dev, found.st_ino
 
     def listdir(self, path: str) -> list[str]:
         """See `Env`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os.path
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from hotsplit.errors import FileMissing, HotsplitError, Jet, LogsMissing, NotEseFile
@@ -87,9 +88,9 @@ def find_inputs(
 ) -> Inputs:
     """Find databases in `sources` (files, or folders that hold them) and their log stream.
 
-    log_folders: where the logs are; the sources' own folders if empty. Raises FileMissing when a
-    source does not exist, and what the Env raises. A stream that is not there leaves `sequence`
-    None.
+    A file that is there more than once, by links, too, is one. log_folders: where the logs are; the
+    sources' own folders if empty. Raises FileMissing when a source does not exist, and what the Env
+    raises. A stream that is not there leaves `sequence` None.
     """
     found = Inputs([], explicit=not any(env.is_dir(source) for source in sources))
     for source in sources:
@@ -97,6 +98,10 @@ def find_inputs(
             _search(env, source, found)
         else:
             _take(env, source, found, named=True)
+    once: dict[Hashable, Candidate] = {}
+    for candidate in found.databases:
+        once.setdefault(env.identity(candidate.path), candidate)
+    found.databases = list(once.values())
     folders = log_folders or list(dict.fromkeys(_folder(env, s) for s in sources))
     found.sequence = _stream(env, folders, base, found)
     _leave_out_other_streams(env, folders, found)
