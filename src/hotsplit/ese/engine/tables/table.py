@@ -381,7 +381,7 @@ class Table:
     def batches(
         self, columns: Sequence[str] | None = None, *, size: int = BATCH_ROWS, keys: bool = False
     ) -> Iterator[Batch]:
-        """Yield all rows in batches of columns, in primary order, in one view.
+        """Yield all rows in batches of columns, in primary order, in one view: see `rows`.
 
         columns: names of those wanted; all by default. size: most rows of a batch. keys: with
         bookmarks. Raises InvalidUse (-1507), DataDamaged, PageDamaged.
@@ -433,7 +433,11 @@ class Table:
         return Cursor(self, found)
 
     def rows(self, index: str | None = None) -> Iterator[Row]:
-        """Yield all rows in the order of an index, in one view."""
+        """Yield all rows in the order of an index, in one view.
+
+        In a transaction that is its own, with what it changes meanwhile: rows that it puts ahead
+        are met, too.
+        """
         with self.viewed() as table:
             cursor = table.cursor(index)
             while cursor.move(1):
