@@ -18,6 +18,7 @@ from hotsplit.ese.read.database import Database
 USAGE, TIMELINE, IDS = "application_resource_usage", "application_timeline", "ids"
 Test = Callable[[dict[str, Any]], bool]
 
+EXACT = "2021-10-07T08:09:00.0035352Z"
 CASES: list[tuple[str, list[str], Test]] = [
     (USAGE, ["App ~ *CHROME*"], lambda row: "chrome" in (row["App"] or "").lower()),
     (USAGE, ["User = s-1-5-18"], lambda row: row["User"] == "S-1-5-18"),
@@ -42,6 +43,7 @@ CASES: list[tuple[str, list[str], Test]] = [
         ['EndTime > "2021-10-07 10:00:00"', "EndTime <= 2021-10-07T12:00:00"],
         lambda row: "2021-10-07T10:00:00.0" < row["EndTime"] < "2021-10-07T12:00:00.0",
     ),
+    (TIMELINE, [f"EndTime = {EXACT}"], lambda row: row["EndTime"] == EXACT),
     (IDS, ["IdType = user"], lambda row: row["IdType"] == "user"),
     (IDS, ["IdType = 3"], lambda row: row["IdType"] == "user"),
     (IDS, ["Id ~ S-1-5-21-*"], lambda row: (row["Id"] or "").startswith("S-1-5-21-")),

@@ -80,7 +80,9 @@ def test_dates() -> None:
     assert date(2.5).exact() == "1900-01-01T12:00:00"
     assert date(-1.25).exact() == "1899-12-29T06:00:00"  # the fraction counts forward
     assert date(44284.0).exact() == "2021-03-29T00:00:00"
-    for days in (-0.25, -0.0, float("nan"), float("inf"), 1e300, 3e6, -1e6):
+    assert date(2958465.0).exact() == "9999-12-31T00:00:00"  # never, of many applications
+    assert date(2958465.75).exact() == "9999-12-31T18:00:00"
+    for days in (2958466.0, -0.25, -0.0, float("nan"), float("inf"), 1e300, 3e6, -1e6):
         assert isinstance(date(days).exact(), int)
 
 

@@ -20,6 +20,7 @@ from hotsplit.ese.format.columns import NUMBER_CODES, ColumnDef, Value
 from hotsplit.ese.read.where import (
     Condition,
     Parsed,
+    beyond_microseconds,
     parse_condition,
     parse_time,
     split_condition,
@@ -117,5 +118,6 @@ def _wanted(parsed: Parsed, field: Field) -> str:
     except (ValueError, OverflowError) as error:
         why = f"{value!r} is no time, which {field.name} is"
         raise InvalidUse(why, hint=value_hint(value)) from error
-    fraction = f".{time.microsecond:06d}".rstrip("0") if time.microsecond else ""
+    rest = time.microsecond * 1000 + beyond_microseconds(value)
+    fraction = f".{rest:09d}".rstrip("0") if rest else ""
     return (time.replace(microsecond=0).isoformat() + fraction).lower()

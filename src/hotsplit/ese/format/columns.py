@@ -104,7 +104,8 @@ def type_size(coltyp: int) -> int:
 _DAY_NS = 86_400 * 10**9
 _EPOCH = dt.datetime(1899, 12, 30)
 _LEAST_DAY = (dt.datetime(1, 1, 1) - _EPOCH).days
-_MOST_DAY = (dt.datetime(9999, 12, 31) - _EPOCH).days
+_END_DAY = (dt.datetime(9999, 12, 31) - _EPOCH).days + 1
+_LEAST_FILETIME, _END_FILETIME = 0x0080000000000000, 0x0400000000000000
 _UNITS = ((10**9, 0), (10**6, 3), (10**3, 6), (100, 7), (1, 9))  # (ns, digits), coarse to fine
 
 
@@ -130,6 +131,14 @@ class DateTime:
         """The stored 64 bits as a signed integer (a FILETIME, if the application put one there)."""
         return int.from_bytes(self.raw, "little", signed=True)
 
+    @property
+    def is_filetime(self) -> bool:
+        """Whether the application put a FILETIME there, of 1829 to 2514.
+
+        As doubles they are below 1e-288 days, so none is mistaken for an OLE date.
+        """
+        return _LEAST_FILETIME <= self.bits < _END_FILETIME
+
     @classmethod
     def of(cls, moment: dt.datetime) -> DateTime:
         """Return the stored form of a time; one with a time zone is stored in UTC."""
@@ -151,7 +160,7 @@ class DateTime:
 
     @staticmethod
     def _iso(days: float) -> str | None:
-        if not math.isfinite(days) or not _LEAST_DAY <= days < _MOST_DAY:
+        if not math.isfinite(days) or not _LEAST_DAY <= days < _END_DAY:
             return None
         whole = math.trunc(days)
         numerator, denominator = abs(days - whole).as_integer_ratio()

@@ -14,6 +14,7 @@ from __future__ import annotations
 import datetime as dt
 import fnmatch
 import itertools
+import math
 import operator
 import re
 import struct
@@ -30,6 +31,9 @@ _FORM = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _OLE_EPOCH = dt.datetime(1899, 12, 30)
+_TICKS_A_DAY = 864 * 10**9  # of 100 ns
+_TICKS_TO_1899 = (_OLE_EPOCH - dt.datetime(1601, 1, 1)).days * _TICKS_A_DAY
+_FAR = 1e7  # days: further away than any time
 _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "=": lambda a, b: bool(a == b),
     "!=": lambda a, b: bool(a != b),
@@ -40,7 +44,15 @@ _TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "~": fnmatch.fnmatchcase,
 }
 _QUOTED = re.compile(r"(['\"])(.*)\1", re.DOTALL)
+_FRACTION = re.compile(r"\.[0-9]{6}([0-9]{1,3})")
 _ANOTHER = re.compile(r"\s(and|or)\s", re.IGNORECASE)
+
+
+class Moment(float):
+    """Days since 1899-12-30 of a time that a condition names: it is held against times.
+
+    A number is held against the stored double.
+    """
 
 
 class Parsed(NamedTuple):
@@ -65,9 +77,11 @@ class Condition(NamedTuple):
         test = _TESTS[self.operator]
         several = value if isinstance(value, list) else [value]
         form = _pattern_text if self.operator == "~" else comparable
+        if isinstance(self.value, Moment):
+            form = _moment
         try:
             return any(test(form(v), self.value) for v in several if v is not None)
-        except TypeError:  # bytes in a text column, a FILETIME among OLE dates
+        except TypeError:  # bytes in a text column
             return False
 
 
@@ -111,6 +125,19 @@ def comparable(value: Any) -> Any:
     if isinstance(value, uuid.UUID):
         return str(value)
     return value.days if isinstance(value, DateTime) else value
+
+
+def _moment(value: Any) -> Any:
+    """Return the days since 1899-12-30 of an OLE date, or of the FILETIME that stands for one."""
+    if not isinstance(value, DateTime):
+        return value
+    if value.is_filetime:
+        return (value.bits - _TICKS_TO_1899) / _TICKS_A_DAY
+    days = value.days
+    if -_FAR < days < 0:  # the fraction counts forward
+        whole = math.trunc(days)
+        return whole + abs(days - whole)
+    return days
 
 
 def split_condition(text: str) -> Parsed:
@@ -194,11 +221,12 @@ def _value(column: ColumnDef, text: str) -> Any:
 
 
 def _days(text: str) -> float:
-    """Return the double that a time is stored as; of digits alone, that with the same 64 bits."""
+    """Return a time as `Moment`; of digits alone, the double with the same 64 bits."""
     if text.lstrip("-").isdigit():
         number: float = struct.unpack("<d", struct.pack("<q", int(text)))[0]
         return number
-    return (parse_time(text) - _OLE_EPOCH) / dt.timedelta(1)
+    past = (parse_time(text) - _OLE_EPOCH) // dt.timedelta(microseconds=1)
+    return Moment((past * 1000 + beyond_microseconds(text)) / (_TICKS_A_DAY * 100))
 
 
 def parse_time(text: str) -> dt.datetime:
@@ -208,3 +236,9 @@ def parse_time(text: str) -> dt.datetime:
     """
     time = dt.datetime.fromisoformat(text)
     return time if time.tzinfo is None else time.astimezone(dt.UTC).replace(tzinfo=None)
+
+
+def beyond_microseconds(text: str) -> int:
+    """Return the nanoseconds of a time in ISO form that `parse_time` leaves out."""
+    found = _FRACTION.search(text)
+    return int(found[1].ljust(3, "0")) if found else 0
