@@ -22,8 +22,10 @@ from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.engine.upkeep import maintenance
+from hotsplit.ese.format.basics import LogPosition
 from hotsplit.ese.format.catalogschema import KeySegment
 from hotsplit.ese.format.checksum import stamp
+from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.format.space import SpaceHeader
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, MAINTENANCE, PATH
@@ -254,3 +256,15 @@ def test_space_is_not_given_back_to_a_tree_that_does_not_own_it(other: str) -> N
         with pytest.raises(PageDamaged, match="does not own it") as raised:
             maintenance.defragment(session, database)
         assert raised.value.jet == Jet.errSPOwnExtCorrupted
+
+
+def test_a_header_that_says_it_was_attached_by_a_log_below_0() -> None:
+    """Found by fuzzing as an OverflowError: the position is of no meaning in a clean database."""
+    header = DatabaseHeader(sound()[:PAGE])
+    header.attach = LogPosition(-2, 5, 6)
+    env = new_env()
+    env.put(PATH, header.sealed() * 2 + sound()[2 * PAGE :])
+    with Instance.open(env, SETTINGS) as instance, instance.session() as session:
+        table = session.open_table(instance.attach_database(PATH), "Items")
+        table.delete(table.bookmark(1))
+        assert sum(1 for _ in table.rows()) == 299

@@ -25,7 +25,9 @@ def position_of(value: int) -> LogPosition:
 
 
 def position_number(position: LogPosition) -> int:
-    """Turn a position into the kernel's number."""
+    """Turn a position into the kernel's number; one in a log below 0, which cannot be, into 0."""
+    if position.generation < 0:
+        return 0
     return position.generation << 32 | position.sector << 16 | position.byte
 
 
