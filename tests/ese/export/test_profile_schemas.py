@@ -68,6 +68,10 @@ def test_attributes_are_called_as_the_directory_calls_them(corpus: Path) -> None
         names = {_one(number): str(_one(name)) for number, name in rows if number and name}
     assert len(names) > 1000
     rules = load_builtin("ntds").tables["datatable"].columns
+    assert rules["ATTk589972"].decoder is not None
+    assert (
+        rules["ATTk589972"].decoder.name == "guid"
+    )  # schemaIDGUID, which other programs show as such
     for column, rule in rules.items():
         if rule.note and "*" not in column:
             assert names[int(column[4:])] == rule.note
