@@ -131,7 +131,7 @@ def test_the_engine_and_its_backups(tmp_path: Path) -> None:
                 database, "T", columns, [engine.Index("pk", ["Id"], primary=True)]
             )
             table.insert({"Id": 7})
-        backup.back_up(instance, f"{tmp_path}/monday")
+        backup.back_up(instance, tmp_path / "monday")
     aside = backup.restore([tmp_path / "monday"], engine.Settings(f"{tmp_path}/aside"))
     with aside, aside.session() as session:
         (database,) = aside.databases.values()

@@ -82,9 +82,10 @@ def test_a_name_that_is_no_text_is_refused_as_no_log_can_give_it_back() -> None:
         fill(instance, "/data/caf\u00e9.edb")
         env.put(path, b"")
         for take in instance.create_database, instance.attach_database:
-            with pytest.raises(InvalidUse) as error:
-                take(path)
-            assert error.value.jet == Jet.errInvalidPath
+            for wrong in path, "/data/a\0b.edb":
+                with pytest.raises(InvalidUse) as error:
+                    take(wrong)
+                assert error.value.jet == Jet.errInvalidPath
 
 
 def test_a_database_whose_name_is_no_text_is_recovered_in_place() -> None:

@@ -500,6 +500,10 @@ def test_rows_that_cannot_be(rig: Rig, values: dict[str, Value], jet: Jet) -> No
         [Column("x", Coltyp.LONG, multi_valued=True, fixed=True, escrow=True, default=0)],
         [Column("x", Coltyp.LONG, compressed=True)],
         [Column("x", Coltyp.LONG, fixed=False)],
+        [Column("x", Coltyp.TEXT, default="x" * 128)],  # of two bytes each
+        [Column("x", Coltyp.BINARY, size=3, fixed=True, default=b"1234")],
+        [Column("x", Coltyp.LONG_BINARY, default=b"x" * 256)],
+        [Column("x", Coltyp.TEXT, code_page=932)],
         [Column("x", Coltyp.LONG, tagged=True, autoincrement=True)],
         [Column("x", Coltyp.TEXT, size=300)],
         [Column(f"c{n}", Coltyp.LONG) for n in range(128)],

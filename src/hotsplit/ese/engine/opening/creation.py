@@ -26,7 +26,7 @@ _FULLY_LOGGED = b"\2\0\0\0"
 
 def check_name(path: str) -> None:
     """Raise InvalidUse (-1023) for a path that logs cannot hold, or that other files need."""
-    if not path.isascii() and path.encode("utf-8", "ignore").decode() != path:
+    if "\0" in path or (not path.isascii() and path.encode("utf-8", "ignore").decode() != path):
         raise InvalidUse(f"No text: {path!r}", jet=Jet.errInvalidPath)
     if parse_name(os.path.basename(path)) is not None:  # noqa: PTH119
         raise InvalidUse("Files of a log stream are called so", jet=Jet.errInvalidPath, file=path)

@@ -31,6 +31,7 @@ _MOST_SEGMENTS = 16
 _INTRINSIC_MOST = 255
 _MOST_PARTS = 0x7FFF
 _FIRST_OFFSET = 4
+_CODE_PAGES = (UTF16, 1252)
 _COUNTERS = (Coltyp.LONG, Coltyp.CURRENCY, Coltyp.LONG_LONG)
 
 
@@ -180,6 +181,8 @@ def _plan_column(column: Column, others: Sequence[ColumnDef]) -> ColumnDef:
         data = encode_value(made, column.default)
     except ValueError as error:
         raise InvalidUse(str(error)) from error
+    if len(data) > (_INTRINSIC_MOST if made.is_long else size):
+        raise InvalidUse(f"The default of {made.name} is too long", jet=Jet.errDefaultValueTooBig)
     return ColumnDef(
         made.name, fid, made.coltyp, size, made.flags, code_page, offset, default_data=data
     )
@@ -203,6 +206,8 @@ def _check_column(column: Column) -> None:
         (column.coltyp not in list(Coltyp), Jet.errInvalidColumnType),
         (column.coltyp not in LONG_TYPES and column.size > _INTRINSIC_MOST, Jet.errColumnTooBig),
         (column.size < 0, Jet.errInvalidParameter),
+        (column.coltyp in TEXT_TYPES and column.code_page not in _CODE_PAGES,
+            Jet.errInvalidCodePage),
         (column.escrow and column.default is None, Jet.errInvalidParameter),
     )  # fmt: skip
     for wrong, jet in problems:
