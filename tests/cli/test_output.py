@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hotsplit.cli import main
-from hotsplit.errors import DiskFull
+from hotsplit.errors import DiskFull, IoFailed
 from tests.conftest import unpack_vector
 
 
@@ -112,3 +112,11 @@ def test_a_name_that_the_output_cannot_show(
     ended = shell('"$@"', "inspect", str(path))
     assert (ended.returncode, ended.stderr) == (0, "")
     assert f"{tmp_path}/\\u20ac.edb: database\n" in ended.stdout
+
+
+def test_a_name_that_is_too_long(database: str, tmp_path: Path) -> None:
+    target = tmp_path / ("x" * 250 + ".sqlite")
+    ended = shell('"$@"', "export", database, "-o", str(target))
+    assert ended.returncode == IoFailed.exit_status
+    assert "JET_errInvalidPath" in ended.stderr
+    assert "Next: Choose a shorter name." in ended.stderr

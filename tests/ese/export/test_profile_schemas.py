@@ -68,10 +68,12 @@ def test_attributes_are_called_as_the_directory_calls_them(corpus: Path) -> None
         names = {_one(number): str(_one(name)) for number, name in rows if number and name}
     assert len(names) > 1000
     rules = load_builtin("ntds").tables["datatable"].columns
-    assert rules["ATTk589972"].decoder is not None
-    assert (
-        rules["ATTk589972"].decoder.name == "guid"
-    )  # schemaIDGUID, which other programs show as such
+    guid = rules["ATTk589972"].decoder
+    assert guid is not None
+    assert guid("a37a96bfe60dd011a28500aa003049e2") == "a37a96bfe60dd011a28500aa003049e2"
+    assert str(guid(bytes.fromhex("ba7a96bfe60dd011a28500aa003049e2"))) == (
+        "bf967aba-0de6-11d0-a285-00aa003049e2"  # of the class user, as documented
+    )
     for column, rule in rules.items():
         if rule.note and "*" not in column:
             assert names[int(column[4:])] == rule.note

@@ -47,11 +47,18 @@ _CLASSES: dict[int, type[HotsplitError]] = {
     errno.EDQUOT: DiskFull,
     errno.EFBIG: DiskFull,
 }
-_JETS = {errno.EROFS: Jet.errFileAccessDenied, errno.EISDIR: Jet.errInvalidPath}
+_JETS = {
+    errno.EROFS: Jet.errFileAccessDenied,
+    errno.EISDIR: Jet.errInvalidPath,
+    errno.ENAMETOOLONG: Jet.errInvalidPath,
+    errno.ELOOP: Jet.errInvalidPath,
+}
 _NO_FILE = "Give the path of a file."
 _HINTS = {
     errno.EISDIR: _NO_FILE,
     errno.ENOTDIR: "A file is there where a folder must be.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.ELOOP: "Give the path of the file itself: its links lead in a circle.",
     errno.EBADF: "It was closed before: read what you need first.",
 }
 
