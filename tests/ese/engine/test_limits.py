@@ -55,6 +55,17 @@ def test_the_largest_record(rig: Rig) -> None:
     assert rig.on_disk() == [{"Id": 1, **dict.fromkeys(full), **fits}]
 
 
+def test_more_values_than_a_record_holds_are_refused_before_any_is_stored(rig: Rig) -> None:
+    table = rig.table(ID, Column("Body", Coltyp.LONG_BINARY, multi_valued=True), indexes=(PK,))
+    values: Value = [b"value"] * 1500
+    refused(Jet.errRecordTooBig, lambda: table.insert({"Id": 1, "Body": values}))
+    assert table.state.long_values is None
+    values = [b"v" * 50] * 500
+    table.insert({"Id": 2, "Body": values})
+    assert table.state.long_values is not None
+    assert rig.on_disk() == [{"Id": 2, "Body": values}]
+
+
 def test_ids_of_long_values_run_out(rig: Rig) -> None:
     table = rig.table(ID, Column("Body", Coltyp.LONG_BINARY), indexes=(PK,))
     table.insert({"Id": 1, "Body": b"b" * 5000})

@@ -301,20 +301,37 @@ class Table:
             for i, one in enumerate(found or ()):
                 if not one.separated and len(one.data) > INTRINSIC_MOST:
                     self._separate(pieces, fid, i)
-        while True:
-            try:
-                record = self.state.rows.join(pieces)
-            except ValueError as error:
-                record = b""
-                problem = str(error)
-            else:
-                problem = f"A record of {len(record)} bytes is too big"
-                if len(record) <= self.state.most:
-                    return record
+        record, problem = self._join(pieces)
+        if problem and self._join(self._smallest(pieces))[1]:
+            raise InvalidUse(problem, jet=Jet.errRecordTooBig)
+        while problem:
             longest = self._longest(pieces)
             if longest is None:
                 raise InvalidUse(problem, jet=Jet.errRecordTooBig)
             self._separate(pieces, *longest)
+            record, problem = self._join(pieces)
+        return record
+
+    def _join(self, pieces: Pieces) -> tuple[bytes, str]:
+        """Return (record, ""), or why it cannot be one."""
+        try:
+            record = self.state.rows.join(pieces)
+        except ValueError as error:
+            return b"", str(error)
+        fits = len(record) <= self.state.most
+        return record, "" if fits else f"A record of {len(record)} bytes is too big"
+
+    def _smallest(self, pieces: Pieces) -> Pieces:
+        """Return what the record would be with all long values apart, without doing so."""
+        long_ids = {c.tag for c in self.state.rows.columns if c.is_long}
+        apart = Instance(bytes(_LID), separated=True)
+        tagged = {
+            fid: [apart if len(one.data) > _LID else one for one in found]
+            if found and fid in long_ids
+            else found
+            for fid, found in pieces.tagged.items()
+        }
+        return Pieces(pieces.fixed, pieces.variable, tagged)
 
     def _longest(self, pieces: Pieces) -> tuple[int, int] | None:
         """Return (column's tag, number) of the longest long value that is in the record."""
