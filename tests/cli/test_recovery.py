@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hotsplit.cli import main
-from hotsplit.errors import FileMissing, LogsMissing
+from hotsplit.errors import DatabaseMismatch, FileMissing, LogsMissing
 from hotsplit.example import unpack
 
 
@@ -160,3 +160,12 @@ def test_a_database_that_is_there_twice_is_one(
     ran = Ran(capsys, "recover", *twice.split(), "--into", "new", "--json")
     assert ran.status == 0
     assert [Path(one["path"]).name for one in ran.json["databases"]] == ["test.edb"]
+
+
+def test_two_copies_of_a_database(split: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(split / "test.edb", split / "copy of test.edb")
+    ran = Ran(capsys, "assess", split)
+    assert ran.status == DatabaseMismatch.exit_status
+    assert "another copy of this database" in ran.out
+    assert "Next: Name the file to recover" in ran.out
+    assert Ran(capsys, "assess", split / "test.edb").status == 0

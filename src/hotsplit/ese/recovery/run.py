@@ -210,10 +210,11 @@ class Run:
                 target.store.close()
         for target in self._targets:
             if target.header.state != DbState.CLEAN_SHUTDOWN:
-                raise DatabaseMismatch(
-                    f"The logs do not recover this database: {target.reason}",
-                    file=target.store.path,
-                )
+                why, hint = f"The logs do not recover this database: {target.reason}", ""
+                if any(t.signature == target.signature for t in self._targets if t is not target):
+                    why = "There is another copy of this database, and the logs recover one"
+                    hint = "Name the file to recover, or take the other one out of the folder."
+                raise DatabaseMismatch(why, file=target.store.path, hint=hint)
 
 
 def _pages_owned(store: Store) -> int:
