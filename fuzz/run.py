@@ -31,8 +31,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from fuzz.case import build
-from fuzz.seeds import all_seeds
 from fuzz.place import Target
+from fuzz.seeds import all_seeds
 from fuzz.targets import named
 from fuzz.worker import run_case
 

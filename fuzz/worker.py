@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from fuzz.case import Case, build
-from fuzz.seeds import all_seeds
 from fuzz.place import Place, Target
+from fuzz.seeds import all_seeds
 from fuzz.targets import named, targets_of
 
 MEMORY = 512 << 20
