@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hotsplit.cli import main
+from hotsplit.cli.opening import column_names
 from tests.conftest import unpack_vector
 
 
@@ -184,3 +185,12 @@ def test_columns_of_a_very_wide_table(capfd: pytest.CaptureFixture[str], corpus:
     lines = out.splitlines()
     assert (status, lines[0]) == (0, "large")
     assert sum("Column" in line.split()[1] for line in lines[2:] if line.split()[:1]) >= 64993
+
+
+def test_names_of_columns() -> None:
+    assert column_names("a, b c ,d") == ["a", "b c", "d"]
+    assert column_names('"a,b", c') == ["a,b", "c"]
+    assert column_names('a"b,"c""d"') == ['a"b', 'c"d']
+    assert column_names("") == column_names('""') == [""]
+    assert column_names('a,,"b" c,') == ["a", "", '"b" c', ""]
+    assert column_names('a\nb,"') == ["a\nb", '"']

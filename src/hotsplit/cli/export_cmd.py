@@ -7,7 +7,13 @@ from typing import Any
 
 import click
 
-from hotsplit.cli.opening import include_option, opener, profile_option, replay_options
+from hotsplit.cli.opening import (
+    column_names,
+    include_option,
+    opener,
+    profile_option,
+    replay_options,
+)
 from hotsplit.cli.output import Output
 from hotsplit.cli.tables_cmd import dirty_notice
 from hotsplit.ese.export.job import Job, Report
@@ -74,7 +80,7 @@ def command(
     """
     out, env = Output(json=json), OsEnv()
     chosen = form or _by_suffix(output)
-    named = tuple(name.strip() for name in columns.split(",")) if columns else ()
+    named = tuple(column_names(columns)) if columns else ()
     plan = Plan(chosen, tables, named, include, profile, system, columns_per_file or 0)
     opens = opener(env, database, replay=replay, logs=logs)
     with opens() as db:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -12,6 +13,8 @@ from hotsplit.ese.files.env import Env
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.labels import INCLUDABLE, State
 from hotsplit.ese.recovery.replayed import open_replayed
+
+_NAME = re.compile(r'\s*(?:"((?:[^"]|"")*)"\s*|([^,]*))(,|\Z)')
 
 
 def replay_options(function: Any) -> Any:
@@ -44,6 +47,17 @@ def include_option(function: Any) -> Any:
         callback=parse,
         help="Rows that are not live too: deleted, orphaned, carved, or all; each is labelled.",
     )(function)
+
+
+def column_names(text: str) -> list[str]:
+    """Return the names of ``--columns``; one with a comma stands in double quotes."""
+    names: list[str] = []
+    at: int | None = 0
+    while at is not None and (found := _NAME.match(text, at)):
+        quoted, plain, more = found.groups()
+        names.append(plain.strip() if quoted is None else quoted.replace('""', '"'))
+        at = found.end() if more else None
+    return names
 
 
 def profile_option(default: str) -> Callable[[Any], Any]:

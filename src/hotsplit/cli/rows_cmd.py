@@ -10,7 +10,13 @@ from typing import Any
 
 import click
 
-from hotsplit.cli.opening import include_option, opener, profile_option, replay_options
+from hotsplit.cli.opening import (
+    column_names,
+    include_option,
+    opener,
+    profile_option,
+    replay_options,
+)
 from hotsplit.cli.output import Output
 from hotsplit.cli.tables_cmd import dirty_notice
 from hotsplit.errors import HotsplitError, ObjectNotFound
@@ -80,7 +86,7 @@ def command(
     opens = opener(env, database, replay=replay, logs=logs)
     with opens() as db, _pointing_at_profile(env, db, profile):
         dirty_notice(db, out)
-        names = None if columns is None else [name.strip() for name in columns.split(",")]
+        names = None if columns is None else column_names(columns)
         chosen = profile_of(env, profile, db)
         named = _find_table(env, db, table, chosen)
         view = make_view(db, named, chosen, columns=names, include=include)
