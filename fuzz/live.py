@@ -9,12 +9,13 @@ from pathlib import Path
 import hotsplit
 from fuzz.place import Place, WrongOutcome
 from hotsplit import backup, engine
-from hotsplit.errors import HotsplitError
+from hotsplit.errors import HotsplitError, PageDamaged
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.tables.table import Row, Table
 from hotsplit.ese.files.identify import FileKind
+from hotsplit.report import Severity
 
 MOST_TABLES, MOST_ROWS, MOST_IDLE, CACHE = 20, 40, 200, 8 << 20
 
@@ -34,7 +35,8 @@ def live(place: Place) -> str:
 
 
 def _live_in(path: Path, logs: Path) -> str:
-    sound = not hotsplit.verify(path).is_damaged and not hotsplit.check(path).is_damaged
+    worst = hotsplit.check(path).reporter.worst()
+    sound = worst in (None, Severity.NOTE) and not hotsplit.verify(path).is_damaged
     with hotsplit.open(path) as db:
         settings = engine.Settings(str(logs), page_size=db.page_size, cache_size=CACHE)
     try:
@@ -93,7 +95,8 @@ def _change(table: Table, bookmark: bytes, row: Row, number: int) -> int:
 def _look_after(instance: Instance, session: Session, database: OpenDatabase, logs: Path) -> None:
     engine.defragment(session, database)
     engine.shrink(session, database)
-    engine.scrub(session, database)
+    with contextlib.suppress(PageDamaged):  # of a free page: no check looks at these
+        engine.scrub(session, database)
     for _ in range(MOST_IDLE):
         if not instance.idle():
             break

@@ -79,6 +79,9 @@ _TABLE: tuple[tuple[str, str, Severity, Jet | None, str], ...] = (
      "Root pages and only these have the root flag; all pages of a tree have the flags of its "
      "kind; no tree in use is flagged as deleted."),
     ("T18b", "Freed page in use", _W, None, "A page in use is not flagged as empty."),
+    ("T18c", "Table left over", _W, Jet.errRBSFDPToBeDeleted,
+     "No table is one that was deleted before a revert to an earlier state brought back its root "
+     "page alone. Such a table is of no use and is not checked."),
     ("T19", "Child page", _E, _CORRUPTED,
      "A page of a tree lies in the file and in the space of its tree."),
     ("T20", "Depth", _E, Jet.errBadParentPageLink,

@@ -139,6 +139,8 @@ class TableCheck:
         page = self._context.space.root_page(self.spec.root)
         if page is None or not page.flags & PageFlag.FDP_DELETE:
             return False
+        message = f"{self.spec.name}: the root page is flagged as that of a deleted table"
+        self._context.findings.add("T18c", message, self.spec.root)
         self._context.space.blind.update(
             spec.objid
             for spec in (self.spec, self._long_spec, *(index.spec for index in self._indexes))

@@ -27,6 +27,11 @@ def tree_of_an_index_flagged_as_deleted(db: Planter) -> None:
     db.page(index.root).flags |= PageFlag.FDP_DELETE
 
 
+@breaks("T18c")
+def table_flagged_as_left_over(db: Planter) -> None:
+    db.page(db.table("Fixed").definition.root).flags |= PageFlag.FDP_DELETE
+
+
 @breaks("T18b")
 def page_in_use_flagged_as_freed(db: Planter) -> None:
     middle_leaf(db).flags |= PageFlag.EMPTY
