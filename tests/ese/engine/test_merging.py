@@ -15,7 +15,7 @@ from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.format.columns import Coltyp
-from hotsplit.ese.format.logrecord import LogRecord, decode
+from hotsplit.ese.format.logrecord import NO_DBTIME, UNIQUE, LogRecord, decode
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.recovery.recover import recover
@@ -68,6 +68,27 @@ def kinds(env: Env) -> Counter[int]:
     return Counter(r.merge_type for r in records(env) if r.type == T.MERGE2 and r.merge_type)
 
 
+def check_what_others_rely_on(env: Env) -> None:
+    """Check what redo of the published engine takes from records, which ours does not need.
+
+    It takes what a page above had before a merge from the record of the page below it, and whether
+    a tree is unique from whatever record of it comes first, one of its space perhaps.
+    """
+    above: LogRecord | None = None
+    known: dict[tuple[int, int], tuple[int, int]] = {}
+    for record in records(env):
+        if record.type == T.MERGE2:
+            parent = (0, NO_DBTIME) if above is None else (above.pgno, above.dbtime_before)
+            assert (record.pgno_parent, record.dbtime_parent_before) == parent
+            above = record
+        elif record.type == T.MACRO_BEGIN:
+            above = None
+        fields = record.as_dict()
+        if fields.keys() >= {"fdp", "objid", "flags"}:
+            tree = record.fdp, record.flags & UNIQUE
+            assert known.setdefault((record.dbid, record.objid), tree) == tree
+
+
 def pages_of(shape: Shape, name: str) -> int:
     return sum(owner == name for owner in shape.owner.values())
 
@@ -109,6 +130,7 @@ def test_pages_of_deleted_rows_are_used_again(order: str) -> None:
         assert found[FULL_LEFT]
     with Database.open(env, PATH) as database:
         assert [row["Id"] for row in database.table("Items").rows()] == left
+    check_what_others_rely_on(env)
 
 
 def test_a_queue_does_not_grow() -> None:
@@ -132,6 +154,7 @@ def test_a_queue_does_not_grow() -> None:
     emptied = [r for r in records(env) if r.type == T.MERGE2 and r.merge_flags & EMPTIED]
     assert any(not r.merge_type for r in emptied), "no page above a leaf was given up"
     assert pages_of(check_database(env, PATH), "Q") == 1
+    check_what_others_rely_on(env)
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hotsplit.ese.engine.trees.joining import Join, join_if_sparse
 from hotsplit.ese.engine.trees.pageroom import has_room
 from hotsplit.ese.engine.trees.splitlines import image_of
-from hotsplit.ese.format.logrecord import NO_DBTIME, UNIQUE, encode
+from hotsplit.ese.format.logrecord import NO_DBTIME, encode
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.format.recordtable import RecordType as T
 from hotsplit.ese.recovery.merge import FULL_LEFT, FULL_RIGHT, PARTIAL_LEFT, PARTIAL_RIGHT
@@ -69,7 +69,11 @@ def carry_out(tree: Tree, session: Session, path: list[Step], join: Join) -> boo
     database = tree.database
     dbtime = database.tick()
     common = _fields(tree, session, dbtime)
-    made = [_upper(step, flags, common) for step, flags in above.changes]
+    parents = [None, *(step for step, _ in above.changes)]
+    made = [
+        _upper(step, flags, parent, common)
+        for (step, flags), parent in zip(above.changes, parents, strict=False)
+    ]
     record, touched = _leaf_record(tree, path, join, above.key, common)
     touched += [step.pgno for step, _ in above.changes]
     database.context.journal.macro(session.procid, database.dbid, dbtime, [*made, record], touched)
@@ -86,8 +90,8 @@ def _give_back(tree: Tree, session: Session, pages: list[int]) -> None:
 def _fields(tree: Tree, session: Session, dbtime: int) -> dict[str, int]:
     return {
         "procid": session.procid, "dbid": tree.database.dbid, "dbtime": dbtime,
-        "trx": session.trx, "level": session.level, "flags": tree.place.flags & UNIQUE,
-        "fdp": tree.root, "objid": tree.objid,
+        "trx": session.trx, "level": session.level, "flags": tree.place.flags,
+        "fdp": tree.place.fdp, "objid": tree.objid,
     }  # fmt: skip
 
 
@@ -186,9 +190,12 @@ def _dbtime(tree: Tree, pgno: int) -> int:
     return Page(tree.page(pgno)).dbtime if pgno else NO_DBTIME
 
 
-def _upper(step: Step, flags: int, common: dict[str, int]) -> bytes:
+def _upper(step: Step, flags: int, parent: Step | None, common: dict[str, int]) -> bytes:
+    """Return the record of a page above. parent: the page above it, if that changes, too."""
     return encode(
         T.MERGE2, pgno=step.pgno, dbtime_before=Page(step.page).dbtime, iline=step.line,
         dbtime_right_before=NO_DBTIME, dbtime_left_before=NO_DBTIME,
-        dbtime_parent_before=NO_DBTIME, merge_flags=flags, **common,
+        pgno_parent=parent.pgno if parent else 0,
+        dbtime_parent_before=Page(parent.page).dbtime if parent else NO_DBTIME,
+        merge_flags=flags, **common,
     )  # fmt: skip

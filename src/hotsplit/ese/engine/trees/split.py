@@ -22,7 +22,7 @@ from hotsplit.ese.engine.trees.splitlines import (
     point,
     separator,
 )
-from hotsplit.ese.format.logrecord import NO_DBTIME, UNIQUE, encode
+from hotsplit.ese.format.logrecord import NO_DBTIME, encode
 from hotsplit.ese.format.page import Lines, Node, Page, PageFlag
 from hotsplit.ese.format.recordtable import RecordType as T
 
@@ -214,7 +214,7 @@ def _record(tree: Tree, session: Session, level: Level, parent: Level | None, db
     right = _right_of(level)
     fields: dict[str, object] = {
         "procid": session.procid, "dbid": tree.database.dbid, "trx": session.trx,
-        "level": session.level, "flags": tree.place.flags & UNIQUE, "fdp": tree.root,
+        "level": session.level, "flags": tree.place.flags, "fdp": tree.place.fdp,
         "objid": tree.objid, "pgno": page.number, "dbtime": dbtime, "dbtime_before": page.dbtime,
         "dbtime_right_before": Page(tree.page(right)).dbtime if right else NO_DBTIME,
         "pgno_parent": parent.page.number if parent else 0,

@@ -67,7 +67,10 @@ class TreeView:
         self.kind = int(kind | PageFlag.NEW_RECORD)
         self.unique = unique
         self.is_space = bool(kind & PageFlag.SPACE_TREE)
-        flags = (UNIQUE if unique else 0) | (SPACE_TREE if self.is_space else 0)
+        # Space trees are unique, but their records say what their owner is: redo in the published
+        # engine takes that from whatever record of a tree comes first (log specification 4.6).
+        flags = UNIQUE if unique and not kind & PageFlag.NON_UNIQUE else 0
+        flags |= SPACE_TREE if self.is_space else 0
         self.place = Place(database.dbid, root, objid, flags)
         self.versioned = Place(database.dbid, root, objid, flags | VERSIONED)
         core = database.context.core
