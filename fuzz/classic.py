@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 from fuzz.place import Place, WrongOutcome, run_command
 from hotsplit.classic import esefile as esefile_tool
 from hotsplit.classic import eseutil as eseutil_tool
-from hotsplit.errors import Jet
+from hotsplit.classic.console import exit_status
 from hotsplit.ese.files.identify import FileKind
 
 _DATABASE = (
@@ -19,10 +20,9 @@ _MODES = {
     FileKind.DATABASE: _DATABASE,
     FileKind.LOG: _LOG,
     FileKind.CHECKPOINT: (("/mk",), ("/k",)),
-    FileKind.FLUSH_MAP: (("/mf",), ("/k",)),
+    FileKind.FLUSH_MAP: (("/mp",), ("/mp", "/v")),
 }
-_USAGE = 255
-_STATUSES = {0, 1, _USAGE} | {int(error) & 0xFF for error in Jet} | {int(error) for error in Jet}
+_ENDS = re.compile(r"(completed|completes) successfully|terminated with error (-?\d+) \(\w+, ")
 
 
 def eseutil(place: Place) -> str:
@@ -46,13 +46,15 @@ def esefile(place: Place) -> str:
 def _esefile_calls(place: Place) -> Iterator[tuple[str, ...]]:
     for number, file in enumerate(map(str, place.changed)):
         yield "/s", file
-        yield "/x", file
+        yield "/x", file, "4"
         yield "/d", file, "4"
         yield "/c", file, str(place.scratch / str(number))
 
 
 def _run(main: Callable[[list[str]], None], *args: str) -> str:
+    """Run a tool; it says how it ended, and its exit status says the same."""
     status, text = run_command(main, *args)
-    if status not in _STATUSES:
+    end = _ENDS.search(text)
+    if end is None or status != exit_status(int(end[2] or 0)):
         raise WrongOutcome(f"exit status {status} of {args}: {text[-300:]}")
-    return str(status)
+    return end[2] or "0"
