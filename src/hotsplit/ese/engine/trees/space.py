@@ -243,7 +243,7 @@ class Space:
         """
         session.prepare()
         header, extent = self.header, Extent(first + count - 1, count)
-        around = self._around(extent)
+        around = self._around(header, extent)
         if not header.is_multiple:
             bits = ((1 << count) - 1) << (first - self._tree.root - 1)
             self._tree.set_external(session, header._replace(owned=header.owned | bits).pack())
@@ -261,9 +261,9 @@ class Space:
         else:
             available.insert(session, *extent.pack())
 
-    def _around(self, extent: Extent) -> Extent:
+    def _around(self, header: SpaceHeader, extent: Extent) -> Extent:
         """Return the owned extent that pages lie in: without the root page of a single one."""
-        if self.header.is_multiple:
+        if header.is_multiple:
             around = next(self._from(self.owned, extent.last), _NOTHING)
         else:
             last = min(self.single.last, self._tree.root + _MAP_BITS)
