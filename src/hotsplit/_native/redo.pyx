@@ -123,6 +123,9 @@ cdef extern from "seek.h" nogil:
 
 END, RECORD, MISS, TOO_OLD, TOO_NEW, BEYOND, DAMAGED, NEW = range(8)
 
+cdef enum:
+    _SHORT = 8192  # bytes of records that are applied with the interpreter kept
+
 
 cdef int _set(hs_new *n, bytes key, bytes data) except -1:
     if key is None or data is None:
@@ -428,8 +431,11 @@ cdef class Core:
 
     def run(self):
         cdef int code
-        with nogil:
+        if self.c.end - self.c.at < _SHORT:  # who lets go may have to wait to go on
             code = hs_run(self.c)
+        else:
+            with nogil:
+                code = hs_run(self.c)
         if code == HS_NO_MEMORY:
             raise MemoryError
         return code

@@ -1,9 +1,8 @@
 """Who writes the log, and who waits for it: one thread writes for all that came before it.
 
 A thread that needs the log durable either gets the turn to write or is put to sleep on a lock of
-its own. Whoever has written gives the turn to the first that needs more, and has those woken that
-have what they need: nobody wakes up for nothing. Each of these wakes the next one. If all woke at
-once, they would only wait for the interpreter, and the writer among them.
+its own. Whoever has written gives the turn to the first that needs more, and wakes those that have
+what they need: nobody wakes up for nothing.
 
 A signal may interrupt a thread anywhere. So a turn knows whose it is, and a sleeper looks from time
 to time whether the one that was to wake it has been interrupted.
@@ -12,28 +11,20 @@ to time whether the one that was to wake it has been interrupted.
 from __future__ import annotations
 
 import threading
-from itertools import pairwise
 
 _LOOK = 1.0  # seconds
 
 
 class _Sleeper:
-    """A thread that waits. wanted: position that must be durable. next: whom it must wake."""
+    """A thread that waits. wanted: position that must be durable."""
 
-    __slots__ = ("lock", "next", "thread", "wanted")
+    __slots__ = ("lock", "thread", "wanted")
 
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted
         self.thread = threading.get_ident()
-        self.next: _Sleeper | None = None
         self.lock = threading.Lock()
         self.lock.acquire()
-
-    def wake_next(self) -> None:
-        """Wake whom it must wake, once."""
-        following, self.next = self.next, None
-        if following is not None:
-            following.lock.release()
 
 
 class Turns:
@@ -59,7 +50,6 @@ class Turns:
                 self._sleepers.append(sleeper)
             while not sleeper.lock.acquire(timeout=_LOOK) and sleeper in self._sleepers:
                 pass
-            sleeper.wake_next()
         except BaseException:  # a signal
             if sleeper is not None:
                 self._leave(sleeper)
@@ -67,11 +57,10 @@ class Turns:
         return self._owner == sleeper.thread
 
     def _leave(self, sleeper: _Sleeper) -> None:
-        """Stop to wait; what the thread owes to another one is done."""
+        """Stop to wait."""
         with self._mutex:
             if sleeper in self._sleepers:
                 self._sleepers.remove(sleeper)
-        sleeper.wake_next()
 
     def give_on(self, durable: int) -> None:
         """End the caller's turn, if it has it; the log is durable up to `durable`."""
@@ -90,11 +79,9 @@ class Turns:
                 return
             served = [one for one in self._sleepers if one.wanted < durable]
             left = [one for one in self._sleepers if one.wanted >= durable]
-            for one, following in pairwise(served):
-                one.next = following
             rest, owner = left[1:], left[0].thread if left else 0
             self._sleepers, self._owner = rest, owner  # no signal can come between
             if left:
                 left[0].lock.release()  # first: the disk is to be idle for as short as can be
-            if served:
-                served[0].lock.release()
+            for one in served:
+                one.lock.release()
