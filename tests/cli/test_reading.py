@@ -85,6 +85,19 @@ def test_file(capfd: pytest.CaptureFixture[str], database: str, tmp_path: Path) 
     assert [p.name for p in tmp_path.iterdir()] == ["rows.jsonl"]
 
 
+def test_a_dash_is_stdout(
+    capfd: pytest.CaptureFixture[str],
+    database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(capfd, "rows", database, "Fixed", "-o", "-") == run(capfd, "rows", database, "Fixed")
+    status, _, err = run(capfd, "export", database, "Fixed", "-o", "-", "--format", "csv")
+    assert status == 2 and "hotsplit rows" in err
+    assert not list(tmp_path.iterdir())
+
+
 def test_nothing_half_written_stays(
     capfd: pytest.CaptureFixture[str], database: str, tmp_path: Path
 ) -> None:

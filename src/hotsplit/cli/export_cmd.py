@@ -79,6 +79,8 @@ def command(
       4  a table could not be exported; the others were
     """
     out, env = Output(json=json), OsEnv()
+    if output == "-":
+        raise click.UsageError("An export is a file or a folder: `hotsplit rows` writes to stdout.")
     chosen = form or _by_suffix(output)
     named = tuple(column_names(columns)) if columns else ()
     plan = Plan(chosen, tables, named, include, profile, system, columns_per_file or 0)

@@ -52,7 +52,7 @@ _Rows = Iterator[list[Any]]
 @include_option
 @replay_options
 @profile_option("none")
-@click.option("-o", "--output", type=click.Path(), help="Write to this file, replacing it.")
+@click.option("-o", "--output", type=click.Path(allow_dash=True), help="Write to this file, replacing it; - is stdout.")
 @click.option("--limit", type=click.IntRange(min=0), help="At most so many rows.")
 @click.option("--json", "json", is_flag=True, help="Print one JSON object; rows too unless -o.")
 def command(
@@ -83,6 +83,7 @@ def command(
     --reverse those come after the live ones.
     """
     out, env = Output(json=json), OsEnv()
+    output = None if output == "-" else output
     opens = opener(env, database, replay=replay, logs=logs)
     with opens() as db, _pointing_at_profile(env, db, profile):
         dirty_notice(db, out)
