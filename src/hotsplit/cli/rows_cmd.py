@@ -52,7 +52,12 @@ _Rows = Iterator[list[Any]]
 @include_option
 @replay_options
 @profile_option("none")
-@click.option("-o", "--output", type=click.Path(allow_dash=True), help="Write to this file, replacing it; - is stdout.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(allow_dash=True),
+    help="Write to this file, replacing it; - is stdout.",
+)
 @click.option("--limit", type=click.IntRange(min=0), help="At most so many rows.")
 @click.option("--json", "json", is_flag=True, help="Print one JSON object; rows too unless -o.")
 def command(
