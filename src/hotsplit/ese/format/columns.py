@@ -210,7 +210,8 @@ class ColumnDef:
 
     id: 1-127 fixed, 128-255 variable, from 256 tagged. size: most bytes, 0 for no limit. offset:
     place in the record, fixed columns only. derived: inherited from the template table.
-    default_data: the default value as bytes in the form of a record, None without a default.
+    default_data: the default value as bytes in the form of a record (of a fixed column `padded`),
+    None without a default.
     """
 
     name: str
@@ -310,6 +311,16 @@ def _encode(column: ColumnDef, value: Scalar) -> bytes:
         return struct.pack("<" + code, value)
     except (struct.error, OverflowError) as error:
         raise ValueError(f"{column.name}: {error}") from error
+
+
+def padded(column: ColumnDef, data: bytes) -> bytes:
+    """Return the bytes of a fixed column at its full size; text is filled up with blanks (7.2)."""
+    size = column.stored_size
+    if column.coltyp not in TEXT_TYPES:
+        return data.ljust(size, b"\0")
+    if column.code_page == UTF16:
+        return data + (b" \0" * size)[len(data) : size]
+    return data.ljust(size, b" ")
 
 
 UTF16 = 1200

@@ -25,6 +25,7 @@ from hotsplit.ese.format.columns import (
     Value,
     decode_value,
     encode_value,
+    padded,
 )
 from hotsplit.ese.format.compression import decompress
 from hotsplit.ese.format.taggedcolumns import (
@@ -181,13 +182,9 @@ def _encode_fixed(columns: Sequence[ColumnDef], values: Mapping[str, Value]) -> 
         if len(data) > column.stored_size:
             raise ValueError(f"{column.name}: value of {len(data)} bytes does not fit")
         at = column.offset - _HEAD.size
-        body[at : at + column.stored_size] = data.ljust(column.stored_size, _padding(column))
+        body[at : at + column.stored_size] = padded(column, data)
         bitmap[(column.id - 1) // 8] &= ~(1 << (column.id - 1) % 8)
     return last, bytes(body + bitmap)
-
-
-def _padding(column: ColumnDef) -> bytes:
-    return b" " if column.coltyp in TEXT_TYPES and column.code_page != UTF16 else b"\0"
 
 
 def _tagged_field(column: ColumnDef, value: Value, *, large: bool) -> TaggedField:

@@ -27,7 +27,7 @@ from hotsplit.ese.format.catalogschema import (
     parse_segments,
     unsigned,
 )
-from hotsplit.ese.format.columns import FIRST_VARIABLE, ColumnDef, type_size
+from hotsplit.ese.format.columns import FIRST_VARIABLE, ColumnDef, padded, type_size
 from hotsplit.ese.format.page import Page, PageFlag
 from hotsplit.ese.format.record import RecordPlan
 from hotsplit.ese.read.btree import BTree
@@ -235,7 +235,7 @@ def _column(values: list[Any], of_catalog: bool) -> ColumnDef | None:
     size = unsigned(size)
     if fid < FIRST_VARIABLE and not type_size(coltyp) and size > 0x7FFF:
         raise ValueError(f"fixed column {name} of {size} bytes")
-    return ColumnDef(
+    column = ColumnDef(
         name,
         fid,
         coltyp,
@@ -245,6 +245,9 @@ def _column(values: list[Any], of_catalog: bool) -> ColumnDef | None:
         (offset or 0) & 0xFFFF,
         default_data=default,
     )
+    if default is None or not column.is_fixed:
+        return column
+    return replace(column, default_data=padded(column, default))
 
 
 def _tree_of(row: dict[str, Any]) -> tuple[int, int]:

@@ -21,7 +21,14 @@ from typing import TYPE_CHECKING, Any, Self
 from hotsplit.errors import HotsplitError, InvalidUse, Jet
 from hotsplit.ese.format.catalogschema import IndexDef, TupleLimits, tuple_limits
 from hotsplit.ese.format.collation import KeyUnknown
-from hotsplit.ese.format.columns import TEXT_TYPES, UTF16, ColumnDef, Value, encode_value
+from hotsplit.ese.format.columns import (
+    TEXT_TYPES,
+    UTF16,
+    ColumnDef,
+    Value,
+    encode_value,
+    padded,
+)
 from hotsplit.ese.format.keys import build_key, collation_of, record_key
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.read.labels import Label
@@ -256,7 +263,4 @@ def _stored(column: ColumnDef, value: Any) -> bytes | None:
         data = encode_value(column, value)
     except ValueError as error:
         raise InvalidUse(str(error), jet=Jet.errInvalidParameter) from error
-    if column.is_fixed and len(data) < column.stored_size:
-        padding = b" " if column.coltyp in TEXT_TYPES and column.code_page != UTF16 else b"\0"
-        data = data.ljust(column.stored_size, padding)
-    return data
+    return padded(column, data) if column.is_fixed else data

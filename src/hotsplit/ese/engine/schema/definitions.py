@@ -22,6 +22,7 @@ from hotsplit.ese.format.columns import (
     ColumnFlag,
     Value,
     encode_value,
+    padded,
     type_size,
 )
 
@@ -40,9 +41,10 @@ class Column:
     """A column to be made.
 
     size: most bytes of text or binary values, 0 for what the type allows; a fixed column always has
-    that size. fixed: text or binary of one size; all else that is not tagged is fixed anyway.
+    that size. fixed: text or binary of one size, shorter values are filled up with blanks or zeros;
+    all else that is not tagged is fixed anyway.
     tagged: a value takes room only in rows that have it (long types always are).
-    multi_valued: a row may have several (tagged only). compressed: long values only.
+    multi_valued: a row may have several (tagged only); [] is NULL. compressed: long values only.
     code_page: of text, 1200 (UTF-16) or 1252. autoincrement: of whole numbers, fixed.
     escrow: a fixed Long that `Table.add` changes. version: a fixed Long that counts updates.
     """
@@ -183,6 +185,8 @@ def _plan_column(column: Column, others: Sequence[ColumnDef]) -> ColumnDef:
         raise InvalidUse(str(error)) from error
     if len(data) > (_INTRINSIC_MOST if made.is_long else size):
         raise InvalidUse(f"The default of {made.name} is too long", jet=Jet.errDefaultValueTooBig)
+    if made.is_fixed:
+        data = padded(made, data)
     return ColumnDef(
         made.name, fid, made.coltyp, size, made.flags, code_page, offset, default_data=data
     )

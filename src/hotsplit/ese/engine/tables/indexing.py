@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 from hotsplit.errors import DataDamaged, InvalidUse, Jet, KeyDuplicate
 from hotsplit.ese.engine.tables.rowmaker import SearchKeys
-from hotsplit.ese.engine.tables.rows import LongReader, Pieces, RowFormat, padded, plain
+from hotsplit.ese.engine.tables.rows import LongReader, Pieces, RowFormat, fixed, plain
 from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, KeySegment, Segment, tuple_limits
 from hotsplit.ese.format.collation import KeyUnknown
 from hotsplit.ese.format.columns import TEXT_TYPES, UTF16, ColumnDef, Value, encode_value
@@ -156,7 +156,9 @@ class KeyMaker:
                 raise InvalidUse("A key has one value a column")
             try:
                 data = None if value is None else encode_value(column, value)
-                stored.append(padded(column, data) if data and column.is_fixed else data)
+                if data is not None and column.is_fixed:
+                    data = fixed(column, data)
+                stored.append(data)
             except ValueError as error:
                 raise InvalidUse(str(error)) from error
         return self._make(build_key, stored)

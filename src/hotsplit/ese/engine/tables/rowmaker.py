@@ -27,6 +27,7 @@ from hotsplit.ese.format.columns import (
     ColumnFlag,
     Value,
     encode_value,
+    padded,
     type_size,
 )
 
@@ -152,8 +153,8 @@ def _plan_column(column: ColumnDef) -> plan.Column:
 
 def _kind(column: ColumnDef) -> int:
     if column.coltyp in TEXT_TYPES:
-        if column.code_page == UTF16:
-            return plan.WIDE_TEXT
+        if column.code_page == UTF16:  # a fixed one is filled up with blanks of two bytes
+            return plan.ENCODED if column.is_fixed else plan.WIDE_TEXT
         return plan.TEXT if column.code_page in _ASCII_PAGES else plan.ENCODED
     if column.coltyp in (Coltyp.BINARY, Coltyp.LONG_BINARY):
         return plan.BYTES
@@ -164,7 +165,8 @@ def _encoder(column: ColumnDef) -> Callable[[Value], bytes]:
     def encode(value: Value) -> bytes:
         if isinstance(value, list):
             raise ValueError
-        return encode_value(column, value)
+        data = encode_value(column, value)
+        return padded(column, data) if column.is_fixed else data
 
     return encode
 

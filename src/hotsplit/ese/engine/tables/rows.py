@@ -18,13 +18,12 @@ from hotsplit.ese.format.catalogschema import KeySegment, Segment
 from hotsplit.ese.format.columns import (
     FIRST_VARIABLE,
     TEMPLATE_TAG,
-    TEXT_TYPES,
-    UTF16,
     ColumnDef,
     Scalar,
     Value,
     decode_value,
     encode_value,
+    padded,
     tag_of,
 )
 from hotsplit.ese.format.record import RecordPlan, plain_instance
@@ -53,9 +52,12 @@ class Pieces:
     tagged: dict[int, list[Instance] | None] = field(default_factory=dict)
 
     def set(self, column: ColumnDef, value: Value) -> None:
-        """Set a column; a long value stands in the record itself. Raises ValueError."""
+        """Set a column; a long value stands in the record itself, no values are NULL.
+
+        Raises ValueError.
+        """
         if column.is_tagged:
-            if value is None:
+            if value is None or value == []:
                 self.tagged[column.tag] = None if column.default_data is not None else []
                 return
             several = value if isinstance(value, list) else [value]
@@ -65,7 +67,7 @@ class Pieces:
             raise ValueError(f"{column.name}: only a tagged column can have several values")
         data = None if value is None else encode_value(column, value)
         if column.is_fixed:
-            self.fixed[column.id] = None if data is None else padded(column, data)
+            self.fixed[column.id] = None if data is None else fixed(column, data)
         else:
             self.variable[column.id] = data
 
@@ -82,12 +84,11 @@ class Pieces:
         return None if column.default_data is None else [Instance(column.default_data)]
 
 
-def padded(column: ColumnDef, data: bytes) -> bytes:
+def fixed(column: ColumnDef, data: bytes) -> bytes:
     """Return the bytes of a fixed column at its full size. Raises ValueError."""
     if len(data) > column.stored_size:
         raise ValueError(f"{column.name}: a value of {len(data)} bytes does not fit")
-    is_ansi = column.coltyp in TEXT_TYPES and column.code_page != UTF16
-    return data.ljust(column.stored_size, b" " if is_ansi else b"\0")
+    return padded(column, data)
 
 
 class RowFormat:
@@ -187,7 +188,7 @@ class RowFormat:
             if data is None:
                 continue
             at = column.offset - _HEAD.size
-            body[at : at + column.stored_size] = padded(column, data)
+            body[at : at + column.stored_size] = fixed(column, data)
             bitmap[(column.id - 1) // 8] &= ~(1 << (column.id - 1) % 8)
         return last, bytes(body + bitmap)
 
