@@ -33,6 +33,7 @@ class FaultEnv(MemoryEnv):
         self.kill_at: int | None = None
         self.quota: int | None = None
         self._failing: tuple[int, tuple[str, ...], type[HotsplitError]] | None = None
+        self._failing_once: int | None = None
         self._unreadable: dict[str, int] = {}
         self._denied: set[str] = set()
         self._flipped: dict[str, set[int]] = {}
@@ -54,6 +55,13 @@ class FaultEnv(MemoryEnv):
     def break_device(self, at: int) -> None:
         """Refuse all changes from change number `at` on (EIO)."""
         self._failing = at, CHANGING, IoFailed
+
+    def break_once(self, at: int) -> None:
+        """Refuse change number `at` alone (EIO); a sync that fails so is in vain, as on Linux.
+
+        What it was for is not written by the next one either, which succeeds.
+        """
+        self._failing_once = at
 
     def break_reads(self, path: str, at: int) -> None:
         """Refuse reads of a file from its read number `at` (from 1) on (EIO)."""
@@ -99,6 +107,10 @@ class FaultEnv(MemoryEnv):
         if self.kill_at is not None and number >= self.kill_at:
             raise Killed
         self.changes.append((kind, path))
+        if number == self._failing_once:
+            if kind == "sync":
+                self._content(path).pending.clear()
+            raise IoFailed("Input/output error", file=path)
         if self._failing is not None:
             first, kinds, error = self._failing
             if number >= first and kind in kinds:

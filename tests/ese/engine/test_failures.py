@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 from collections.abc import Callable
 
 import pytest
@@ -13,7 +15,9 @@ from hotsplit.ese.engine.tables.table import Table
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH
 from tests.ese.engine.shape import check_database
 from tests.faultenv import FaultEnv
+from tests.memoryenv import Crash, MemoryEnv
 
+ALL = os.environ.get("FAULTS") == "all"
 SETTINGS = Settings(FOLDER, log_size=64 << 10, checkpoint_depth=64 << 10, cache_size=512 << 10)
 
 
@@ -71,6 +75,82 @@ def test_a_failing_disk_stops_the_instance(
         assert len(found) in (done, done + 20)
         fill(items, 10_000)
     check_database(healthy, PATH)
+
+
+OTHER = f"{FOLDER}/other.edb"
+
+
+def work_of_two_databases(instance: Instance, done: dict[str, int]) -> None:
+    """Fill two databases, move the checkpoint, take one of them off and on again.
+
+    done: rows by path that are committed.
+    """
+    tables = {}
+    for path in (PATH, OTHER):
+        session = instance.session()
+        database = instance.create_database(path)
+        done[path] = 0
+        tables[path] = session.create_table(database, "Items", COLUMNS, INDEXES)
+
+    def fill_both() -> None:
+        for _ in range(3):
+            for path, table in tables.items():
+                fill(table, done[path])
+                done[path] += 20
+
+    fill_both()
+    while instance.idle():
+        pass
+    with instance.freeze():
+        pass
+    instance.detach_database(tables[OTHER].state.database)
+    database = instance.attach_database(OTHER)
+    tables[OTHER] = instance.session().open_table(database, "Items")
+    fill_both()
+
+
+def databases_after(env: MemoryEnv, done: dict[str, int]) -> None:
+    """All rows that were committed are there, and both databases in order."""
+    with Instance.open(env, SETTINGS) as again:
+        for path, count in done.items():
+            with again.session() as session:
+                items = session.open_table(again.attach_database(path), "Items")
+                found = [row["Id"] for row in items.rows()]
+            assert found[:count] == list(range(count)), path
+            assert len(found) in (count, count + 20)
+    for path in done:
+        check_database(env, path)
+
+
+def test_what_a_failed_sync_was_for_is_not_taken_for_durable() -> None:
+    """The device fails once, in every place; whether the instance goes on or stops, all is kept."""
+    env = FaultEnv()
+    env.mkdir(FOLDER)
+    env.sync_dir("/")
+    with Instance.open(env, SETTINGS) as instance:
+        work_of_two_databases(instance, {})
+        changes = list(enumerate(env.changes, 1))
+    begun = next(n for n, change in changes if change == ("write", f"{FOLDER}/other.jfm"))
+    places = [(PATH, "sync"), (OTHER, "sync"), (OTHER, "write")]
+    points = [n for n, (kind, path) in changes if n > begun and (path, kind) in places]
+    assert len(points) > 40
+    for point in points if ALL else random.Random(1).sample(points, 10):
+        env, stopped = FaultEnv(), True
+        done: dict[str, int] = {}
+        env.mkdir(FOLDER)
+        env.sync_dir("/")
+        env.break_once(point)
+        instance = Instance.open(env, SETTINGS)
+        with pytest.raises(HotsplitError):
+            work_of_two_databases(instance, done)
+            stopped = False
+            instance.close()
+        with pytest.raises(InstanceDown):
+            instance.context.check()
+        databases_after(env.crashed(Crash.ALL_LOST), done)
+        if stopped:
+            instance.close()
+        databases_after(env.crashed(Crash.ALL_LOST), done)
 
 
 def test_a_page_that_cannot_be_read_is_never_data() -> None:

@@ -289,19 +289,20 @@ class Instance(Closing):
                 db_signature=header.db_signature, log_signature=header.log_signature,
                 flags=_UTF16_NAME, path=path_bytes(path),
             )  # fmt: skip
-            position = context.journal.note(record)
-            context.log.flush(position)
-            database = OpenDatabase(context, dbid, store, consistent)
-            self.databases[dbid] = database
-            fit_size(store)
-            database.mark_attached(position)  # which makes the cut durable, too
+            with context.log.stopped_by_errors():  # the logs say that it is attached
+                position = context.journal.note(record)
+                context.log.flush(position)
+                database = OpenDatabase(context, dbid, store, consistent)
+                self.databases[dbid] = database
+                fit_size(store)
+                database.mark_attached(position)  # which makes the cut durable, too
             if self.restarted is not None and path in self.restarted.databases:
                 self._searches.begin(database)
             return database
 
     def _instruct(self, store: LiveStore) -> None:
-        """Tell a file whom to tell of damage, and when not to put it right."""
-        lock = self.context.lock
+        """Tell a file whom to tell of damage and of failures, and when not to put it right."""
+        lock, store.on_failure = self.context.lock, self.context.log.stop
         store.watch, store.is_frozen = self.watch, lambda: lock.is_closed
 
     def _open_store(self, dbid: int, path: str) -> LiveStore:
@@ -344,11 +345,12 @@ class Instance(Closing):
                 T.DETACH_DB, procid=self.internal.procid, dbid=database.dbid,
                 flags=_UTF16_DETACH, path=path_bytes(database.path),
             )  # fmt: skip
-            position = context.journal.note(record)
-            context.log.flush(position)
-            database.mark_clean(position)
-            database.close()
-            del self.databases[database.dbid]
+            with context.log.stopped_by_errors():  # the logs have nothing of it from here on
+                position = context.journal.note(record)
+                context.log.flush(position)
+                database.mark_clean(position)
+                database.close()
+                del self.databases[database.dbid]
             self._searches.end(database)
             self._locks.pop(database.dbid).release()
 

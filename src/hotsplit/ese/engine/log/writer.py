@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from hotsplit.errors import HotsplitError, InstanceDown, InvalidUse, Jet
 from hotsplit.ese.engine.log.emit import Listener, LogData
@@ -102,6 +102,15 @@ class LogWriter:
             error = InstanceDown(f"Interrupted: {error!r}")
         self.failure = self.failure or error
         self.progress.end(down("stopped", self.failure))
+
+    @contextlib.contextmanager
+    def stopped_by_errors(self) -> Iterator[None]:
+        """Do inside what must not be half done: whatever is raised there stops the log."""
+        try:
+            yield
+        except BaseException as error:
+            self.stop(error)
+            raise
 
     # Shipping
 

@@ -66,7 +66,7 @@ def fill(context: Context, internal: Session, database: OpenDatabase) -> None:
 
     So it is with a database as after a crash: whoever opens the instance again removes it.
     """
-    try:
+    with context.log.stopped_by_errors():
         catalog, attach = database.catalog, position_number(database.header.attach)
         catalog.create(internal, FIRST_PAGES)
         context.journal.note(encode(T.CREATE_DB_FINISH, procid=internal.procid, dbid=database.dbid))
@@ -74,6 +74,3 @@ def fill(context: Context, internal: Session, database: OpenDatabase) -> None:
         database.mark_attached(attach)
         catalog.create_others(internal)
         context.log.flush()
-    except BaseException as error:
-        context.log.stop(error)
-        raise

@@ -169,12 +169,9 @@ class Cache(PageAccess):
                 pages.append((pgno, page))
         self.before_write(dbid, {int.from_bytes(page[24:28], "little") for _, page in pages})
         self._log.flush()
-        try:
+        with self._log.stopped_by_errors():
             for start in range(0, len(pages), BATCH):
                 self._write(dbid, pages[start : start + BATCH])
-        except BaseException as error:
-            self._log.stop(error)
-            raise
         for pgno, _ in pages:
             self.writes.count(Reason.OPPORTUNE if pgno in opportune else reason, dbid, pgno)
 

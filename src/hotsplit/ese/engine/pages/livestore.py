@@ -1,11 +1,17 @@
-"""The file of a database in use: lost writes are noticed, wrong bits are put right on disk."""
+"""The file of a database in use: lost writes are noticed, wrong bits are put right on disk.
+
+What should be durable and may not be is not tried again: where a sync has failed, the system takes
+the pages for written, and the next sync succeeds without them. So whoever has the file is told.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 
 from hotsplit.errors import HotsplitError, Jet, PageDamaged
 from hotsplit.ese.engine.pages.flushmap import FlushMap
+from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.recovery.events import EventId, NoWatch, Watch
 from hotsplit.ese.recovery.store import WorkStore
 
@@ -19,11 +25,14 @@ class LiveStore(WorkStore):
     """See the module. flush_map: None where none is kept. Findings go to `reporter`.
 
     watch: is told what goes wrong. is_frozen: tells whether nothing may be written now.
+    on_failure: called with the error when the header, the size or a sync failed.
     """
 
     flush_map: FlushMap | None = None
     watch: Watch = NoWatch()
     is_frozen: Callable[[], bool] = staticmethod(lambda: False)
+    on_failure: Callable[[BaseException], None] = staticmethod(lambda error: None)
+    _is_closed = False
     _blank = range(0)  # pages at the end that were made here and never written
 
     def read_page(self, pgno: int) -> bytes:
@@ -79,9 +88,30 @@ class LiveStore(WorkStore):
         first = self._blank.start if self._blank.stop == before + 1 else before + 1
         self._blank = range(first, self.page_count + 1)
 
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Tell of an error, unless it is that somebody has closed the file meanwhile."""
+        try:
+            yield
+        except BaseException as error:
+            if not self._is_closed:
+                self.on_failure(error)
+            raise
+
+    def sync(self) -> None:
+        """Make everything durable."""
+        with self._told():
+            super().sync()
+
+    def write_header(self, header: DatabaseHeader) -> None:
+        """Make all pages durable, then the header."""
+        with self._told():
+            super().write_header(header)
+
     def shrink(self, last: int) -> None:
         """Cut off what lies behind page `last`."""
-        super().shrink(last)
+        with self._told():
+            super().shrink(last)
         self._blank = range(self._blank.start, min(self._blank.stop, last + 1))
         if self.flush_map is not None:
             self.flush_map.cut(last)
@@ -95,6 +125,7 @@ class LiveStore(WorkStore):
 
     def close(self) -> None:
         """Close the file and that of the flush map."""
+        self._is_closed = True
         if self.flush_map is not None:
             self.flush_map.abandon()
         super().close()

@@ -105,12 +105,13 @@ class Checkpointer:
     def advance(self) -> None:
         """Move the checkpoint as far as pages and transactions allow (5.1: order of writes)."""
         lowest = self.lowest()
-        for database in self._databases.values():
-            database.store.sync()
-        for database in self._databases.values():
-            database.mark_required(lowest >> 32)
         position = max(self.position, lowest)
-        _write(self._context, position, self._context.log.attachments())
+        with self._context.log.stopped_by_errors():
+            for database in self._databases.values():
+                database.store.sync()
+            for database in self._databases.values():
+                database.mark_required(lowest >> 32)
+            _write(self._context, position, self._context.log.attachments())
         self.position = position
         if self._context.settings.circular:
             self._context.files.delete_below(self._context.holds.limit(position >> 32))
