@@ -7,10 +7,13 @@ from dataclasses import replace
 
 import pytest
 
-from hotsplit.errors import InstanceDown, InvalidUse, Jet
+from hotsplit.errors import InstanceDown, InvalidUse, Jet, WriteConflict
 from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.schema.definitions import Column
 from hotsplit.ese.engine.session import Session
+from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.engine.upkeep.maintenance import defragment, scrub, shrink
+from hotsplit.ese.format.columns import Coltyp
 from tests.ese.engine.test_tables import FOLDER, ID, PATH, PK, Rig, jet_of
 from tests.memoryenv import Crash
 
@@ -166,3 +169,55 @@ def test_a_block_leaves_the_transaction_around_it(rig: Rig) -> None:
         session.rollback()
         raise KeyError
     assert [row["Id"] for row in table.rows()] == [1]
+
+
+BODY = Column("Body", Coltyp.LONG_BINARY)
+
+
+def change_nothing(table: Table, mark: bytes) -> None:
+    table.update(mark, {"Size": 1})
+
+
+def add_and_change_nothing(table: Table, mark: bytes) -> None:
+    table.add(mark, "Count", 1)
+    table.update(mark, {})
+
+
+def change_long_value(table: Table, mark: bytes) -> None:
+    with table.open_long(mark, "Body") as body:
+        body.write(b"in its place")
+
+
+@pytest.mark.parametrize("change", [change_nothing, add_and_change_nothing, change_long_value])
+@pytest.mark.parametrize("is_committed", [False, True])
+def test_a_row_is_one_thing_whatever_of_it_is_changed(
+    rig: Rig, change: Callable[[Table, bytes], None], is_committed: bool
+) -> None:
+    """Also where its record is the same before and after."""
+    count = Column("Count", Coltyp.LONG, escrow=True, default=0)
+    mine = rig.table(ID, Column("Size", Coltyp.LONG), BODY, count, indexes=(PK,))
+    mark = mine.insert({"Id": 1, "Size": 1, "Body": bytes(5000)})
+    other = rig.instance.session()
+    theirs = other.open_table(rig.database, "T")
+    for first, second in ((mine, theirs), (theirs, mine)):
+        second.session.begin()
+        first.session.begin()
+        assert second.get(1) is not None
+        if first is mine:
+            first.update(mark, {"Size": 2})
+        else:
+            change(first, mark)
+        if is_committed:
+            first.session.commit()
+        with pytest.raises(WriteConflict):
+            if second is mine:
+                second.add(mark, "Count", 1)
+            else:
+                change(second, mark)
+        second.session.rollback()
+        if not is_committed:
+            first.session.rollback()
+        rig.session.begin()
+        mine.update(mark, {"Size": 1})
+        rig.session.commit()
+    other.close()

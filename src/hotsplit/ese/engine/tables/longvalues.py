@@ -122,7 +122,7 @@ class LongValueTree:
             raise InvalidUse("A long value gets too long", jet=Jet.errColumnTooBig)
         root = self._root(session, lid)
         packed = root._replace(size=size).pack()
-        self.tree.replace(session, root_key(lid), packed, always=True)
+        self.tree.replace(session, root_key(lid), packed)
 
     # References
 

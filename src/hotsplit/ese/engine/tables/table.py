@@ -189,7 +189,7 @@ class Table:
         if key != bookmark:
             self.state.tree.delete(self.session, bookmark)
             self.state.tree.insert(self.session, key, data)
-        elif data != record:
+        else:  # also where only long values change: the row is this transaction's from now on
             self.state.tree.replace(self.session, key, data)
         self._change_entries(before, self._entries(new), bookmark, key)
         self._drop_unused(old, new)

@@ -21,7 +21,7 @@ from hotsplit.ese.engine.trees.pageroom import has_room, keep
 from hotsplit.ese.engine.trees.records import Writer
 from hotsplit.ese.engine.trees.split import Change, split
 from hotsplit.ese.engine.trees.treeview import Found, TreeView
-from hotsplit.ese.engine.trees.versions import Bookmark, Version, check_conflict, largest
+from hotsplit.ese.engine.trees.versions import LOCK, Bookmark, Version, check_conflict, largest
 from hotsplit.ese.format.basics import is_large
 from hotsplit.ese.format.diff import make_diff
 from hotsplit.ese.format.logrecord import VERSIONED
@@ -164,15 +164,16 @@ class Tree(TreeView):
             found = self.find(*bookmark)
             keep(found.page, version.reserve)
 
-    def replace(self, session: Session, key: bytes, data: bytes, *, always: bool = False) -> None:
+    def replace(self, session: Session, key: bytes, data: bytes) -> None:
         """Give the node of a key new data (unique trees). Raises RecordNotFound, WriteConflict.
 
-        always: even the same data, which keeps others from changing the node.
+        The same data keeps others from changing the node, and changes nothing.
         """
-        session.prepare()
         old = self._live(session, self.find(key), (key, b""), REPLACE)
-        if old.data == data and not always:
+        if old.data == data:
+            self._keep_from_others(session, key)
             return
+        session.prepare()
         rceid = 0 if self.is_space else self.database.context.next_rceid()
         place = self.place if self.is_space else self.versioned
         large = is_large(self.database.context.settings.page_size)
@@ -195,6 +196,13 @@ class Tree(TreeView):
         self._change(session, Node(key, data, flags), old, build)
         if not self.is_space:
             self._remember_replace(session, (key, b""), rceid, old.data, len(data))
+
+    def _keep_from_others(self, session: Session, key: bytes) -> None:
+        """Let nobody else change a node, where no change of this transaction does so yet."""
+        chain, mine = self.versions.get((key, b"")), session.current
+        is_kept = any(v.transaction is mine and v.operation != DELTA for v in chain)
+        if not self.is_space and not is_kept:
+            session.remember(self, (key, b""), LOCK, 0)
 
     def _live(self, session: Session, found: Found, bookmark: Bookmark, operation: int) -> Node:
         """Return the node to be changed; nobody else may have changed it first."""
@@ -262,6 +270,8 @@ class Tree(TreeView):
 
     def undo(self, session: Session, version: Version) -> None:
         """Take a change back, as recovery would (log specification 6.6)."""
+        if version.operation == LOCK:
+            return
         key, data = version.bookmark
         found = self.find(key, data)
         if not found.exact:

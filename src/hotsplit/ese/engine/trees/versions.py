@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 Bookmark = tuple[bytes, bytes]
 """Key and data of a node; data is empty in trees with unique keys."""
 
+LOCK = -1
+"""The operation of a version that keeps others from changing a node; nothing is logged of it."""
+
 _BEFORE_IMAGE = (REPLACE, FLAG_DELETE)
 
 
