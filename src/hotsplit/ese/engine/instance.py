@@ -27,7 +27,12 @@ from hotsplit.ese.engine.logrange import LogKeeper
 from hotsplit.ese.engine.opening.attachable import check_attachable, check_whole
 from hotsplit.ese.engine.opening.creation import check_name, fill, make_file, remove_file
 from hotsplit.ese.engine.opening.forked import keep_to_this_process
-from hotsplit.ese.engine.opening.restart import Restarted, find_stream, restart
+from hotsplit.ese.engine.opening.restart import (
+    Restarted,
+    find_stream,
+    restart,
+    take_up_without_logs,
+)
 from hotsplit.ese.engine.pages.livestore import LiveStore
 from hotsplit.ese.engine.pages.pagesafe import PageSafe
 from hotsplit.ese.engine.session import FIRST_SESSION, INTERNAL_SESSION, Session
@@ -134,6 +139,7 @@ class Instance(Closing):
             self._continue_stream()
         else:
             safe.mend()
+            take_up_without_logs(context.env, settings)
             context.log.begin_stream()
             self.checkpointer.reset(_FIRST_POSITION)
         context.files.make_reserves()

@@ -133,6 +133,13 @@ def take_up(env: Env, journal: PageJournal) -> bool:
     return True
 
 
+def take_up_without_logs(env: Env, settings: Settings) -> None:
+    """Finish an interrupted recovery in place whose logs are gone: its journal is enough."""
+    journal = PageJournal(env, settings.folder, settings.base, follow=settings.follow_paths)
+    if take_up(env, journal):
+        journal.remove()
+
+
 def cut_unfinished_write(env: Env, sequence: LogSequence) -> bool:
     """Clear what an interrupted last write left in the current log; tell whether it left any."""
     current = sequence.current
@@ -398,8 +405,7 @@ class Restart:
                 header = target.store.header
                 # The flush map of the file as it was does not fit any more; the engine makes anew.
                 header.header_flush_signature = header.flush_map_signature = NO_SIGNATURE
-                under_way = _under_way(target.store, context)
-                written[target.store.path] = Written(target.store, under_way)
+                written[target.store.path] = _written(target.store, context)
         self._journal.write(written.values())
         self._journal.carry_out()
         for path in written:
@@ -408,20 +414,20 @@ class Restart:
                 self._env.remove(of_map)
 
 
-def _under_way(store: OverlayStore, context: Context) -> DatabaseHeader:
-    """Return the header of a database while its pages are written: all logs are needed (6.6)."""
-    final = store.header
-    if store.base is None:
-        before = DatabaseHeader(bytearray(final.raw))
-    else:
+def _written(store: OverlayStore, context: Context) -> Written:
+    """Return a database that is to be written; meanwhile it needs all logs (6.6)."""
+    final, before = store.header, None
+    under_way = DatabaseHeader(bytearray(final.raw))
+    if store.base is not None:
         before = choose_header(store.base.file.pread(HEADER_BYTES, 0)).header
+        under_way = DatabaseHeader(bytearray(before.raw))
     if not store.changed_pages:
-        return before
-    if before.state != DbState.DIRTY_SHUTDOWN:
-        before.state = DbState.DIRTY_SHUTDOWN
-        before.attach, before.attach_time = final.attach, final.attach_time
-        before.gen_min_required = before.gen_min_consistent = final.attach.generation
-    before.gen_max_required = before.gen_max_committed = context.log.generation
-    before.gen_max_create_time = context.files.created
-    before.header_flush_signature = before.flush_map_signature = NO_SIGNATURE
-    return before
+        return Written(store, before, under_way)
+    if under_way.state != DbState.DIRTY_SHUTDOWN:
+        under_way.state = DbState.DIRTY_SHUTDOWN
+        under_way.attach, under_way.attach_time = final.attach, final.attach_time
+        under_way.gen_min_required = under_way.gen_min_consistent = final.attach.generation
+    under_way.gen_max_required = under_way.gen_max_committed = context.log.generation
+    under_way.gen_max_create_time = context.files.created
+    under_way.header_flush_signature = under_way.flush_map_signature = NO_SIGNATURE
+    return Written(store, before, under_way)

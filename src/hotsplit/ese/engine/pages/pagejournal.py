@@ -5,7 +5,9 @@ an odd number of flips of the same bit of a word from one flip. So recovery in p
 overwrites a page that does not lie complete and durable in this journal.
 
 The file lies beside the logs while a recovery in place is under way, and only then. Complete, it is
-carried out again by whoever finds it; incomplete, no database has changed yet.
+carried out again by whoever finds it; incomplete, no database has changed yet. It is for databases
+with a header that they had at its begin or got from it: one with any other was put in the place of
+what was recovered, or has been recovered by somebody else, and is left alone.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ from hotsplit.ese.format.header import DatabaseHeader
 from hotsplit.ese.recovery.overlay import OverlayStore
 from hotsplit.ese.recovery.store import WorkStore
 
-_MAGIC = b"HSPJOUR3"
+_MAGIC = b"HSPJOUR4"
 _DATABASE = struct.Struct("<IIII?")
 """Bytes of path, page size, pages that follow, pages of the file, whether recovery makes it."""
 
+_HEADERS = range(3)  # of each: before, under way, at the end
 _PAGE = struct.Struct("<I")
 _END = struct.Struct("<8sI")
 _DONE = b"COMPLETE"
@@ -33,13 +36,15 @@ _CHUNK = 1 << 20
 
 
 class Written(NamedTuple):
-    """A database that is to be written. under_way: the header that it has meanwhile.
+    """A database that is to be written. before: the header that it has, None if recovery makes it.
 
-    That header says that the database is dirty and needs all logs up to the current one, so a copy
-    of the files that is taken in the middle can be recovered by anybody, who has no journal.
+    under_way: the header that it has meanwhile. That says that the database is dirty and needs all
+    logs up to the current one, so a copy of the files that is taken in the middle can be recovered
+    by anybody, who has no journal.
     """
 
     store: OverlayStore
+    before: DatabaseHeader | None
     under_way: DatabaseHeader
 
 
@@ -48,6 +53,7 @@ class _Part(NamedTuple):
 
     path: bytes
     is_new: bool
+    before: bytes
     under_way: bytes
     header: bytes
     pages: int
@@ -121,6 +127,8 @@ class PageJournal:
                 hint=f"Put it back, or give it up: delete {self.path}.",
             )
         try:
+            if store.header.sealed() not in (part.before, part.under_way, part.header):
+                return
             store.write_header(under_way)
             store.extend(part.page_count)
             store.shrink(part.page_count)
@@ -141,11 +149,12 @@ class PageJournal:
 
 def _blocks(folder: str, databases: Iterable[Written]) -> Iterator[bytes]:
     yield _MAGIC
-    for store, under_way in databases:
+    for store, before, under_way in databases:
         path, changed = Noted.pack(folder, store.path), store.changed_pages
-        is_new = store.base is None
+        is_new = before is None
         yield _DATABASE.pack(len(path), store.page_size, len(changed), store.page_count, is_new)
         yield path
+        yield bytes(store.page_size) if before is None else before.sealed()
         yield under_way.sealed()
         yield store.header.sealed()
         for pgno in changed:
@@ -172,8 +181,8 @@ def _parts(file: File) -> Iterator[_Part]:
         offset += _DATABASE.size
         path = file.pread(length, offset)
         offset += length
-        headers = file.pread(2 * page_size, offset)
-        offset += 2 * page_size
-        under_way, header = headers[:page_size], headers[page_size:]
-        yield _Part(path, is_new, under_way, header, pages, count, offset)
+        headers = (file.pread(page_size, offset + n * page_size) for n in _HEADERS)
+        before, under_way, header = headers
+        offset += len(_HEADERS) * page_size
+        yield _Part(path, is_new, before, under_way, header, pages, count, offset)
         offset += pages * (_PAGE.size + page_size)

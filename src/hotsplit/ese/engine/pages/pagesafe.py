@@ -7,6 +7,10 @@ every torn page lies whole in this file. (The published engine trusts that pages
 A checksum cannot tell all tears: not one that passes for a wrong bit (see `pagejournal`), nor one
 of a page of numbers that all changed alike, whose differences cancel out. So a page is replaced
 unless it is newer than the one kept, which only another engine can have made it.
+
+Whoever writes the header of a database has made all its pages durable before. So a batch is for the
+database with the very header that it had then: what has another one does not need it, and may be
+something else, such as an older state of the same database that was put in its place.
 """
 
 from __future__ import annotations
@@ -22,7 +26,7 @@ from hotsplit.ese.format.checksum import State, page_state
 from hotsplit.ese.format.page import Page
 from hotsplit.ese.recovery.store import Store, WorkStore
 
-_MAGIC = b"HSPSAFE1"
+_MAGIC = b"HSPSAFE2"
 _HEAD = struct.Struct("<8sIIIHI")  # magic, CRC of what follows, its size, page size, path, pages
 _LONGEST_PATHS = 2 * 4096
 _PER_PAGE = 4
@@ -114,9 +118,9 @@ class PageSafe:
             return
         store = WorkStore.open_work(self._env, path)
         try:
-            signature = store.header.db_signature.pack()
-            at = length + len(signature)
-            if content[length:at] != signature or store.page_size != page_size:
+            meant = _state(store)
+            at = length + len(meant)
+            if content[length:at] != meant or store.page_size != page_size:
                 return
             numbers = struct.unpack_from(f"<{count}I", content, at)
             at += 4 * count
@@ -144,11 +148,17 @@ class PageSafe:
             self._env.sync_dir(self._folder)
 
 
+def _state(store: Store) -> bytes:
+    """Return what tells a database, with the header that it has now, from all others."""
+    header = store.header
+    return header.db_signature.pack() + header.header_flush_signature.pack()
+
+
 def _pack(folder: str, store: Store, pages: Sequence[tuple[int, bytearray]]) -> bytes:
     path = Noted.pack(folder, store.path)
     numbers = [pgno for pgno, _ in pages]
     content = b"".join((
-        path, store.header.db_signature.pack(), struct.pack(f"<{len(numbers)}I", *numbers),
+        path, _state(store), struct.pack(f"<{len(numbers)}I", *numbers),
         *[page for _, page in pages],
     ))  # fmt: skip
     head = _HEAD.pack(
