@@ -16,6 +16,7 @@ from hotsplit.errors import (
     Jet,
     TargetExists,
     UnsupportedVersion,
+    WriteConflict,
 )
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.schema.definitions import Column, Index
@@ -340,6 +341,85 @@ def test_an_escrow_column_comes_before_the_rows(rig: Rig) -> None:
     table.add(mark, "E", 4)
     late = Column("F", Coltyp.LONG, escrow=True, default=0)
     refused(Jet.errTableNotEmpty, lambda: rig.session.add_column(table, late))
+
+
+def test_what_an_open_transaction_deleted_may_come_back(rig: Rig) -> None:
+    """So a table is not empty for a column that all its rows must have."""
+    table = rig.table(ID, indexes=(PK,))
+    table.insert({"Id": 1})
+    with rig.instance.session() as other:
+        theirs = other.open_table(rig.database, "T")
+        other.begin()
+        theirs.delete(theirs.bookmark(1))
+        for column in (
+            Column("E", Coltyp.LONG, escrow=True, default=0),
+            Column("N", Coltyp.LONG, not_null=True),
+        ):
+            with pytest.raises(WriteConflict):
+                rig.session.add_column(table, column)
+        other.rollback()
+    assert list(table.rows()) == [{"Id": 1}]
+    check_on_disk(rig)
+
+
+@pytest.mark.parametrize(
+    ("column", "jet"),
+    [
+        (Column("E", Coltyp.LONG, escrow=True, default=0, version=True), Jet.errInvalidParameter),
+        (
+            Column("E", Coltyp.LONG, escrow=True, default=0, autoincrement=True),
+            Jet.errInvalidParameter,
+        ),
+        (Column("D", Coltyp.TEXT, default=""), Jet.errInvalidParameter),
+        (Column("D", Coltyp.LONG_BINARY, default=b""), Jet.errInvalidParameter),
+        (Column("F", Coltyp.BINARY, size=250, fixed=True), Jet.errRecordTooBig),
+    ],
+)
+def test_columns_that_cannot_be(rig: Rig, column: Column, jet: Jet) -> None:
+    wide = [Column(f"W{n}", Coltyp.BINARY, size=255, fixed=True) for n in range(30)]
+    table = rig.table(ID, *wide, indexes=(PK,))
+    refused(jet, lambda: rig.session.add_column(table, column))
+    refused(jet, lambda: rig.table(ID, *wide, column, name="X"))
+    assert rig.database.table_names() == ["T"]
+    check_on_disk(rig)
+
+
+def test_a_long_value_is_no_longer_than_its_column(rig: Rig) -> None:
+    limited = Column("L", Coltyp.LONG_BINARY, size=10, multi_valued=True)
+    table = rig.table(ID, limited, indexes=(PK,))
+    mark = table.insert({"Id": 1, "L": [b"x" * 10, b"y"]})
+    values: list[Value] = [b"x" * 11, b"x" * 5000, [b"", b"x" * 11]]
+    for value in values:
+        row: dict[str, Value] = {"Id": 2, "L": value}
+        refused(Jet.errColumnTooBig, functools.partial(table.insert, row))
+        refused(Jet.errColumnTooBig, functools.partial(table.insert_many, [row]))
+        refused(Jet.errColumnTooBig, functools.partial(table.update, mark, {"L": value}))
+    with table.open_long(mark, "L", 1) as part:
+        part.seek(8)
+        part.write(b"zz")
+        refused(Jet.errColumnTooBig, lambda: part.write(b"z"))
+        refused(Jet.errColumnTooBig, lambda: part.truncate(11))
+    assert table.get(1) == {"Id": 1, "L": [b"x" * 10, b"y" + bytes(7) + b"zz"]}
+    check_on_disk(rig)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        Index("pk", ["Several"], primary=True),
+        Index("pk", ["Id", "Several"], primary=True),
+        Index("pk", ["Id"], primary=True, nulls=False),
+        Index("pk", ["Id"], primary=True, conditions=["Several"]),
+        Index("i", ["Id"], conditions=["Id"] * 17),
+    ],
+)
+def test_indexes_in_which_not_every_row_has_one_key(rig: Rig, index: Index) -> None:
+    several = Column("Several", Coltyp.LONG, multi_valued=True)
+    refused(Jet.errIndexInvalidDef, lambda: rig.table(ID, several, indexes=(index,)))
+    table = rig.table(ID, several)
+    refused(Jet.errIndexInvalidDef, lambda: rig.session.create_index(table, index))
+    assert rig.database.table_names() == ["T"]
+    check_on_disk(rig)
 
 
 def test_a_type_and_names_that_there_are(rig: Rig) -> None:

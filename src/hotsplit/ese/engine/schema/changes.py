@@ -14,7 +14,7 @@ from hotsplit.ese.engine.schema import catalog
 from hotsplit.ese.engine.schema import definitions as schema
 from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.tables.longvalues import LongValueTree
-from hotsplit.ese.engine.tables.tablestate import SecondaryIndex, TableState
+from hotsplit.ese.engine.tables.tablestate import SecondaryIndex, TableState, record_most
 from hotsplit.ese.engine.trees.space import make_tree
 from hotsplit.ese.engine.trees.versions import check_conflict
 from hotsplit.ese.format.catalogschema import (
@@ -96,11 +96,13 @@ def create_table(
     if sum(index.primary for index in indexes) > 1:
         raise InvalidUse("A table has one primary index", jet=Jet.errIndexHasPrimary)
     planned = schema.plan_columns(columns, inherited)
+    schema.check_room(planned, record_most(session.context.settings.page_size))
     if kind.is_template:
         planned = [replace(c, flags=c.flags | ColumnFlag.TEMPLATE) for c in planned]
     for index in indexes:
         schema.check_name(index.name)
         schema.key_segments(index, [*inherited, *planned])
+        schema.condition_segments(index, [*inherited, *planned])
         schema.check_tuples(index, [*inherited, *planned])
     root = database.root.space.allocate_extent(session, pages)
     objid = database.next_objid()
@@ -231,13 +233,17 @@ def add_column(session: Session, state: TableState, column: Column) -> ColumnDef
     """Add a column to a table; rows that are there have its default, or NULL."""
     if state.is_fixed:
         raise InvalidUse(f"{state.name} keeps its definition", jet=Jet.errFixedDDL)
-    if column.not_null and column.default is None and next(state.tree.scan(), None) is not None:
-        raise InvalidUse("Rows that are there would be NULL", jet=Jet.errNullInvalid)
-    if column.escrow and next(state.tree.scan(), None) is not None:
-        raise InvalidUse("Rows that are there would not have it", jet=Jet.errTableNotEmpty)
+    is_needed = column.not_null and column.default is None
+    if is_needed or column.escrow:
+        check_quiet(session, [state.tree])  # what others deleted may come back
+        if next(state.tree.scan(), None) is not None:
+            if is_needed:
+                raise InvalidUse("Rows that are there would be NULL", jet=Jet.errNullInvalid)
+            raise InvalidUse("Rows that are there would not have it", jet=Jet.errTableNotEmpty)
     database, definition = state.database, state.definition
     stubs = database.catalog.deleted_columns(session, definition.objid)
     planned = schema.plan_columns([column], [*state.columns, *stubs])[0]
+    schema.check_room([planned], state.most)
     database.catalog.add(session, catalog.column_row(definition.objid, planned))
     state.follow(session, state.changed(columns=[*definition.columns, planned]))
     return planned

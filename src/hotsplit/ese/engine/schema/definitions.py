@@ -108,6 +108,7 @@ class Tuples:
 class Index:
     """An index to be made. columns: names, with a leading "-" for descending ones.
 
+    primary: the order of the rows; each has one key: no conditions, no multi-valued columns.
     nulls: rows with NULL in the key have entries. conditions: names of columns that must not be
     NULL, with a leading "!" for those that must be. cross_product: of several multi-valued columns
     all combinations have entries, not only the values of the first. tuples: the first column is
@@ -192,6 +193,16 @@ def _plan_column(column: Column, others: Sequence[ColumnDef]) -> ColumnDef:
     )
 
 
+def check_room(columns: Sequence[ColumnDef], most: int) -> None:
+    """Raise InvalidUse (-1026) if no record of `most` bytes holds all fixed columns."""
+    end = max((c.offset + c.stored_size for c in columns if c.is_fixed), default=0)
+    if end > most:
+        raise InvalidUse(
+            f"The columns of one size take {end} bytes, a record has {most}",
+            jet=Jet.errRecordTooBig,
+        )
+
+
 def _next_id(others: Sequence[ColumnDef], first: int, end: int) -> int:
     return max((c.id + 1 for c in others if first <= c.id < end), default=first)
 
@@ -206,6 +217,8 @@ def _check_column(column: Column) -> None:
         (column.escrow and _not_counter(column), Jet.errInvalidParameter),
         (column.version and _not_counter(column), Jet.errInvalidParameter),
         (column.version and column.autoincrement, Jet.errInvalidParameter),
+        (column.escrow and (column.version or column.autoincrement), Jet.errInvalidParameter),
+        (column.default in ("", b"") and column.kind != "fixed", Jet.errInvalidParameter),
         (column.coltyp in (Coltyp.NIL, Coltyp.SLV), Jet.errInvalidParameter),
         (column.coltyp not in list(Coltyp), Jet.errInvalidColumnType),
         (column.coltyp not in LONG_TYPES and column.size > _INTRINSIC_MOST, Jet.errColumnTooBig),
@@ -232,19 +245,25 @@ def check_name(name: str) -> None:
 
 def key_segments(index: Index, columns: Sequence[ColumnDef]) -> bytes:
     """Return the key definition of an index. Raises InvalidUse (-1507, -1406)."""
+    if index.primary and (index.conditions or not index.nulls):
+        raise _invalid(index, "A primary index has a key of each row")
     if not 1 <= len(index.columns) <= _MOST_SEGMENTS:
-        raise InvalidUse(
-            f"An index is of 1 to {_MOST_SEGMENTS} columns, {index.name} of {len(index.columns)}",
-            jet=Jet.errIndexInvalidDef,
-        )
+        what = f"An index is of 1 to {_MOST_SEGMENTS} columns, not of {len(index.columns)}"
+        raise _invalid(index, what)
     made = b""
     for name in index.columns:
         column = find_column(columns, name.lstrip("-"))
         if column.flags & ColumnFlag.ESCROW:
-            raise InvalidUse("An escrow column cannot be indexed", jet=Jet.errIndexInvalidDef)
+            raise _invalid(index, f"{column.name} is an escrow column")
+        if column.is_multi_valued and index.primary:
+            raise _invalid(index, f"A row may have several values of {column.name}")
         flags = KeySegment.DESCENDING if name.startswith("-") else 0
         made += _segment(column, flags)
     return made
+
+
+def _invalid(index: Index, why: str) -> InvalidUse:
+    return InvalidUse(f"Index {index.name} cannot be made: {why}", jet=Jet.errIndexInvalidDef)
 
 
 def _segment(column: ColumnDef, flags: int) -> bytes:
@@ -271,7 +290,9 @@ def check_tuples(index: Index, columns: Sequence[ColumnDef]) -> bytes:
 
 
 def condition_segments(index: Index, columns: Sequence[ColumnDef]) -> bytes:
-    """Return the conditions of an index."""
+    """Return the conditions of an index. Raises InvalidUse (-1507, -1406)."""
+    if len(index.conditions) > _MOST_SEGMENTS:
+        raise _invalid(index, f"{len(index.conditions)} conditions")
     made = b""
     for name in index.conditions:
         flags = KeySegment.MUST_BE_NULL if name.startswith("!") else 0

@@ -129,8 +129,7 @@ class LongFile(io.RawIOBase):
         """
         self._check_open()
         content = bytes(data)
-        if self._at + len(content) > MOST_BYTES:
-            raise InvalidUse("A long value gets too long", jet=Jet.errColumnTooBig)
+        self._check_size(self._at + len(content))
         if content:
             self._change(lambda old: self._written(old, content))
             self._at += len(content)
@@ -140,10 +139,15 @@ class LongFile(io.RawIOBase):
         """Make the value as long as `size` bytes, by default up to here; return that."""
         self._check_open()
         wanted = self._at if size is None else size
-        if not 0 <= wanted <= MOST_BYTES:
-            raise InvalidUse(f"No value has {wanted} bytes", jet=Jet.errColumnTooBig)
+        self._check_size(wanted)
         self._change(lambda old: self._resized(old, wanted))
         return wanted
+
+    def _check_size(self, size: int) -> None:
+        if not 0 <= size <= min(self._column.size or MOST_BYTES, MOST_BYTES):
+            raise InvalidUse(
+                f"No value of {self._column.name} has {size} bytes", jet=Jet.errColumnTooBig
+            )
 
     def _change(self, change: Callable[[Instance], Instance]) -> None:
         """Give the row another value instead of the one that it has."""

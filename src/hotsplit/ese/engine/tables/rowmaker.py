@@ -152,6 +152,8 @@ def _plan_column(column: ColumnDef) -> plan.Column:
 
 
 def _kind(column: ColumnDef) -> int:
+    if column.is_long and column.size:
+        return plan.ENCODED
     if column.coltyp in TEXT_TYPES:
         if column.code_page == UTF16:  # a fixed one is filled up with blanks of two bytes
             return plan.ENCODED if column.is_fixed else plan.WIDE_TEXT
@@ -166,6 +168,8 @@ def _encoder(column: ColumnDef) -> Callable[[Value], bytes]:
         if isinstance(value, list):
             raise ValueError
         data = encode_value(column, value)
+        if column.is_long and len(data) > (column.size or len(data)):
+            raise ValueError
         return padded(column, data) if column.is_fixed else data
 
     return encode

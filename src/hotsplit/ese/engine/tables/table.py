@@ -251,7 +251,7 @@ class Table:
         except ValueError as error:
             raise InvalidUse(str(error), jet=Jet.errInvalidColumnType) from error
         found = pieces.stored(column) or ()
-        if column.size and not column.is_long and any(len(i.data) > column.size for i in found):
+        if column.size and any(len(i.data) > column.size for i in found):
             raise InvalidUse(f"A value of {name} is too long", jet=Jet.errColumnTooBig)
 
     def _count(self, pieces: Pieces, values: Mapping[str, Value]) -> None:

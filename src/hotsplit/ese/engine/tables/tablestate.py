@@ -39,6 +39,11 @@ _ODD_INDEXES = (
 _ODD_COLUMNS = ColumnFlag.USER_DEFAULT | ColumnFlag.ENCRYPTED | ColumnFlag.DELETE_ON_ZERO
 
 
+def record_most(page_size: int) -> int:
+    """Return how many bytes a record may have."""
+    return page_size - page_header_size(page_size) - _NODE_OVERHEAD - 2 - _KEY_MOST
+
+
 class SecondaryIndex:
     """A secondary index: its keys and its tree."""
 
@@ -75,9 +80,7 @@ class TableState:
         self._hidden = 0
         self._autoincrement: int | None = None
         self._mark = 0
-        page_size = database.context.settings.page_size
-        header = page_header_size(page_size)
-        self.most = page_size - header - _NODE_OVERHEAD - 2 - _KEY_MOST
+        self.most = record_most(database.context.settings.page_size)
         self.load()
 
     def load(self) -> None:
