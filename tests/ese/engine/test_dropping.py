@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import cast
 
 import pytest
@@ -18,6 +18,7 @@ from hotsplit.errors import (
 )
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.schema.definitions import Column, Index
+from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.engine.tables.tablestate import TableState
 from hotsplit.ese.engine.trees.versions import Version
@@ -144,6 +145,59 @@ def test_readers_keep_a_table_until_they_end(rig: Rig) -> None:
         with pytest.raises(ObjectNotFound):
             table.cursor().first()
     assert len(rig.on_disk()) == 2000
+
+
+def take_the_name(rig: Rig, way: str) -> None:
+    """Let the table T go, and make another one of its name: with new rows, in its place."""
+    session, database = rig.session, rig.database
+    if way == "dropped":
+        session.drop_table(database, "T")
+    else:
+        session.rename_table(database, "T", "Before")
+    again = session.create_table(database, "T", [ID], [PK])
+    again.insert({"Id": 1000})
+    if way == "dropped twice":
+        session.drop_table(database, "T")
+        session.create_table(database, "T", [ID], [PK]).insert({"Id": 1000})
+
+
+@pytest.mark.parametrize("way", ["dropped", "renamed", "dropped twice"])
+@pytest.mark.parametrize("ends", [Session.commit, Session.rollback])
+def test_a_name_is_that_of_the_table_that_a_session_sees(
+    rig: Rig, way: str, ends: Callable[[Session], None]
+) -> None:
+    filled(rig, 9)
+    names = kept()
+    with rig.instance.session() as other, rig.instance.session() as third:
+
+        def seen(session: Session) -> list[Value]:
+            return [row["Id"] for row in session.open_table(rig.database, "T").rows()]
+
+        other.begin()
+        rig.session.begin()
+        take_the_name(rig, way)
+        assert seen(rig.session) == [1000]
+        assert seen(other) == seen(third) == [*range(9)]
+        third.begin()
+        ends(rig.session)
+        after: list[Value] = [1000] if ends is Session.commit else [*range(9)]
+        assert seen(rig.session) == after
+        assert seen(other) == seen(third) == [*range(9)]
+        with pytest.raises(InvalidUse) as error:
+            other.create_table(rig.database, "T", [ID])
+        assert error.value.jet == Jet.errTableDuplicate
+        other.commit()
+        assert seen(other) == after
+        third.rollback()
+        assert seen(third) == after
+    rig.session.open_table(rig.database, "T").insert({"Id": 2000})
+    assert kept() <= names + 1  # nothing of those that are no more
+    check_rules_of(rig)
+
+
+def check_rules_of(rig: Rig) -> None:
+    rig.instance.close()
+    check_rules(rig.env, PATH, but="")
 
 
 def test_a_table_in_use_is_not_dropped(rig: Rig) -> None:

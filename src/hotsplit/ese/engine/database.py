@@ -5,6 +5,7 @@ Source: log specification 4.12, 6.8, 7.7; format specification 1.4, 1.5.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable
 
@@ -189,18 +190,26 @@ class OpenDatabase:
         return self._tables[name]
 
     def adopt_table(self, session: Session, state: TableState) -> None:
-        """Keep a table that the session just made, or gave its name."""
-        name = state.name.casefold()
+        """Keep a table that the session just made, or gave its name.
+
+        Who does not see that goes on seeing the table that had the name before.
+        """
+        name, transaction = state.name.casefold(), session.current
         before = self._tables.get(name)
         self._tables[name] = state
-        state.made_by = session.current
+        state.made_by, state.named_before = transaction, before
+
+        def settle() -> None:
+            state.named_before = None
 
         def undo() -> None:
             state.outdated = True
             self._tables.pop(name, None)
             if before is not None:
                 self._tables[name] = before
+            transaction.settling.remove(settle)
 
+        transaction.settling.append(settle)
         session.on_undo(undo)
 
     def forget_table(self, state: TableState, following: TableState | None) -> None:
@@ -214,13 +223,14 @@ class OpenDatabase:
     def table_of(self, session: Session, name: str) -> TableState | None:
         """Return a table by its name as a session sees it, None if there is none."""
         state = self.find_table(name)
-        if state is None or not (state.made_by is None or session.sees(state.made_by)):
-            return None
-        try:
-            state = state.seen_by(session)
-        except ObjectNotFound:
-            return None
-        return state if state.name.casefold() == name.casefold() else None
+        while state is not None:
+            if state.made_by is None or session.sees(state.made_by):
+                with contextlib.suppress(ObjectNotFound):
+                    seen = state.seen_by(session)
+                    if seen.name.casefold() == name.casefold():
+                        return seen
+            state = state.named_before
+        return None
 
     def long_values_of(self, session: Session, state: TableState) -> LongValueTree:
         """Return the tree of a table's long values, made at the first need.

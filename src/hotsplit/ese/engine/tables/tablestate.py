@@ -61,13 +61,15 @@ class TableState:
 
     template: the table that this one is derived from; columns: its columns and the table's own.
     most: bytes that a record may have. outdated: its making was rolled back. made_by: the
-    transaction that made it or gave it its name, None if it was there before. successor: the
-    transaction that changed the definition, and what the table is to those who see that; None
-    stands for a table that is no more. origins: what it was before, as far as anybody holds that.
+    transaction that made it or gave it its name, None if it was there before. named_before: the
+    table that had the name till then, while somebody may see that. successor: the transaction that
+    changed the definition, and what the table is to those who see that; None stands for a table
+    that is no more. origins: what it was before, as far as anybody holds that.
     """
 
     successor: tuple[Transaction, TableState | None] | None = None
     made_by: Transaction | None = None
+    named_before: TableState | None = None
 
     def __init__(
         self, database: OpenDatabase, definition: TableDef, template: TableDef | None = None
@@ -225,6 +227,7 @@ class TableState:
         """Return the table with another definition, with the same trees and counters."""
         old, made = self.definition, copy.copy(self)
         made.origins, made.successor = weakref.WeakSet([self]), None
+        made.named_before = None  # it stands in the table's place once all see the table
         made.definition = dataclasses.replace(
             old,
             name=old.name if name is None else name,
