@@ -300,6 +300,27 @@ def test_what_had_no_room_is_not_there_again_after_a_crash() -> None:
     instance.close()
 
 
+def test_nor_when_another_one_was_attached_with_its_number() -> None:
+    env, third = FaultEnv(), f"{FOLDER}/third.edb"
+    instance, _ = begun(env)
+    database = instance.create_database(third)
+    instance.session().create_table(database, "T", COLUMNS, INDEXES).insert({"Id": 7})
+    instance.detach_database(database)
+    env.quota = env.used() + (64 << 10)
+    with pytest.raises(DiskFull):
+        instance.create_database(NEW)
+    env.quota = None
+    assert instance.attach_database(third).dbid == database.dbid
+
+    beside = env.crashed(Crash.ALL_KEPT)
+    made = recover(beside, [FOLDER], [], "/recovered").databases
+    assert [path for path, _, _ in made] == ["/recovered/old.edb", "/recovered/third.edb"]
+    after = env.crashed(Crash.ALL_KEPT)
+    assert not look(after)
+    with Instance.open(after, SETTINGS) as again, again.session() as session:
+        assert session.open_table(again.attach_database(third), "T").get(7) is not None
+
+
 def test_a_log_that_begins_in_a_creation_knows_the_database() -> None:
     env = Watched()
     instance, table = begun(env)

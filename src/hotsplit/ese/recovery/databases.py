@@ -92,6 +92,7 @@ class Databases:
 
     def attach(self, dbid: int, claim: Claim, path: str) -> None:
         """Attach what an attachment list or an AttachDB record names. Raises HotsplitError."""
+        self._give_up_unfinished(dbid, claim.replaying)
         self._core.detach(dbid)
         self.attached.pop(dbid, None)
         target = self._find(claim.database)
@@ -109,9 +110,7 @@ class Databases:
         """Carry out a CreateDB record: make the database unless its file is there already."""
         log, path = self._setting.log, database_path(record)
         claim = Claim(here, LogPosition(), record.db_signature, log, log, here)
-        before = self.replayed(record.dbid)
-        if before is not None and before.header.state == DbState.JUST_CREATED:
-            self.close(record.dbid, here)  # making that one failed, and the instance went on
+        self._give_up_unfinished(record.dbid, here)
         self.missing.pop(record.dbid, None)
         self._make_room(path)
         target = self._find(claim.database)
@@ -133,6 +132,12 @@ class Databases:
             target = Target(claim.database, store, Outcome.NOW, made_at=path.lower())
             self.targets.append(target)
             self._enter(record.dbid, claim, target)
+
+    def _give_up_unfinished(self, dbid: int, here: LogPosition) -> None:
+        """Making the database of that number failed, and the instance went on: another has it."""
+        before = self.replayed(dbid)
+        if before is not None and before.header.state == DbState.JUST_CREATED:
+            self.close(dbid, here)
 
     def _make_room(self, path: str) -> None:
         """Forget a database that these logs made and, later, put another one in the place of."""
