@@ -155,14 +155,19 @@ def test_a_cancelled_task_leaves_the_others_waiting() -> None:
         assert ids(env) == list(range(TASKS))  # it had committed
 
 
-def test_the_end_of_the_instance_serves_all() -> None:
-    env = FaultEnv()
+@pytest.mark.parametrize("before", [False, True])
+def test_the_end_of_the_instance_serves_all(*, before: bool) -> None:
+    """Also in the moment between a task's wait and the call for a sync; nothing goes wrong then."""
+    env, wrong = FaultEnv(), list[object]()
 
     async def work(instance: Instance, database: OpenDatabase) -> None:
+        if before:  # then the thread that syncs is there already
+            await insert(instance, database, range(1))
         with instance.session() as session:
             session.begin()
             session.open_table(database, "Items").insert({"Id": 1})
             position = session.commit_without_wait()
+            asyncio.get_running_loop().set_exception_handler(lambda _, what: wrong.append(what))
         waiting = asyncio.ensure_future(instance.durable(position))
         await asyncio.sleep(0)
         instance.close()
@@ -170,7 +175,8 @@ def test_the_end_of_the_instance_serves_all() -> None:
 
     with opened(env) as (instance, database):
         asyncio.run(work(instance, database))
-    assert ids(env) == [1]
+    assert ids(env) == ([0, 1] if before else [1])
+    assert not wrong
 
 
 @pytest.mark.parametrize("loops", [2, 3])

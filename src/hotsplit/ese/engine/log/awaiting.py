@@ -88,7 +88,7 @@ class Awaiting:
         """Sync for all who wait now, and serve those who came meanwhile if it was for them, too."""
         error: HotsplitError | None = None
         try:
-            self._log.flush(max(waiter.position for waiter in self._waiters))
+            self._log.flush(max((waiter.position for waiter in self._waiters), default=-1))
         except HotsplitError as failed:
             error = failed
         served: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = {}
