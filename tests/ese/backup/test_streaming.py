@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 import pytest
 
 from hotsplit.errors import (
+    AccessDenied,
     BackupNeedsRestore,
     FileTruncated,
     InstanceDown,
@@ -36,7 +37,7 @@ from hotsplit.ese.read.database import Database
 from hotsplit.ese.recovery.events import EventId
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.recover import recover
-from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, Rows, by_number
+from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, Rows, Watched, by_number
 from tests.ese.engine.events import Events
 from tests.ese.engine.shape import check_database
 from tests.memoryenv import MemoryEnv
@@ -293,6 +294,46 @@ def test_several_backups_at_a_time_keep_each_others_logs(shop: Shop) -> None:
     assert shop.instance.logs.range().held == 0
     keep(shop.env, "/slow", files)
     assert restored(shop.env, "/slow") == shop.rows[PATH]
+
+
+def test_the_one_that_began_last_is_what_later_ones_join_on_to(shop: Shop) -> None:
+    """Headers tell of it, also when one that began before ends behind it and holds more logs."""
+    shop.work(10)
+    first = Backup(shop.instance, Kind.FULL)
+    shop.work(10)
+    later = back_up(shop.instance, "/later")
+    shop.work(60)
+    keep(shop.env, "/first", pass_through(first, shop))
+    shop.instance.checkpointer.advance()
+    first.finish()
+    assert shop.header().backup_full_previous == later.info
+    assert 0 < later.info.high < first.info.high
+    shop.work(10)
+    back_up(shop.instance, "/incremental", Kind.INCREMENTAL)
+    for folder, into in (("/later", "/out"), ("/first", "/out1")):
+        found = restored(shop.env, folder, "/incremental", into=into)
+        assert found == shop.rows[PATH]
+
+
+def test_two_backups_to_one_folder_do_not_meet() -> None:
+    env, refused = Watched(), list[str]()
+    shop = Shop(env)
+    shop.work(10)
+
+    def meet(kind: str, path: str) -> None:
+        if kind == "sync" and path.startswith("/full") and not refused:
+            refused.append(path)
+            with pytest.raises(AccessDenied):
+                back_up(shop.instance, "/full")
+
+    env.moment = meet
+    back_up(shop.instance, "/full")
+    assert refused == ["/full.hotsplit-work/items.edb"]
+    assert restored(env, "/full") == shop.rows[PATH]
+    with pytest.raises(TargetExists):
+        back_up(shop.instance, "/full")
+    assert not env.exists("/full.hotsplit-work")
+    shop.instance.close()
 
 
 def test_circular_logging_waits_for_a_backup() -> None:

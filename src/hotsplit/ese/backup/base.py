@@ -148,9 +148,14 @@ class RunningBackup(ABC):
             database.write_header()
 
     def _truncate(self) -> None:
+        """Delete logs that are saved, and that the next backup, which goes by headers, can miss.
+
+        Headers tell of the one that began last where several were under way.
+        """
         logs = self.instance.logs
         low = logs.range().lowest
-        below = logs.limit(min([self.info.high + 1, *self._saved_elsewhere()]), but=self._hold)
+        saved = min([self.info.high, *map(_last_saved, self.covered)])
+        below = logs.limit(min([saved + 1, *self._saved_elsewhere()]), but=self._hold)
         self._note(Phase.TRUNCATE, BackupInfo(low=min(low, below), high=below))
         self.context.log.flush()
         self.truncated = logs.truncate(below, but=self._hold)
