@@ -14,6 +14,7 @@ from hotsplit.errors import (
     Jet,
     KeyDuplicate,
     ObjectNotFound,
+    RecordNotFound,
     WriteConflict,
 )
 from hotsplit.ese.engine.instance import Instance
@@ -383,6 +384,65 @@ def test_what_nobody_sees_any_more_is_forgotten(rig: Rig) -> None:
     with pytest.raises(ObjectNotFound):
         rig.session.open_table(rig.database, "Renamed")
     assert len(rig.on_disk()) == 10
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_what_was_opened_before_a_rollback_is_of_the_table_as_it_is(rig: Rig, nested: bool) -> None:
+    """A column and an index that are no more get nothing, and the index gives nothing."""
+    table, session = filled(rig, 9), rig.session
+    if nested:
+        session.begin()
+    session.begin()
+    session.add_column(table, Column("More", Coltyp.LONG_BINARY))
+    session.create_index(table, Index("size", ["Size"]))
+    session.rename_table(rig.database, "T", "Renamed")
+    inside = session.open_table(rig.database, "Renamed")
+    mark = inside.insert({"Id": 9, "More": b"m"})
+    cursors = [one.cursor("size") for one in (table, inside)]
+    assert all(cursor.first() for cursor in cursors)
+    body, more = inside.open_long(mark, "Body"), table.open_long(table.bookmark(1), "More")
+    assert (body.write(b"b"), more.write(b"m")) == (1, 1)
+    session.rollback()
+    rig.table(ID, BODY, name="Other").insert_many({"Id": n, "Body": b"o" * 300} for n in range(99))
+    for one in (table, inside):
+        with pytest.raises(InvalidUse) as refused:
+            one.update(table.bookmark(2), {"More": b"m"})
+        assert refused.value.jet == Jet.errColumnNotFound
+        one.update(table.bookmark(2), {"Size": 2})
+        assert [*one.rows()] == [*table.rows()]
+        with pytest.raises(InvalidUse) as refused:
+            one.cursor("size")
+        assert refused.value.jet == Jet.errIndexNotFound
+    for cursor in cursors:
+        with pytest.raises(ObjectNotFound):
+            cursor.first()
+    with pytest.raises(RecordNotFound):
+        body.write(b"b")
+    with pytest.raises(InvalidUse) as refused:
+        more.write(b"m")
+    assert refused.value.jet == Jet.errColumnNotFound
+    if nested:
+        session.commit()
+    inside.insert({"Id": 9})
+    assert len([*rig.session.open_table(rig.database, "T").rows("name")]) == 10
+    check_rules_of(rig)
+
+
+def test_a_long_value_goes_with_its_column(rig: Rig) -> None:
+    table = filled(rig, 9)
+    body = table.open_long(table.bookmark(1), "Body")
+    assert body.read() == b"b" * 20
+    rig.session.rename_column(table, "Body", "Text")
+    body.seek(0)
+    assert body.read() == b"b" * 20
+    rig.session.drop_column(table, "Text")
+    for use in (body.read, lambda: body.write(b"b"), lambda: body.size, lambda: body.truncate(0)):
+        with pytest.raises(InvalidUse) as refused:
+            use()
+        assert refused.value.jet == Jet.errColumnNotFound
+    rig.session.add_column(table, BODY)
+    assert [row["Body"] for row in table.rows()] == [None] * 9
+    check_rules_of(rig)
 
 
 # Columns

@@ -130,7 +130,7 @@ def create_table(
 def forget_trees(session: Session, trees: list[Tree]) -> None:
     """The making of trees was taken back: give their space back."""
     for tree in trees:
-        tree.dropped = session.current
+        tree.dropped, tree.is_undone = session.current, True
         session.context.versions.dropped.append(tree)
 
 

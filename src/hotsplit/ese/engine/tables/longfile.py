@@ -43,6 +43,7 @@ class LongFile(io.RawIOBase):
             raise InvalidUse(f"{column.name} is no long column", jet=Jet.errInvalidColumnType)
         self._table, self._bookmark = table, bookmark
         self._column, self._number = column, number
+        self._opened = table.state
         self._compress = bool(column.flags & ColumnFlag.COMPRESSED)
         self._at = 0
 
@@ -113,8 +114,16 @@ class LongFile(io.RawIOBase):
         record = table.state.tree.get(table.session, self._bookmark)
         if record is None:
             raise RecordNotFound(f"Table {table.name} has no such row")
-        found = table.state.rows.split(record).stored(self._column) or []
+        found = table.state.rows.split(record).stored(self._column_now()) or []
         return found[self._number] if self._number < len(found) else None
+
+    def _column_now(self) -> ColumnDef:
+        """Return the column. Raises InvalidUse (-1507) if it was dropped, or its making undone."""
+        states = self._opened.standing, self._table.state
+        column, now = (state.rows.with_tag(self._column.tag) for state in states)
+        if column is None or now is None:
+            raise InvalidUse(f"Column {self._column.name} is no more", jet=Jet.errColumnNotFound)
+        return now
 
     # Writing
 
@@ -153,7 +162,7 @@ class LongFile(io.RawIOBase):
         """Give the row another value instead of the one that it has."""
 
         def apply(pieces: Pieces) -> None:
-            found = list(pieces.stored(self._column) or ())
+            found = list(pieces.stored(self._column_now()) or ())
             if self._number == len(found):
                 found.append(Instance(b""))
             elif self._number > len(found):

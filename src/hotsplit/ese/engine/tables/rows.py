@@ -122,6 +122,10 @@ class RowFormat:
         found = self._by_tag.get(tag_of(segment.column_id, derived))
         return found or self._by_tag[tag_of(segment.column_id, not derived)]
 
+    def with_tag(self, tag: int) -> ColumnDef | None:
+        """Return the column of a tag, None if there is none."""
+        return self._by_tag.get(tag)
+
     # Records
 
     def split(self, record: bytes) -> Pieces:

@@ -60,7 +60,8 @@ class TableState:
     """See the module. primary: keys of the records, None for the hidden counter.
 
     template: the table that this one is derived from; columns: its columns and the table's own.
-    most: bytes that a record may have. outdated: its making was rolled back. made_by: the
+    most: bytes that a record may have. outdated: its making was rolled back; taken_back: what the
+    table is again then, None for one that was made itself. made_by: the
     transaction that made it or gave it its name, None if it was there before. named_before: the
     table that had the name till then, while somebody may see that. successor: the transaction that
     changed the definition, and what the table is to those who see that; None stands for a table
@@ -70,6 +71,7 @@ class TableState:
     successor: tuple[Transaction, TableState | None] | None = None
     made_by: Transaction | None = None
     named_before: TableState | None = None
+    taken_back: TableState | None = None
 
     def __init__(
         self, database: OpenDatabase, definition: TableDef, template: TableDef | None = None
@@ -149,7 +151,7 @@ class TableState:
     @property
     def is_open_to_all(self) -> bool:
         """True if everybody may change rows."""
-        return self.successor is None and not self.unsupported and self.database.is_attached
+        return self.is_current and not self.unsupported
 
     @property
     def latest(self) -> TableState | None:
@@ -162,7 +164,7 @@ class TableState:
     def seen_by(self, session: Session) -> TableState:
         """Return the table as the session sees it. Raises ObjectNotFound, InvalidUse (-1010)."""
         self.database.check()
-        state = self
+        state = self.standing
         while state.successor is not None and session.sees(state.successor[0]):
             _, following = state.successor
             if following is None:
@@ -189,12 +191,20 @@ class TableState:
     @property
     def oldest(self) -> TableState:
         """The table after all changes that nobody can see as not done any more."""
-        state = self
+        state = self.standing
         while state.successor is not None and state.successor[0].is_settled:
             following = state.successor[1]
             if following is None:
                 break
             state = following
+        return state
+
+    @property
+    def standing(self) -> TableState:
+        """The table without the changes that were rolled back."""
+        state = self
+        while state.taken_back is not None:
+            state = state.taken_back
         return state
 
     def follow(self, session: Session, following: TableState | None) -> None:
@@ -213,6 +223,8 @@ class TableState:
         def undo() -> None:
             self.successor = None
             transaction.settling.remove(settle)
+            if following is not None:
+                following.outdated, following.taken_back = True, self
 
         transaction.settling.append(settle)
         session.on_undo(undo)

@@ -58,6 +58,7 @@ class TreeView:
 
     kind: page flags that all its pages share. versions: chains of versions by bookmark.
     open_replaces: changes of data among them that are not committed. dropped: by which transaction.
+    is_undone: its making was rolled back.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class TreeView:
         self.versions = Chains()
         self.open_replaces = 0
         self.dropped: Transaction | None = None
+        self.is_undone = False
 
     # Search
 
@@ -126,8 +128,8 @@ class TreeView:
         return (key, b"") if self.unique else (key, data)
 
     def check_there(self, session: Session) -> None:
-        """Raise ObjectNotFound if the session sees that the tree was dropped."""
-        if self.dropped is not None and session.sees(self.dropped):
+        """Raise ObjectNotFound if the session sees that the tree was dropped, or it never was."""
+        if self.is_undone or (self.dropped is not None and session.sees(self.dropped)):
             raise ObjectNotFound("What is to be read was deleted")
 
     def get(self, session: Session, key: bytes, data: bytes = b"") -> bytes | None:
