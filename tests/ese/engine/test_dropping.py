@@ -97,6 +97,19 @@ def test_a_table_goes_with_its_space(rig: Rig) -> None:
     assert len(rig.on_disk()) == 300
 
 
+def test_a_table_goes_in_the_transaction_of_its_first_long_value(rig: Rig) -> None:
+    rig.reopen()
+    rows = catalog_rows(rig)
+    table = rig.table(ID, BODY, indexes=(PK,))
+    with rig.session.transaction():
+        assert not list(table.rows())
+        table.insert({"Id": 1, "Body": bytes(9000)})
+        rig.session.drop_table(rig.database, "T")
+    rig.reopen()
+    assert catalog_rows(rig) == rows
+    check_rules_of(rig)
+
+
 def test_space_is_used_again(rig: Rig) -> None:
     filled(rig)
     rig.session.drop_table(rig.database, "T")

@@ -235,14 +235,19 @@ class OpenDatabase:
     def long_values_of(self, session: Session, state: TableState) -> LongValueTree:
         """Return the tree of a table's long values, made at the first need.
 
-        It stays if the transaction is rolled back, but not without its table.
+        It stays if the transaction is rolled back, but not without its table. All see it then, as
+        whoever drops the table needs it.
         """
         if state.long_values is None:
-            if state.made_by is None or state.made_by.commit:
+            is_own = state.made_by is not None and not state.made_by.commit
+            if not is_own:
                 session = Session(self.context, INTERNAL_SESSION)
             session.begin()
+            transaction = session.current
             create_long_values(session, state)
             session.commit(lazy=True)
+            if not is_own:
+                self.context.versions.show_to_all(transaction)
         assert state.long_values is not None
         return state.long_values
 

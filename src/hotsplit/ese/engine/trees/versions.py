@@ -27,6 +27,7 @@ Bookmark = tuple[bytes, bytes]
 LOCK = -1
 """The operation of a version that keeps others from changing a node; nothing is logged of it."""
 
+_FIRST = 1  # place in the order of transactions; a commit of 0 is none yet
 _BEFORE_IMAGE = (REPLACE, FLAG_DELETE)
 
 
@@ -91,7 +92,7 @@ class VersionStore:
     def __init__(self) -> None:
         # What no view holds any more as it was. deleted: nodes flagged as deleted; dropped: such
         # trees; lowered: roots of long values that lost a reference.
-        self._clock = 1  # a commit of 0 is none yet
+        self._clock = _FIRST
         self._open: dict[Transaction, None] = {}
         self._ended: deque[Transaction] = deque()
         self.deleted: deque[tuple[Tree, Bookmark]] = deque()
@@ -118,6 +119,10 @@ class VersionStore:
             self._ended.append(transaction)
         transaction.commit = self._clock
         self.end(transaction)
+
+    def show_to_all(self, transaction: Transaction) -> None:
+        """Make what was committed part of the views that there are, too."""
+        transaction.commit = _FIRST
 
     def end(self, transaction: Transaction) -> None:
         """A transaction is over; drop what no view needs any more."""
