@@ -14,6 +14,7 @@ from hotsplit.ese.format.header import DbState
 from hotsplit.ese.recovery.attach import Outcome
 from hotsplit.ese.recovery.databases import Setting, Target
 from hotsplit.ese.recovery.events import EventId, Watch
+from hotsplit.ese.recovery.keptpages import KeptPages, kept_path
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.plan import Plan
 from hotsplit.ese.recovery.replay import Replay
@@ -69,6 +70,7 @@ class Run:
         """Replay the logs of the plan. Raises HotsplitError."""
         first = self._plan.logs[0]
         assert first.header is not None
+        self._mend_torn_pages()
         self.replay.begin(first.header.attachments, self._plan.start)
         self.done.first = first.generation
         self._watch.begin(sum(info.size for info in self._plan.logs))
@@ -85,6 +87,22 @@ class Run:
             self.done.last = info.generation
             self._watch.event(EventId.LOG_REPLAYED, f"Replayed {info.path}", info.path)
             self._watch.advance(info.size)
+
+    def _mend_torn_pages(self) -> None:
+        """Take pages that a crash may have torn as an engine of ours kept them."""
+        sequence = self._plan.sequence
+        if sequence is None:
+            return
+        for path in [kept_path(folder, sequence.base) for folder in sequence.folders]:
+            kept = KeptPages.read(self._env, path)
+            if kept is None:
+                continue
+            for target in self._targets:
+                count = kept.mend(target.store, target.store.write_page)
+                if count:
+                    text = f"{count} pages that were being written are taken as kept in {path}"
+                    note = Finding("kept-pages", Severity.NOTE, text, target.store.path)
+                    self.done.warnings.append(note)
 
     def _check_checksum(self, before: int, info: LogInfo) -> None:
         """Compare what a log says of the segments of the one before with what they are."""

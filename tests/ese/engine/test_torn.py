@@ -1,0 +1,68 @@
+"""Pages that a crash tore: whoever recovers takes them as they were kept beside the logs."""
+
+from __future__ import annotations
+
+import pytest
+
+from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.opening.inplace import recover_in_place
+from hotsplit.ese.read.database import Database
+from hotsplit.ese.recovery.assess import assess
+from hotsplit.ese.recovery.recover import recover
+from hotsplit.ese.recovery.replayed import open_replayed
+from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, Watched
+from tests.ese.engine.judge import check_rules
+from tests.ese.engine.test_failures import SETTINGS, fill
+from tests.memoryenv import Crash, MemoryEnv
+
+ROWS = 400
+
+
+@pytest.fixture(scope="module")
+def torn() -> list[MemoryEnv]:
+    """What crashes leave while pages are written, with the log whole."""
+    env, images = Watched(), list[MemoryEnv]()
+    env.mkdir(FOLDER)
+    env.sync_dir("/")
+    instance = Instance.open(env, SETTINGS)
+    session = instance.session()
+    table = session.create_table(instance.create_database(PATH), "Items", COLUMNS, INDEXES)
+    for number in range(0, ROWS, 20):
+        fill(table, number)
+
+    def moment(kind: str, path: str) -> None:
+        if (kind, path) == ("sync", PATH):
+            images.extend(env.crashed(Crash.TORN, seed) for seed in range(4))
+
+    env.moment = moment
+    while instance.idle():
+        pass
+    assert len(images) > 8
+    return images
+
+
+def ids(env: MemoryEnv, path: str) -> list[object]:
+    with Database.open(env, path) as database:
+        return [row["Id"] for row in database.table("Items").rows()]
+
+
+def test_every_recovery_puts_them_right(torn: list[MemoryEnv]) -> None:
+    told = 0
+    for image in torn:
+        before = image.files(FOLDER)
+        verdict = assess(image, [FOLDER], [])
+        assert verdict.recoverable, verdict.error
+        made = recover(image, [FOLDER], [], "/beside")
+        notes = [finding.rule for finding in made.warnings]
+        assert ("kept-pages" in notes) == ("kept-pages" in [f.rule for f in verdict.evidence])
+        told += len(notes)
+        with open_replayed(image, PATH, [FOLDER]) as database:
+            assert len(list(database.table("Items").rows())) == ROWS
+        assert image.files(FOLDER) == before
+
+        again = image.crashed(Crash.ALL_KEPT)
+        recover_in_place(again, [FOLDER], [])
+        for env, path in ((image, "/beside/items.edb"), (again, PATH)):
+            assert ids(env, path) == list(range(ROWS))
+            check_rules(env, path)
+    assert told
