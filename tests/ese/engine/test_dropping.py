@@ -458,6 +458,26 @@ def test_a_long_value_goes_with_its_column(rig: Rig) -> None:
     check_rules_of(rig)
 
 
+def test_what_cannot_be_entered_in_the_catalog_takes_no_space(rig: Rig) -> None:
+    table = filled(rig, 3)
+    text = rig.table(ID, TEXT, name="Texts")
+    with rig.instance.session() as other:
+        theirs = other.open_table(rig.database, "T")
+        other.begin()
+        assert len(list(theirs.rows())) == 3
+        rig.table(ID, NAME, name="New")
+        rig.session.create_index(text, Index("text", ["Text"]))  # the first of Unicode text
+        with pytest.raises(WriteConflict):
+            other.create_table(rig.database, "New", [ID])
+        with pytest.raises(WriteConflict):
+            other.add_column(theirs, TEXT)
+            other.create_index(theirs, Index("text", ["Text"]))
+        other.rollback()
+    table.insert({"Id": 9})
+    assert len(rig.on_disk()) == 4
+    check_rules(rig.env, PATH, but="")
+
+
 # Columns
 
 

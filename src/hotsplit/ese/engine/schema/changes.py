@@ -5,16 +5,22 @@ Source: format specification 14.3; what the published engine logs for the same c
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hotsplit.errors import InvalidUse, Jet, Unsupported
+from hotsplit.errors import HotsplitError, InvalidUse, Jet, Unsupported
 from hotsplit.ese.engine.schema import catalog
 from hotsplit.ese.engine.schema import definitions as schema
 from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.tables.longvalues import LongValueTree
-from hotsplit.ese.engine.tables.tablestate import SecondaryIndex, TableState, record_most
+from hotsplit.ese.engine.tables.tablestate import (
+    SecondaryIndex,
+    TableState,
+    index_tree,
+    record_most,
+)
 from hotsplit.ese.engine.trees.space import make_tree
 from hotsplit.ese.engine.trees.versions import check_conflict
 from hotsplit.ese.format.catalogschema import (
@@ -110,8 +116,8 @@ def create_table(
     rows = database.catalog
     definition = TableDef(name, objid, root, kind.flags, kind.name)
     row = catalog.table_row(name, objid, root, pages, kind.flags, _DENSITY, kind.name)
-    rows.add(session, row)
-    session.on_undo(lambda: forget_trees(session, [database.tree(root, objid)]))
+    with _entering(session, database.tree(root, objid)):
+        rows.add(session, row)
     rows.add_objid(session, objid, objid, RowType.TABLE)
     for given in kind.indexes():
         definition.indexes.append(_inherit_index(session, database, definition, given))
@@ -120,6 +126,7 @@ def create_table(
     definition.columns = planned
     for index in sorted(indexes, key=lambda index: not index.primary):
         made = _make_index(session, database, definition, index, [*inherited, *planned])
+        _enter_index(session, database, definition, made)
         definition.indexes.append(made)
     template = None if kind.base is None else kind.base.definition
     state = TableState(database, definition, template)
@@ -127,11 +134,20 @@ def create_table(
     return state
 
 
-def forget_trees(session: Session, trees: list[Tree]) -> None:
-    """The making of trees was taken back: give their space back."""
-    for tree in trees:
+@contextlib.contextmanager
+def _entering(session: Session, tree: Tree) -> Iterator[None]:
+    """Enter a new tree in the catalog; its space is free if that fails, or is taken back."""
+
+    def forget() -> None:
         tree.dropped, tree.is_undone = session.current, True
         session.context.versions.dropped.append(tree)
+
+    try:
+        yield
+    except HotsplitError:
+        forget()
+        raise
+    session.on_undo(forget)
 
 
 def check_quiet(session: Session, trees: Sequence[Tree]) -> None:
@@ -178,7 +194,7 @@ def _make_index(
     index: Index,
     columns: Sequence[ColumnDef],
 ) -> IndexDef:
-    """Make an index of some of `columns`, the table's and its template's, and its rows."""
+    """Make an index of some of `columns`, the table's and its template's; it is to be entered."""
     if any(i.name.casefold() == index.name.casefold() for i in table.indexes):
         raise InvalidUse(f"There is an index {index.name}", jet=Jet.errIndexDuplicate)
     if index.primary and table.primary is not None:
@@ -191,15 +207,13 @@ def _make_index(
     root, objid = _make_index_tree(
         session, database, table, primary=index.primary, unique=index.unique
     )
-    made = IndexDef(
+    return IndexDef(
         index.name, objid, root, flags, parse_segments(segments, flags),
         parse_segments(conditions, flags), locale=catalog.LOCALE,
         lcmap_flags=catalog.LCMAP_FLAGS, density=_DENSITY, tuple_limits=tuples,
         sort_id=catalog.SORT_ID,
         sort_version=int.from_bytes(catalog.SORT_VERSION[4:], "little"),
     )  # fmt: skip
-    _enter_index(session, database, table, made)
-    return made
 
 
 def _enter_index(
@@ -221,12 +235,13 @@ def create_index(session: Session, state: TableState, index: Index) -> Secondary
     check_quiet(session, [state.tree])
     if state.is_fixed:
         raise InvalidUse(f"{state.name} keeps its definition", jet=Jet.errFixedDDL)
-    made = _make_index(session, state.database, state.definition, index, state.columns)
-    following = state.changed(indexes=[*state.definition.indexes, made])
+    database, definition = state.database, state.definition
+    made = _make_index(session, database, definition, index, state.columns)
+    with _entering(session, index_tree(database, made)):
+        _enter_index(session, database, definition, made)
+    following = state.changed(indexes=[*definition.indexes, made])
     state.follow(session, following)
-    new = next(i for i in following.secondary if i.keys.index is made)
-    session.on_undo(lambda: forget_trees(session, [new.tree]))
-    return new
+    return next(i for i in following.secondary if i.keys.index is made)
 
 
 def add_column(session: Session, state: TableState, column: Column) -> ColumnDef:
@@ -255,15 +270,10 @@ def create_long_values(session: Session, state: TableState) -> LongValueTree:
     parent = database.tree(table.root, table.objid)
     root, objid = parent.space.allocate(session), database.next_objid()
     make_tree(session, parent, root, objid, PageFlag.LONG_VALUE, 1, unique=True)
-    database.catalog.add(session, catalog.long_value_row(table.objid, objid, root))
-    database.catalog.add_objid(session, objid, table.objid, RowType.LONG_VALUE)
-    tree = database.tree(root, objid, PageFlag.LONG_VALUE)
-
-    def undo() -> None:
-        state.set_long_values(0, 0)
-        forget_trees(session, [tree])
-
-    session.on_undo(undo)
+    with _entering(session, database.tree(root, objid, PageFlag.LONG_VALUE)):
+        database.catalog.add(session, catalog.long_value_row(table.objid, objid, root))
+        database.catalog.add_objid(session, objid, table.objid, RowType.LONG_VALUE)
+    session.on_undo(lambda: state.set_long_values(0, 0))
     state.set_long_values(root, objid)
     assert state.long_values is not None
     return state.long_values

@@ -44,6 +44,12 @@ def record_most(page_size: int) -> int:
     return page_size - page_header_size(page_size) - _NODE_OVERHEAD - 2 - _KEY_MOST
 
 
+def index_tree(database: OpenDatabase, index: IndexDef) -> Tree:
+    """Return the tree of a secondary index."""
+    kind = PageFlag.INDEX | (0 if index.is_unique else PageFlag.NON_UNIQUE)
+    return database.tree(index.root, index.objid, kind, unique=index.is_unique)
+
+
 class SecondaryIndex:
     """A secondary index: its keys and its tree."""
 
@@ -126,9 +132,7 @@ class TableState:
         return bool(self.counter or self.version_column or self.escrow)
 
     def _open(self, index: IndexDef) -> SecondaryIndex:
-        kind = PageFlag.INDEX | (0 if index.is_unique else PageFlag.NON_UNIQUE)
-        tree = self.database.tree(index.root, index.objid, kind, unique=index.is_unique)
-        return SecondaryIndex(KeyMaker(index, self.rows), tree)
+        return SecondaryIndex(KeyMaker(index, self.rows), index_tree(self.database, index))
 
     @property
     def is_fixed(self) -> bool:
