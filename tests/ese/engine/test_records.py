@@ -14,11 +14,11 @@ from hotsplit.errors import InvalidUse
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.engine.tables.rows import LongReader, Pieces, padded
+from hotsplit.ese.engine.tables.rows import LongReader, Pieces
 from hotsplit.ese.engine.tables.tablestate import TableState
 from hotsplit.ese.engine.trees import records
-from hotsplit.ese.format.columns import Coltyp, Scalar, Value, encode_value
-from hotsplit.ese.format.keys import build_key
+from hotsplit.ese.format.columns import Coltyp, Scalar, Value, encode_value, padded
+from hotsplit.ese.format.keys import record_key
 from hotsplit.ese.format.logrecord import NO_DBTIME, decode, encode
 from hotsplit.ese.format.recordtable import RecordType as T
 from tests.memoryenv import MemoryEnv
@@ -192,7 +192,7 @@ def test_searches_are_for_keys_of_the_format(state: TableState, data: st.DataObj
     for column, value in zip(columns, values, strict=False):
         found = None if value is None else encode_value(column, value)
         stored.append(padded(column, found) if found and column.is_fixed else found)
-    assert index.search_key(tuple(values)) == build_key(columns, index.index, stored)
+    assert index.search_key(tuple(values)) == record_key(columns, index.index, stored)
 
 
 def test_searches_for_what_cannot_be(state: TableState) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hotsplit.errors import InvalidUse, Jet
 from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.format.columns import Coltyp, Value
+from hotsplit.ese.read.database import Database
 from tests.ese.engine.judge import check_rules
 from tests.ese.engine.test_tables import ID, PATH, PK, Rig, jet_of, rig
 
@@ -80,3 +81,40 @@ def test_no_values_are_not_allowed_where_null_is_not(rig: Rig) -> None:
     with pytest.raises(InvalidUse) as error:
         table.insert({"Id": 1, "V": []})
     assert jet_of(error) == Jet.errNullInvalid
+
+
+def test_long_text_is_found_by_all_of_it(rig: Rig) -> None:
+    """A key is made of the begin of a text, where some characters have no weight, or later."""
+    wide = Column("V", Coltyp.LONG_TEXT)
+    by_text = Index("v", ["V"]), Index("both", ["-V", "Id"])
+    table = rig.table(ID, wide, indexes=(PK, *by_text))
+    texts = ["a b-c" * 70, "x-" * 64, "-" + "abcdefg" * 40, "\xad" * 127 + "b"]
+    for number, text in enumerate(texts):
+        table.insert({"Id": number, "V": text})
+    for index in by_text:
+        cursor = table.cursor(index.name)
+        for text in texts:
+            assert cursor.seek(text)
+            assert cursor.row()["V"] == text
+            cursor.set_range((text,), (text,))
+            assert cursor.first()
+            cursor.set_range()
+    table.insert_many({"Id": 10 + number, "V": text} for number, text in enumerate(texts))
+    rig.instance.close()
+    check_rules(rig.env, PATH, but="")
+    with Database.open(rig.env, PATH) as database:
+        for index in by_text:
+            found = database.table("T").cursor(index.name)
+            assert [found.seek(text) for text in texts] == [[n, t] for n, t in enumerate(texts)]
+
+
+def test_nothing_is_added_to_null(rig: Rig) -> None:
+    table = rig.table(ID, Column("Count", Coltyp.LONG, escrow=True, default=3), indexes=(PK,))
+    mark = table.insert({"Id": 1, "Count": None})
+    with pytest.raises(InvalidUse) as error:
+        table.add(mark, "Count", 1)
+    assert jet_of(error) == Jet.errNullInvalid
+    assert table.get(1) == {"Id": 1, "Count": None}
+    table.update(mark, {"Count": 4})
+    table.add(mark, "Count", 1)
+    assert table.get(1) == {"Id": 1, "Count": 5}

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hotsplit.ese.format.catalogschema import IndexDef, Segment
 from hotsplit.ese.format.collation import Collation, KeyUnknown, sort_key
 from hotsplit.ese.format.columns import UTF16, Coltyp, ColumnDef
-from hotsplit.ese.format.keys import build_key, record_key, unicode_key
+from hotsplit.ese.format.keys import record_key, unicode_key
 from hotsplit.ese.format.sortlocales import sort_of_name
 from hotsplit.ese.format.sorttable import SORT_ID_TAIL, BuiltIn, SortTable, use_sort_table
 from hotsplit.ese.format.textorder import text_order
@@ -122,7 +122,6 @@ def test_of_records_the_engine_takes_127_characters() -> None:
     text = ("-" + "abcdefg" * 40).encode("utf-16-le")
     weights = bytes.fromhex("0e020e090e0a0e1a0e210e230e25" * 18)
     assert record_key([column], index, [text]) == b"\x7f" + weights + b"\1\1"
-    assert build_key([column], index, [text]) == b"\x7f" + weights + bytes.fromhex("0e02")
 
 
 def test_of_longer_keys_the_engine_reads_on_until_a_segment_is_full() -> None:

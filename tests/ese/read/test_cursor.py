@@ -13,7 +13,7 @@ from hotsplit.errors import InvalidUse, ObjectNotFound
 from hotsplit.ese.files.env import OsEnv
 from hotsplit.ese.format.collation import KeyUnknown
 from hotsplit.ese.format.columns import TEXT_TYPES, UTF16, DateTime
-from hotsplit.ese.format.keys import build_key, unicode_key
+from hotsplit.ese.format.keys import record_key, unicode_key
 from hotsplit.ese.read.cursor import _stored
 from hotsplit.ese.read.database import Database
 from hotsplit.ese.read.pages import CountedPages
@@ -64,7 +64,7 @@ def test_keys_made_here_are_the_engine_s(database: tuple[Database, Any]) -> None
                 values = [rows[bookmark][place] for place in places]
                 stored = [_stored(c, v) for c, v in zip(columns, values, strict=True)]
                 try:
-                    assert build_key(columns, index, stored).hex() == key
+                    assert record_key(columns, index, stored).hex() == key
                     made += 1
                 except KeyUnknown:
                     assert any(c.coltyp in TEXT_TYPES and c.code_page == UTF16 for c in columns)

@@ -29,20 +29,14 @@ _VISTA = 0x50000  # NLS version, of Windows Server 2008, too
 _TEXT_MOST = 256  # bytes of text that a key of the default size is made of
 
 
-def build_key(columns: list[ColumnDef], index: IndexDef, values: list[bytes | None]) -> bytes:
-    """Return the key of stored values, None being NULL; `columns` are those of the segments.
-
-    Fewer values than segments make the start of a key. Raises KeyUnknown.
-    """
-    return b"".join(part for part, _ in _parts(columns, index, values))
-
-
 def record_key(columns: list[ColumnDef], index: IndexDef, values: list[bytes | None]) -> bytes:
-    """Return the key of the values of a record.
+    """Return the key of the values of a record, None being NULL.
 
+    columns: those of the segments. Fewer values than segments make the start of a key.
     The engine takes no more bytes of a value than a key has, so of Unicode text 127 characters for
-    keys of the default size; of what is searched for it takes 128. For longer keys it takes twice
-    as much as long as the text might fill more of its segment. Raises KeyUnknown.
+    keys of the default size. (Of what is searched for it takes 128, and may miss a long text so.)
+    For longer keys it takes twice as much as long as the text might fill more of its segment.
+    Raises KeyUnknown.
     """
     read = most = index.key_most or _DEFAULT_MOST
     while True:

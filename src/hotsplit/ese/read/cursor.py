@@ -29,7 +29,7 @@ from hotsplit.ese.format.columns import (
     encode_value,
     padded,
 )
-from hotsplit.ese.format.keys import build_key, collation_of, record_key
+from hotsplit.ese.format.keys import collation_of, record_key
 from hotsplit.ese.format.page import Node, PageFlag
 from hotsplit.ese.read.labels import Label
 from hotsplit.ese.read.remains import Remnant
@@ -167,7 +167,7 @@ class Cursor:
         stored = [_stored(column, value) for column, value in zip(columns, values, strict=True)]
         if any(_is_unicode(column) for column in columns):
             self._check_order()
-        return build_key(columns, self.index, stored)
+        return record_key(columns, self.index, stored)
 
     @staticmethod
     def _after(key: bytes) -> bytes | None:

@@ -15,7 +15,7 @@ from hotsplit.ese.engine.tables.rows import LongReader, Pieces, RowFormat, fixed
 from hotsplit.ese.format.catalogschema import IndexDef, IndexFlag, KeySegment, Segment, tuple_limits
 from hotsplit.ese.format.collation import KeyUnknown
 from hotsplit.ese.format.columns import TEXT_TYPES, UTF16, ColumnDef, Value, encode_value
-from hotsplit.ese.format.keys import build_key, record_key
+from hotsplit.ese.format.keys import record_key
 
 _Make = Callable[[list[ColumnDef], IndexDef, list[bytes | None]], bytes]
 _KEY_MOST = 255
@@ -161,4 +161,4 @@ class KeyMaker:
                 stored.append(data)
             except ValueError as error:
                 raise InvalidUse(str(error)) from error
-        return self._make(build_key, stored)
+        return self._make(record_key, stored)

@@ -195,7 +195,11 @@ def _plan_key(maker: KeyMaker, numbers: dict[int, int]) -> plan.Key | None:
 
 
 def _segment(column: ColumnDef, descending: bool, maker: KeyMaker) -> Callable[[bytes], bytes]:
+    is_wide = column.coltyp in TEXT_TYPES and column.code_page == UTF16
+
     def segment(data: bytes) -> bytes:
+        if is_wide and len(data) > maker.most:  # how much of it counts is for `record_key`
+            raise ValueError
         part = keys.segment(column, data, maker.index, _WIDE)
         return keys.descending(part) if descending else part
 

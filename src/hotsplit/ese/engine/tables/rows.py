@@ -135,8 +135,7 @@ class RowFormat:
         bitmap = record[var_start - (fixed_last + 7) // 8 : var_start]
         for column in self._fixed:
             if column.id <= fixed_last:
-                at = (column.id - 1) // 8
-                if bitmap[at] >> ((column.id - 1) % 8) & 1:
+                if _is_set(bitmap, column.id):
                     pieces.fixed[column.id] = None
                 else:
                     end = column.offset + column.stored_size
@@ -152,6 +151,11 @@ class RowFormat:
             found = None if entry.data is None else split_instances(entry.header, entry.data)
             pieces.tagged[tag_of(entry.id, entry.derived)] = found
         return pieces
+
+    def is_null(self, record: bytes, column: ColumnDef) -> bool:
+        """Tell whether a fixed column that a record holds is NULL there."""
+        fixed_last, _, var_start = _HEAD.unpack_from(record)
+        return _is_set(record[var_start - (fixed_last + 7) // 8 : var_start], column.id)
 
     def join(self, pieces: Pieces) -> bytes:
         """Put a record together. Raises ValueError if it cannot hold its values."""
@@ -226,6 +230,10 @@ class RowFormat:
             return None
         values: list[Scalar] = [decode_value(column, plain(one, read)) for one in found]
         return values if column.is_multi_valued or len(values) > 1 else values[0]
+
+
+def _is_set(bitmap: bytes, fid: int) -> bool:
+    return bool(bitmap[(fid - 1) // 8] >> ((fid - 1) % 8) & 1)
 
 
 class LongReader:

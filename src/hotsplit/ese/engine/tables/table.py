@@ -230,7 +230,10 @@ class Table:
             self._drop_unused(pieces, Pieces())
 
     def add(self, bookmark: bytes, column: str, value: int) -> None:
-        """Add to an escrow column; transactions that do so do not exclude each other."""
+        """Add to an escrow column; transactions that do so do not exclude each other.
+
+        Raises RecordNotFound, WriteConflict, InvalidUse (-1048: no such column, -1504: it is NULL).
+        """
         found = self.state.column(column)
         if not found.flags & ColumnFlag.ESCROW:
             raise InvalidUse(f"{column} is no escrow column", jet=Jet.errColumnNotUpdatable)
@@ -240,6 +243,8 @@ class Table:
             record = self._record(bookmark)
             if record[0] < found.id:
                 raise InvalidUse("The record has no such column", jet=Jet.errColumnNotUpdatable)
+            if self.state.rows.is_null(record, found):
+                raise InvalidUse(f"{column} is NULL", jet=Jet.errNullInvalid)
             self.state.tree.add(self.session, bookmark, value, found.offset)
 
     # What an update is made of
