@@ -19,9 +19,9 @@ from hotsplit.errors import (
     WriteConflict,
 )
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.schema.definitions import Column, Index
+from hotsplit.ese.engine.schema.definitions import Column, Index, plan_columns
 from hotsplit.ese.engine.settings import Settings
-from hotsplit.ese.format.columns import Coltyp, Value
+from hotsplit.ese.format.columns import LAST_ID, Coltyp, Value
 from hotsplit.ese.format.header import DatabaseHeader, choose_header
 from hotsplit.ese.read.database import Database
 from tests.ese.engine.shape import check_database
@@ -122,6 +122,12 @@ def test_columns_of_each_kind(rig: Rig, kind: dict[str, bool], most: int) -> Non
     assert rig.on_disk()[0][f"c{most - 1}"] == b"x"
 
 
+def test_as_many_tagged_columns_as_there_are_ids() -> None:
+    columns = [Column(f"c{n}", Coltyp.LONG, tagged=True) for n in range(LAST_ID - 255)]
+    assert plan_columns(columns)[-1].id == LAST_ID
+    refused(Jet.errTooManyColumns, lambda: plan_columns([*columns, Column("x", Coltyp.LONG_TEXT)]))
+
+
 @pytest.mark.parametrize("name", ["", " x", "x" * 65, "a!b", "a[b", "\u4e2d", "a\n"])
 def test_names_that_cannot_be(rig: Rig, name: str) -> None:
     table = rig.table(ID, NAME, indexes=(PK,))
@@ -164,6 +170,7 @@ def changed_header(rig: Rig, change: Callable[[DatabaseHeader], None]) -> Memory
     header = choose_header(data[: 2 * 8192]).header
     change(header)
     env = MemoryEnv()
+    env.random(1)  # its stream of logs is another one
     env.put("/other.edb", header.sealed() * 2 + data[2 * 8192 :])
     return env
 

@@ -14,6 +14,7 @@ from hotsplit.ese.format.catalogschema import IndexFlag, KeySegment
 from hotsplit.ese.format.columns import (
     FIRST_TAGGED,
     FIRST_VARIABLE,
+    LAST_ID,
     LONG_TYPES,
     TEXT_TYPES,
     UTF16,
@@ -27,7 +28,7 @@ from hotsplit.ese.format.columns import (
 )
 
 _MOST_NAME = 64
-_MOST_FIXED, _LAST_VARIABLE = 127, 255
+_LAST_IDS = {"fixed": FIRST_VARIABLE - 1, "variable": FIRST_TAGGED - 1, "tagged": LAST_ID}
 _MOST_SEGMENTS = 16
 _INTRINSIC_MOST = 255
 _MOST_PARTS = 0x7FFF
@@ -143,12 +144,12 @@ def plan_columns(wanted: Sequence[Column], existing: Sequence[ColumnDef] = ()) -
     behind these, tagged ones do not (6.8).
     """
     taken = {column.name.casefold() for column in existing}
-    planned = list(existing)
+    planned, places = list(existing), _Places(existing)
     for column in wanted:
         if column.name.casefold() in taken:
             raise InvalidUse(f"There is a column {column.name}", jet=Jet.errColumnDuplicate)
         taken.add(column.name.casefold())
-        planned.append(_plan_column(column, planned))
+        planned.append(_plan_column(column, places))
     for flag in (ColumnFlag.AUTOINCREMENT, ColumnFlag.VERSION):
         if sum(bool(column.flags & flag) for column in planned) > 1:
             text = f"A table has one {str(flag.name).lower()} column"
@@ -156,24 +157,37 @@ def plan_columns(wanted: Sequence[Column], existing: Sequence[ColumnDef] = ()) -
     return planned[len(existing) :]
 
 
-def _plan_column(column: Column, others: Sequence[ColumnDef]) -> ColumnDef:
+class _Places:
+    """The ids that columns of each kind get next, and where the next fixed one begins."""
+
+    def __init__(self, existing: Sequence[ColumnDef]) -> None:
+        self._next = {"fixed": 1, "variable": FIRST_VARIABLE, "tagged": FIRST_TAGGED}
+        self._end = _FIRST_OFFSET
+        for column in existing:
+            kind = "tagged" if column.is_tagged else "fixed" if column.is_fixed else "variable"
+            if not column.is_tagged or not column.derived:
+                self._next[kind] = max(self._next[kind], column.id + 1)
+            if column.is_fixed:
+                self._end = max(self._end, column.offset + column.stored_size)
+
+    def take(self, kind: str, size: int) -> tuple[int, int]:
+        """Return id and offset of another column. Raises InvalidUse (-1040)."""
+        fid, offset = self._next[kind], self._end if kind == "fixed" else 0
+        if fid > _LAST_IDS[kind]:
+            raise InvalidUse("Too many columns", jet=Jet.errTooManyColumns)
+        self._next[kind] += 1
+        if kind == "fixed":
+            self._end += size
+        return fid, offset
+
+
+def _plan_column(column: Column, places: _Places) -> ColumnDef:
     check_name(column.name)
     _check_column(column)
-    if column.kind == "fixed":
-        fid, most = _next_id(others, 1, FIRST_VARIABLE), _MOST_FIXED
-        offset = max(
-            (c.offset + c.stored_size for c in others if c.is_fixed), default=_FIRST_OFFSET
-        )
-    elif column.kind == "variable":
-        fid, most, offset = _next_id(others, FIRST_VARIABLE, FIRST_TAGGED), _LAST_VARIABLE, 0
-    else:
-        own = [c for c in others if not c.derived]
-        fid, most, offset = _next_id(own, FIRST_TAGGED, 0xFEE1), 0xFEE0, 0
-    if fid > most:
-        raise InvalidUse("Too many columns", jet=Jet.errTooManyColumns)
     size = type_size(column.coltyp) or column.size
     if not size and column.coltyp not in LONG_TYPES:
         size = _INTRINSIC_MOST
+    fid, offset = places.take(column.kind, size)
     code_page = column.code_page if column.coltyp in TEXT_TYPES else 0
     made = ColumnDef(column.name, fid, column.coltyp, size, column.flags(), code_page, offset)
     if column.default is None:
@@ -201,10 +215,6 @@ def check_room(columns: Sequence[ColumnDef], most: int) -> None:
             f"The columns of one size take {end} bytes, a record has {most}",
             jet=Jet.errRecordTooBig,
         )
-
-
-def _next_id(others: Sequence[ColumnDef], first: int, end: int) -> int:
-    return max((c.id + 1 for c in others if first <= c.id < end), default=first)
 
 
 def _check_column(column: Column) -> None:
