@@ -46,8 +46,9 @@ def new_env() -> MemoryEnv:
 
 @functools.cache
 def sound() -> bytes:
-    """A database with rows, indexes, long values."""
+    """A database with rows, indexes, long values, of another stream of logs than those here."""
     env, rng = new_env(), random.Random(1)
+    env.random(1)
     with Instance.open(env, SETTINGS) as instance, instance.session() as session:
         table = session.create_table(instance.create_database(PATH), "Items", COLUMNS, INDEXES)
         table.insert_many(

@@ -1,9 +1,18 @@
-"""Older files put in the place of those that a crash left: what lies beside is not for them."""
+"""Files put in the place of others: what lies beside is not for them, or they are not for it."""
 
 from __future__ import annotations
 
 import pytest
 
+from hotsplit.errors import (
+    DatabaseMismatch,
+    ForeignFile,
+    HotsplitError,
+    Jet,
+    LogDamaged,
+    LogSequenceBroken,
+    LogsMissing,
+)
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH
@@ -56,6 +65,7 @@ def interrupted(env: MemoryEnv, *, writes: int = 0) -> MemoryEnv:
 
 
 def remove_logs(env: MemoryEnv) -> None:
+    env.random(1)  # the next stream is another one
     for path in env.files(FOLDER):
         if path.endswith((".log", ".chk", ".jrs", ".jfm")):
             env.remove(path)
@@ -118,3 +128,81 @@ def test_another_database_in_the_place_of_a_new_one_is_left_alone() -> None:
     remove_logs(env)
     env.put(PATH, old[PATH])
     check_rows(env, OLD)
+
+
+def changed_by_opening(env: MemoryEnv, error: type[HotsplitError], jet: Jet) -> list[str]:
+    """Open the instance, which raises an error; return the files that are not as before."""
+    before = env.files(FOLDER)
+    with pytest.raises(error) as raised:
+        Instance.open(env, SETTINGS)
+    assert raised.value.jet == jet
+    return [path for path, data in env.files(FOLDER).items() if before.get(path) != data]
+
+
+def another_stream() -> dict[str, bytes]:
+    env = MemoryEnv()
+    env.mkdir(FOLDER)
+    env.random(1)
+    with Instance.open(env, SETTINGS):
+        pass
+    return env.files(FOLDER)
+
+
+CURRENT, CHECKPOINT = f"{FOLDER}/E00.log", f"{FOLDER}/E00.chk"
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_older_current_log_does_not_take_the_place_of_a_newer_one(*, closed: bool) -> None:
+    old, env = crashed()
+    if closed:
+        with Instance.open(env, SETTINGS):
+            pass
+    for path in (PATH, CURRENT, CHECKPOINT):
+        env.put(path, old[path])
+    assert not changed_by_opening(env, LogSequenceBroken, Jet.errInvalidLogSequence)
+
+
+def test_nor_does_one_of_another_stream_or_one_that_is_damaged() -> None:
+    _, env = crashed()
+    with Instance.open(env, SETTINGS):
+        pass
+    closed = env.files(FOLDER)
+    env.put(CURRENT, another_stream()[CURRENT])
+    assert not changed_by_opening(env, ForeignFile, Jet.errBadLogSignature)
+    env.put(CURRENT, b"damage" * 100 + closed[CURRENT][600:])
+    assert not changed_by_opening(env, LogDamaged, Jet.errLogFileCorrupt)
+    env.put(CURRENT, closed[CURRENT])
+    check_rows(env, NEW)
+
+
+def test_no_log_is_begun_in_the_place_of_one_that_is_missing() -> None:
+    """What is committed in it would never be replayed: the database was closed later."""
+    _, env = crashed()
+    with Instance.open(env, SETTINGS):
+        pass
+    env.remove(CURRENT)
+    assert not changed_by_opening(env, LogsMissing, Jet.errMissingLogFile)
+    env.remove(CHECKPOINT)
+    assert not changed_by_opening(env, DatabaseMismatch, Jet.errAttachedDatabaseMismatch)
+    remove_logs(env)
+    check_rows(env, NEW)
+
+
+def test_nor_is_a_database_attached_that_was_closed_behind_the_end_of_the_logs() -> None:
+    """The logs are those of an older copy, the database lies where they do not look for it."""
+    old, env = crashed()
+    with Instance.open(env, SETTINGS):
+        pass
+    env.put("/elsewhere/items.edb", env.get(PATH))
+    env.remove(PATH)
+    remove_logs(env)
+    for path in old:
+        if path.endswith((".log", ".chk")):
+            env.put(path, old[path])
+    with Instance.open(env, SETTINGS) as instance:
+        with pytest.raises(DatabaseMismatch) as error:
+            instance.attach_database("/elsewhere/items.edb")
+        assert error.value.jet == Jet.errDatabaseLogSetMismatch
+    remove_logs(env)
+    with Instance.open(env, SETTINGS) as instance:
+        assert instance.attach_database("/elsewhere/items.edb").table_names() == ["Items"]

@@ -24,7 +24,11 @@ from hotsplit.ese.engine.log.files import log_disk_full
 from hotsplit.ese.engine.log.logend import put_right
 from hotsplit.ese.engine.log.writer import down
 from hotsplit.ese.engine.logrange import LogKeeper
-from hotsplit.ese.engine.opening.attachable import check_attachable, check_whole
+from hotsplit.ese.engine.opening.attachable import (
+    check_attachable,
+    check_not_ahead,
+    check_whole,
+)
 from hotsplit.ese.engine.opening.creation import check_name, fill, make_file, remove_file
 from hotsplit.ese.engine.opening.forked import keep_to_this_process
 from hotsplit.ese.engine.opening.restart import (
@@ -278,7 +282,7 @@ class Instance(Closing):
 
         What its file has behind the last page that the database owns is cut off: it is nobody's,
         and may be anything, where pages that the database grows by must be empty.
-        Raises DirtyDatabase, DatabaseMismatch, FileTruncated, UnsupportedVersion.
+        Raises DirtyDatabase, DatabaseMismatch (-1213, -539), FileTruncated, UnsupportedVersion.
         """
         context = self.context
         with context.lock:
@@ -323,6 +327,8 @@ class Instance(Closing):
             self._instruct(store)
             try:
                 check_attachable(store.header, path, self.context.settings.page_size)
+                end = position_of(self.context.log.end)
+                check_not_ahead(store.header, path, self.context.files.signature, end)
                 check_whole(store)
             except BaseException:
                 store.close()

@@ -186,7 +186,7 @@ class LogSequence:
         better, worse = (info, other) if _rank(info) > _rank(other) else (other, info)
         self.logs[number] = better
         self.duplicates.append(worse)
-        if better.usable and worse.usable and not _same_content(env, better.path, worse.path):
+        if better.usable and worse.usable and not same_content(env, better.path, worse.path):
             self._note(
                 "log-duplicate",
                 Severity.WARNING,
@@ -371,7 +371,8 @@ def _rank(info: LogInfo) -> tuple[bool, bool, bool]:
     return info.usable, info.header is not None, not info.is_current
 
 
-def _same_content(env: Env, first: str, second: str) -> bool:
+def same_content(env: Env, first: str, second: str) -> bool:
+    """Tell whether two files hold the same bytes."""
     one, two = env.open(first, "read"), env.open(second, "read")
     try:
         if one.size() != two.size():

@@ -9,22 +9,32 @@ Source: log specification 1.2 (log sizes), 6.0 (states), 8.4 (backup copies); fo
 
 from __future__ import annotations
 
+import os.path
+
 from hotsplit.errors import (
     BackupNeedsRestore,
     DatabaseMismatch,
     DirtyDatabase,
     FileTruncated,
+    ForeignFile,
     InvalidUse,
     Jet,
+    LogSequenceBroken,
     UnsupportedVersion,
 )
 from hotsplit.ese.check.owned import LEAST_PAGES, last_owned_page
 from hotsplit.ese.engine.settings import DATABASE_REVISION, Settings
-from hotsplit.ese.files.logsequence import LogSequence
+from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.logsequence import LogSequence, same_content
+from hotsplit.ese.format.basics import LogPosition, Signature
 from hotsplit.ese.format.header import DatabaseHeader, DbState
 from hotsplit.ese.recovery.store import Store
 
 _NEWEST_REVISION = 300
+AHEAD = (
+    "Bring the newest logs back, or take all logs and the checkpoint away: the database needs none"
+    " of them, and a new stream begins."
+)
 
 
 def check_attachable(header: DatabaseHeader, path: str, page_size: int) -> None:
@@ -41,6 +51,22 @@ def check_attachable(header: DatabaseHeader, path: str, page_size: int) -> None:
         raise DirtyDatabase("The database was not shut down cleanly", file=path)
     if header.page_size != page_size:
         raise _other_page_size("database", header.page_size, page_size, path)
+
+
+def check_not_ahead(
+    header: DatabaseHeader, path: str, signature: Signature, end: LogPosition
+) -> None:
+    """Raise DatabaseMismatch (-539) for a database that was closed behind the end of its stream.
+
+    What is logged for it now would never be replayed: it counts as contained.
+    """
+    if header.log_signature == signature and header.consistent > end:
+        raise DatabaseMismatch(
+            f"The database was closed at {header.consistent}, the logs end at {end}",
+            jet=Jet.errDatabaseLogSetMismatch,
+            file=path,
+            hint=AHEAD,
+        )
 
 
 def check_whole(store: Store) -> None:
@@ -75,6 +101,37 @@ def check_stream(sequence: LogSequence, settings: Settings) -> None:
             file=last.path,
             hint="Open the instance with the log size that the stream has.",
         )
+
+
+def check_end(env: Env, sequence: LogSequence) -> None:
+    """Raise unless the current log, if there is one, is the last of its stream.
+
+    Another one would get the name of the log before the next, which is another log's. Raises
+    LogDamaged (-501), ForeignFile (-530), LogSequenceBroken (-515), LogsMissing (-528) if there is
+    none and the checkpoint says that there was.
+    """
+    newest = sequence.logs.get(sequence.highest)
+    if newest is None or newest.is_current:
+        return
+    folder = os.path.dirname(newest.path)  # noqa: PTH120
+    for log in (sequence.current, *sequence.duplicates, *sequence.foreign):
+        if log is None or not log.is_current or os.path.dirname(log.path) != folder:  # noqa: PTH120
+            continue
+        if log in sequence.foreign:
+            raise ForeignFile("The current log is of another stream than the others", file=log.path)
+        if log.error is not None:
+            raise log.error
+        if log.generation != newest.generation or not same_content(env, log.path, newest.path):
+            raise LogSequenceBroken(
+                f"The current log is log {log.generation}, there are logs up to"
+                f" {newest.generation}: these are files of two times",
+                file=log.path,
+                hint="Take the logs away that do not belong to the databases and the current log,"
+                " or bring the current log that does.",
+            )
+    found = sequence.read_checkpoint(env) if sequence.current is None else None
+    if found is not None and found.checkpoint.position.generation > sequence.highest:
+        sequence.replay_start(found.checkpoint)
 
 
 def _other_page_size(what: str, found: int, wanted: int, path: str) -> DatabaseMismatch:

@@ -13,6 +13,7 @@ import os.path
 import time
 
 from hotsplit.errors import HotsplitError, InvalidUse, Jet, UnsupportedVersion
+from hotsplit.ese.engine.opening.attachable import check_end
 from hotsplit.ese.engine.opening.restart import Restart, cut_unfinished_write, take_up
 from hotsplit.ese.engine.pages.pagejournal import PageJournal
 from hotsplit.ese.engine.settings import Settings
@@ -114,6 +115,7 @@ def _recover(
     assert plan.sequence is not None
     settings = _settings(plan.sequence, plan.logs[-1], options)
     _check_writable(env, inputs, plan.sequence)
+    check_end(env, plan.sequence)
     lock = env.lock(settings.folder)
     try:
         work = Restart(env, settings, plan.sequence, inputs, plan, options, watch)

@@ -13,11 +13,11 @@ import os.path
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from hotsplit.errors import Jet, RecoveryFailed
+from hotsplit.errors import DatabaseMismatch, Jet, RecoveryFailed
 from hotsplit.ese.engine.context import Context
 from hotsplit.ese.engine.database import OpenDatabase, attachment_of
 from hotsplit.ese.engine.log.logend import put_right, unfinished_write
-from hotsplit.ese.engine.opening.attachable import check_stream
+from hotsplit.ese.engine.opening.attachable import AHEAD, check_end, check_stream
 from hotsplit.ese.engine.pages.loggedpaths import LoggedPaths
 from hotsplit.ese.engine.pages.pagejournal import PageJournal, Written
 from hotsplit.ese.engine.session import INTERNAL_SESSION, Session
@@ -87,19 +87,36 @@ def restart(env: Env, settings: Settings, sequence: LogSequence) -> Restarted | 
     inputs = find_inputs(env, paths or folder, folder, settings.base)
     if inputs.sequence is not None:
         inputs.sequence.checkpoint_path = sequence.checkpoint_path
+    _check_not_ahead(inputs, sequence)
     plan = make_plan(env, inputs, Options(budget=settings.cache_size))
     if plan.error is not None:
         raise plan.error
     return Restart(env, settings, sequence, inputs, plan, place=logged.place).run()
 
 
+def _check_not_ahead(inputs: Inputs, sequence: LogSequence) -> None:
+    """Raise DatabaseMismatch (-1216) if a database was closed later than the logs reach."""
+    for candidate in inputs.databases:
+        header = candidate.header
+        of_stream = header.log_signature == sequence.signature
+        if of_stream and header.consistent.generation > sequence.highest:
+            raise DatabaseMismatch(
+                f"The database was closed in log {header.consistent.generation}, the logs end with"
+                f" {sequence.highest}",
+                jet=Jet.errAttachedDatabaseMismatch,
+                file=candidate.path,
+                hint=AHEAD,
+            )
+
+
 def find_stream(env: Env, settings: Settings) -> LogSequence:
     """Return the instance's logs, with the checkpoint of its system folder.
 
-    Raises LogsMissing, DatabaseMismatch (-1213), InvalidUse (-541).
+    Raises LogsMissing, DatabaseMismatch (-1213), InvalidUse (-541), and as `check_end`.
     """
     sequence = LogSequence.find(env, [settings.folder], settings.base)
     check_stream(sequence, settings)
+    check_end(env, sequence)
     if settings.system_path != settings.folder:
         ending = "chk" if sequence.extension == "log" else "jcp"
         path = f"{settings.system_path}/{settings.base}.{ending}"
