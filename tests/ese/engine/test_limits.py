@@ -435,6 +435,26 @@ def test_a_type_and_names_that_there_are(rig: Rig) -> None:
     refused(Jet.errIndexDuplicate, lambda: rig.table(ID, indexes=twice))
 
 
+@pytest.mark.parametrize("name", ["MSysObjects", "MSysObjectsShadow", "MSysObjids"])
+def test_rows_of_the_catalog_are_the_engine_s(rig: Rig, name: str) -> None:
+    rig.table(ID, indexes=(PK,)).insert({"Id": 1})
+    table = rig.session.open_table(rig.database, name)
+    rows = list(table.rows())
+    cursor = table.cursor()
+    assert cursor.last()
+    mark = cursor.bookmark
+    for change in (
+        cursor.delete,
+        functools.partial(table.update, mark, {}),
+        functools.partial(table.copy, mark, {}),
+        functools.partial(table.insert, rows[0]),
+        functools.partial(table.insert_many, rows),
+    ):
+        refused(Jet.errPermissionDenied, change)
+    assert list(table.rows()) == rows
+    check_on_disk(rig)
+
+
 def check_on_disk(rig: Rig) -> None:
     rig.instance.close()
     check_database(rig.env, PATH)

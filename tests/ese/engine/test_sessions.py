@@ -221,3 +221,21 @@ def test_a_row_is_one_thing_whatever_of_it_is_changed(
         mine.update(mark, {"Size": 1})
         rig.session.commit()
     other.close()
+
+
+def test_one_view_is_a_transaction(rig: Rig) -> None:
+    """What is begun inside ends inside, and an error takes back what was changed."""
+    table, session = rig.table(ID, indexes=(PK,)), rig.session
+    with pytest.raises(InvalidUse) as error, session.reading():
+        session.begin()
+        table.insert({"Id": 1})
+    assert jet_of(error) == Jet.errNotInTransaction
+    assert session.level == 0
+    with pytest.raises(KeyError), session.reading():
+        table.insert({"Id": 2})
+        raise KeyError
+    with session.reading():
+        table.insert({"Id": 3})
+    with session.transaction(), session.reading():
+        assert session.level == 1
+    assert [row["Id"] for row in rig.on_disk()] == [3]

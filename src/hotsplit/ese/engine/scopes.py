@@ -87,7 +87,7 @@ class Savepoint:
             if session.context.files.low:
                 session.context.check_log_room()
             if not self._table.is_open_to_all:
-                self._table.writable_by(session)
+                self._table.check_open_to(session)
             if session.level:
                 session.context.check()
                 session.housekeep()

@@ -241,15 +241,9 @@ class Session(Closing):
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """Keep one view for what is read inside; nothing new where there is a transaction."""
-        if self.level:
+        """Keep one view for what is read inside: a transaction; nothing new where there is one."""
+        with contextlib.nullcontext() if self.level else self.transaction():
             yield
-            return
-        self.begin()
-        try:
-            yield
-        finally:
-            self.commit()
 
     @contextlib.contextmanager
     def view(self) -> Iterator[Session]:

@@ -155,7 +155,7 @@ class TableState:
     @property
     def is_open_to_all(self) -> bool:
         """True if everybody may change rows."""
-        return self.is_current and not self.unsupported
+        return self.is_current and not self.unsupported and not self.definition.is_system
 
     @property
     def latest(self) -> TableState | None:
@@ -191,6 +191,11 @@ class TableState:
                 f"Another transaction has changed table {self.name}", jet=Jet.errTableLocked
             )
         return state
+
+    def check_open_to(self, session: Session) -> None:
+        """Raise InvalidUse (-1809) or as `writable_by` if the session cannot change rows."""
+        if self.writable_by(session).definition.is_system:
+            raise InvalidUse(f"{self.name} is a table of the engine", jet=Jet.errPermissionDenied)
 
     @property
     def oldest(self) -> TableState:
