@@ -94,6 +94,21 @@ def test_counters_run_out(rig: Rig, coltyp: Coltyp, last: int) -> None:
     assert [row["Id"] for row in rig.on_disk()] == [last - 1, last]
 
 
+def test_a_number_that_no_row_can_have_is_not_counted(rig: Rig) -> None:
+    table = rig.table(Column("Id", Coltyp.LONG, autoincrement=True), indexes=(PK,))
+    mark = table.insert({})
+    for number in (1 << 31, 1 << 63, -1 << 40):
+        row: dict[str, Value] = {"Id": number}
+        refused(Jet.errInvalidColumnType, functools.partial(table.insert, row))
+        refused(Jet.errInvalidColumnType, functools.partial(table.insert_many, [row]))
+        refused(Jet.errInvalidColumnType, functools.partial(table.update, mark, row))
+        refused(Jet.errInvalidColumnType, functools.partial(table.copy, mark, row))
+    table.insert({})
+    table.insert({"Id": -(1 << 31)})
+    table.insert({})
+    assert [row["Id"] for row in table.rows()] == [-(1 << 31), 1, 2, 3]
+
+
 def test_object_ids_run_out(rig: Rig) -> None:
     rig.table(ID, indexes=(PK,))
     rig.database.objid_last = 0x7FFFFFFF

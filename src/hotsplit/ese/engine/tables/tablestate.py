@@ -324,7 +324,10 @@ class TableState:
         return self._autoincrement
 
     def note_autoincrement(self, session: Session, value: int) -> None:
-        """A row has this value."""
+        """A row has this value, or is refused because no row can."""
+        assert self.counter is not None
+        if value.bit_length() >= 8 * self.counter.stored_size:
+            return
         if self._autoincrement is None:
             self._autoincrement = self._highest()
         self._reserve(session, value)
