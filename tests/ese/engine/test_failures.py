@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from hotsplit.errors import DiskFull, HotsplitError, InstanceDown, IoFailed, Jet
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.tables.table import Table
+from hotsplit.ese.files.env import OsEnv, OsFile
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH
 from tests.ese.engine.shape import check_database
 from tests.faultenv import FaultEnv
@@ -21,9 +23,9 @@ ALL = os.environ.get("FAULTS") == "all"
 SETTINGS = Settings(FOLDER, log_size=64 << 10, checkpoint_depth=64 << 10, cache_size=512 << 10)
 
 
-def opened(env: FaultEnv) -> tuple[Instance, Table]:
+def opened(env: FaultEnv, settings: Settings = SETTINGS) -> tuple[Instance, Table]:
     env.mkdir(FOLDER)
-    instance = Instance.open(env, SETTINGS)
+    instance = Instance.open(env, settings)
     session = instance.session()
     table = session.create_table(instance.create_database(PATH), "Items", COLUMNS, INDEXES)
     return instance, table
@@ -109,9 +111,9 @@ def work_of_two_databases(instance: Instance, done: dict[str, int]) -> None:
     fill_both()
 
 
-def databases_after(env: MemoryEnv, done: dict[str, int]) -> None:
-    """All rows that were committed are there, and both databases in order."""
-    with Instance.open(env, SETTINGS) as again:
+def databases_after(env: MemoryEnv, done: dict[str, int], settings: Settings = SETTINGS) -> None:
+    """All rows that were committed are there, and the databases in order."""
+    with Instance.open(env, settings) as again:
         for path, count in done.items():
             with again.session() as session:
                 items = session.open_table(again.attach_database(path), "Items")
@@ -151,6 +153,44 @@ def test_what_a_failed_sync_was_for_is_not_taken_for_durable() -> None:
         if stopped:
             instance.close()
         databases_after(env.crashed(Crash.ALL_LOST), done)
+
+
+def test_a_close_that_fails_leaves_what_mends_torn_pages() -> None:
+    """A page that a rollback needs cannot be read; then the machine stops."""
+    env, settings = FaultEnv(), Settings(FOLDER, cache_size=128 << 10)
+    instance, table = opened(env, settings)
+    env.sync_dir("/")
+    for number in range(0, 2000, 20):
+        fill(table, number)
+    table.session.begin()
+    for number in range(0, 2000, 7):
+        table.update(table.bookmark(number), {"Name": f"changed{number}"})
+    env.break_reads(PATH, env.reads[PATH] + 1)
+    with pytest.raises(IoFailed):
+        instance.close()
+    with pytest.raises(InstanceDown):
+        instance.context.check()
+    for seed in range(2):
+        databases_after(env.crashed(Crash.TORN, seed), {PATH: 2000}, settings)
+
+
+def test_locks_go_also_when_a_file_cannot_be_closed(tmp_path: Path) -> None:
+    class Failing(OsFile):
+        def close(self) -> None:
+            super().close()
+            if self.path.endswith(".edb"):
+                raise IoFailed("Input/output error", file=self.path)
+
+    settings, path = Settings(str(tmp_path), log_size=64 << 10), str(tmp_path / "items.edb")
+    instance = Instance.open(OsEnv(), settings)
+    instance.create_database(path)
+    instance.close()
+    failing = Instance.open(OsEnv(Failing), settings)
+    failing.attach_database(path)
+    with pytest.raises(IoFailed):
+        failing.close()
+    with Instance.open(OsEnv(), settings) as again:
+        assert again.attach_database(path).table_names() == []
 
 
 def test_a_page_that_cannot_be_read_is_never_data() -> None:

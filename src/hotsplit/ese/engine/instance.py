@@ -190,20 +190,21 @@ class Instance(Closing):
             self.context.holds.stop()
             try:
                 if self.context.failure is None:
-                    self._shut_down()
+                    with self.context.log.stopped_by_errors():  # what is kept beside is needed then
+                        self._shut_down()
             finally:
                 self._close_files()
 
     def _close_files(self) -> None:
+        """Let all files go, whatever fails: others wait for the locks."""
         context = self.context
         context.closed = True
-        for database in self.databases.values():
-            database.close()
-        self.databases.clear()
-        context.awaiting.end()
-        context.log.close()
-        self._close_safe()
-        self._release()
+        with contextlib.ExitStack() as rest:
+            for work in self._release, self._close_safe, context.log.close, context.awaiting.end:
+                rest.callback(work)
+            rest.callback(self.databases.clear)
+            for database in self.databases.values():
+                rest.callback(database.close)
 
     def _close_safe(self) -> None:
         safe = self.context.cache.safe
