@@ -9,6 +9,7 @@ from hotsplit.errors import (
     DatabaseMismatch,
     DataDamaged,
     DirtyDatabase,
+    FileMissing,
     InvalidUse,
     Jet,
     LogsMissing,
@@ -147,5 +148,18 @@ def test_what_cannot_be_restored_leaves_nothing() -> None:
     with pytest.raises(DatabaseMismatch) as mismatch:
         restore(shop.env, ["/copy"], wrong)
     assert mismatch.value.jet == Jet.errPageSizeMismatch
+    assert not shop.env.exists("/aside")
+    shop.instance.close()
+
+
+def test_sets_without_a_database_in_front() -> None:
+    shop = Shop(MemoryEnv())
+    shop.work(20)
+    back_up(shop.instance, "/full")
+    shop.work(20)
+    back_up(shop.instance, "/more", Kind.INCREMENTAL)
+    with pytest.raises(FileMissing) as error:
+        restore(shop.env, ["/more", "/full"], ASIDE)
+    assert error.value.file == "/more"
     assert not shop.env.exists("/aside")
     shop.instance.close()

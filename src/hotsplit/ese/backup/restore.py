@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 
-from hotsplit.errors import InvalidUse, Jet
+from hotsplit.errors import FileMissing, InvalidUse, Jet
 from hotsplit.ese.backup.restoreenv import RestoredDatabase, RestoreEnv
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.settings import Settings
@@ -48,6 +48,12 @@ def restore(
         done = recover(env, sources, [*sets, *more], settings.folder, options, watch)
     with contextlib.ExitStack() as undo:
         undo.callback(env.remove_tree, settings.folder)
+        if not done.databases:
+            raise FileMissing(
+                "No database is in the set, and its logs make none",
+                file=sets[0],
+                hint="Give the set with the databases, full or copy, first.",
+            )
         instance = undo.enter_context(Instance.open(env, settings))
         for path, _, _ in done.databases:
             instance.attach_database(path)
