@@ -137,6 +137,24 @@ def test_a_read_only_database_is_refused_before_anything_changes() -> None:
     assert env.files(HOME) == before
 
 
+def test_what_another_program_is_recovering_is_left_to_it() -> None:
+    """Its journal is complete: to carry it out again would undo what that program does later."""
+    env = fresh("crash-p4096-mid")
+    whole = fresh("crash-p4096-mid")
+    recover_in_place(whole, [HOME], [])
+    journal = f"{HOME}/E00.hotsplit-journal"
+    *_, complete = (n for n, change in enumerate(whole.changes, 1) if change == ("sync", journal))
+    env.kill_at = complete + 1
+    with pytest.raises(Killed):
+        recover_in_place(env, [HOME], [])
+    env.kill_at = None
+    before = env.files(HOME)
+    env.lock(HOME)
+    with pytest.raises(AccessDenied):
+        recover_in_place(env, [HOME], [])
+    assert env.files(HOME) == before
+
+
 def test_it_is_the_same_on_a_real_disk(tmp_path: Path) -> None:
     name = "crash-p4096-mid"
     memory = fresh(name)

@@ -90,9 +90,16 @@ def _take_up(env: Env, plan: Plan) -> bool:
     if sequence is None or not sequence.logs:
         return False
     folder = _folder(sequence.logs[sequence.highest])
-    if not take_up(env, PageJournal(env, folder, sequence.base)):
+    journal = PageJournal(env, folder, sequence.base)
+    if not journal.exists:
         return False
-    cut_unfinished_write(env, sequence)
+    lock = env.lock(folder)  # an instance may be in the middle of it
+    try:
+        if not take_up(env, journal):
+            return False
+        cut_unfinished_write(env, sequence)
+    finally:
+        lock.release()
     return True
 
 
