@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from hotsplit.ese.read.database import Database
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.recover import recover
 from tests.conftest import manifest, set_names, unpack_vector
+from tests.ese.engine.crashes import FOLDER, PATH
+from tests.ese.engine.test_failures import databases_after, fill, opened
 from tests.expected import compare_rows
 from tests.faultenv import FaultEnv, Killed
 from tests.memoryenv import Crash, MemoryEnv
@@ -153,6 +156,39 @@ def test_what_another_program_is_recovering_is_left_to_it() -> None:
     with pytest.raises(AccessDenied):
         recover_in_place(env, [HOME], [])
     assert env.files(HOME) == before
+
+
+class Late(FaultEnv):
+    """`arrive` is called once, as a lock is asked for."""
+
+    arrive: Callable[[], None] | None = None
+
+    def step(self, kind: str, path: str) -> None:
+        super().step(kind, path)
+        if kind == "lock" and self.arrive is not None:
+            arrive, self.arrive = self.arrive, None
+            arrive()
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_what_an_instance_did_before_it_ended_is_seen(*, close: bool) -> None:
+    """It was at work when the files were first looked at, and ends before it can be shut out."""
+    env = Late()
+    env.sync_dir("/")
+    instance, table = opened(env)
+    fill(table, 0)
+
+    def arrive() -> None:
+        for number in range(20, 400, 20):
+            fill(table, number)
+        if close:
+            instance.close()
+        else:  # killed
+            instance._release()
+
+    env.arrive = arrive
+    recover_in_place(env, [FOLDER], [])
+    databases_after(env, {PATH: 400})
 
 
 def test_it_is_the_same_on_a_real_disk(tmp_path: Path) -> None:

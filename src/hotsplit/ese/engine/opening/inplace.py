@@ -9,8 +9,10 @@ Source: log specification 6.6, 6.8.
 
 from __future__ import annotations
 
+import contextlib
 import os.path
 import time
+from collections.abc import Iterator
 
 from hotsplit.errors import HotsplitError, InvalidUse, Jet, UnsupportedVersion
 from hotsplit.ese.engine.opening.attachable import check_end
@@ -52,12 +54,15 @@ def recover_in_place(
     try:
         _refuse(options)
         inputs, plan = prepare(env, sources, log_folders, options, base, checkpoint)
-        interrupted = _take_up(env, plan)
-        if interrupted:  # what the files say has changed
-            inputs, plan = prepare(env, sources, log_folders, options, base, checkpoint)
-        if plan.error is not None:
-            raise plan.error
-        result = _recover(env, inputs, plan, options, watch, interrupted=interrupted)
+        journal = _journal(env, plan)
+        if journal is None or (_is_clean(inputs) and not journal.exists):
+            result = _recover(env, inputs, plan, options, watch, interrupted=False)
+        else:
+            with _alone(env, journal.folder):
+                interrupted = _take_up(env, plan, journal)
+                # What the files say has changed, or may have until nobody else was at them.
+                inputs, plan = prepare(env, sources, log_folders, options, base, checkpoint)
+                result = _recover(env, inputs, plan, options, watch, interrupted=interrupted)
     except HotsplitError as error:
         report_failure(watch, error)
         raise
@@ -84,22 +89,34 @@ def _refuse(options: Options) -> None:
             )
 
 
-def _take_up(env: Env, plan: Plan) -> bool:
-    """Go on with a recovery in place that was broken off; tell whether there was one."""
+def _journal(env: Env, plan: Plan) -> PageJournal | None:
+    """Return the journal of the stream, None without logs."""
     sequence = plan.sequence
     if sequence is None or not sequence.logs:
-        return False
-    folder = _folder(sequence.logs[sequence.highest])
-    journal = PageJournal(env, folder, sequence.base)
-    if not journal.exists:
-        return False
-    lock = env.lock(folder)  # an instance may be in the middle of it
+        return None
+    return PageJournal(env, _folder(sequence.logs[sequence.highest]), sequence.base)
+
+
+@contextlib.contextmanager
+def _alone(env: Env, folder: str) -> Iterator[None]:
+    """Keep the folder of the logs. Raises AccessDenied (-1032) if an instance has it."""
+    lock = env.lock(folder)
     try:
-        if not take_up(env, journal):
-            return False
-        cut_unfinished_write(env, sequence)
+        yield
     finally:
         lock.release()
+
+
+def _is_clean(inputs: Inputs) -> bool:
+    return bool(inputs.databases) and not any(c.needs_logs for c in inputs.databases)
+
+
+def _take_up(env: Env, plan: Plan, journal: PageJournal) -> bool:
+    """Go on with a recovery in place that was broken off; tell whether there was one."""
+    if not take_up(env, journal):
+        return False
+    assert plan.sequence is not None
+    cut_unfinished_write(env, plan.sequence)
     return True
 
 
@@ -116,19 +133,16 @@ def _recover(
     *,
     interrupted: bool,
 ) -> Recovered:
-    is_clean = bool(inputs.databases) and not any(c.needs_logs for c in inputs.databases)
-    if not plan.logs or (is_clean and not interrupted):
+    if plan.error is not None:
+        raise plan.error
+    if not plan.logs or (_is_clean(inputs) and not interrupted):
         return Recovered(_states(env, inputs))
     assert plan.sequence is not None
     settings = _settings(plan.sequence, plan.logs[-1], options)
     _check_writable(env, inputs, plan.sequence)
     check_end(env, plan.sequence)
-    lock = env.lock(settings.folder)
-    try:
-        work = Restart(env, settings, plan.sequence, inputs, plan, options, watch)
-        done = work.run()
-    finally:
-        lock.release()
+    work = Restart(env, settings, plan.sequence, inputs, plan, options, watch)
+    done = work.run()
     return Recovered(
         _states(env, inputs),
         *(done.first, done.last, done.records, work.done.volume),

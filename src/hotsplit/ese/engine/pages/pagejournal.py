@@ -65,7 +65,7 @@ class PageJournal:
     """The journal of the stream `base` in `folder`. follow: see `Settings.follow_paths`."""
 
     def __init__(self, env: Env, folder: str, base: str, *, follow: bool = False) -> None:
-        self._env, self._folder, self._follow = env, folder, follow
+        self._env, self.folder, self._follow = env, folder, follow
         self.path = f"{folder}/{base}.hotsplit-journal"
 
     @property
@@ -78,14 +78,14 @@ class PageJournal:
         if self.exists:
             self._env.remove(self.path)
         self._env.open(self.path, "create").close()
-        self._env.sync_dir(self._folder)
+        self._env.sync_dir(self.folder)
 
     def write(self, databases: Iterable[Written]) -> None:
         """Write down the changed pages and the headers of databases; durable on return."""
         file = self._env.open(self.path, "write")
         try:
             crc = size = 0
-            for block in _blocks(self._folder, databases):
+            for block in _blocks(self.folder, databases):
                 file.pwrite(block, size)
                 crc, size = zlib.crc32(block, crc), size + len(block)
             file.sync()
@@ -110,7 +110,7 @@ class PageJournal:
             file.close()
 
     def _place(self, part: _Part) -> str:
-        noted, path = Noted.place(self._env, self._folder, part.path, follow=self._follow)
+        noted, path = Noted.place(self._env, self.folder, part.path, follow=self._follow)
         check_meant(self._env, noted, path)
         return path
 
@@ -144,7 +144,7 @@ class PageJournal:
     def remove(self) -> None:
         """Say that the recovery in place is finished."""
         self._env.remove(self.path)
-        self._env.sync_dir(self._folder)
+        self._env.sync_dir(self.folder)
 
 
 def _blocks(folder: str, databases: Iterable[Written]) -> Iterator[bytes]:
