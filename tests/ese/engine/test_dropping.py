@@ -209,6 +209,17 @@ def test_a_name_is_that_of_the_table_that_a_session_sees(
     check_rules_of(rig)
 
 
+def test_names_are_told_once_they_are_committed(rig: Rig) -> None:
+    filled(rig, 3)
+    rig.table(ID, name="Stays")
+    with rig.session.transaction():
+        take_the_name(rig, "renamed")
+        rig.session.drop_table(rig.database, "Stays")
+        rig.table(ID, name="New")
+        assert sorted(rig.database.table_names()) == ["Stays", "T"]
+    assert sorted(rig.database.table_names()) == ["Before", "New", "T"]
+
+
 def check_rules_of(rig: Rig) -> None:
     rig.instance.close()
     check_rules(rig.env, PATH, but="")

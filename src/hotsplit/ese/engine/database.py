@@ -21,7 +21,7 @@ from hotsplit.ese.engine.tables.tablestate import TableState
 from hotsplit.ese.engine.trees.space import DATABASE_ROOT, extension
 from hotsplit.ese.engine.trees.tree import Tree
 from hotsplit.ese.files.flushmapfile import flush_map_path
-from hotsplit.ese.files.opened import located
+from hotsplit.ese.files.opened import decoded, located
 from hotsplit.ese.format.attachments import UTF16_NAMES, Attachment
 from hotsplit.ese.format.basics import NO_SIGNATURE, LogPosition, LogTime, Signature
 from hotsplit.ese.format.catalogschema import TableFlag
@@ -141,12 +141,15 @@ class OpenDatabase:
         return CatalogWriter(self)
 
     def table_names(self) -> list[str]:
-        """Return the names of all tables but the engine's own.
+        """Return the names of all tables but the engine's own, as far as they are committed.
 
         Raises InstanceDown, InvalidUse (-1010).
         """
         with self.context.looking:
-            return [entry.name for entry in self._user_tables(self._as_read())]
+            self.check()
+            with Session(self.context, INTERNAL_SESSION) as session, decoded(self.path):
+                session.begin()
+                return self.catalog.table_names(session)
 
     def tables(self) -> list[TableState]:
         """Return all tables but the engine's own. Raises InstanceDown, InvalidUse (-1010)."""

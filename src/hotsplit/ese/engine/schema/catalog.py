@@ -145,6 +145,17 @@ class CatalogWriter:
         root, flags = unsigned(row["ColtypOrPgnoFDP"]), unsigned(row["Flags"])
         return TableEntry(row["Name"], row["Id"], root, flags)
 
+    def table_names(self, session: Session) -> list[str]:
+        """Return the names of the tables that the session sees, but for the engine's own."""
+        rows = []
+        for _, key in self._roots.entries(session):
+            record = self.objects.get(session, key)
+            if record is None:
+                raise DataDamaged("The catalog lacks a table", jet=Jet.errCatalogCorrupted)
+            rows.append((key, self._decode(record)))
+        hidden = TableFlag.SYSTEM | TableFlag.DYNAMIC_SYSTEM
+        return [row["Name"] for _, row in sorted(rows) if not unsigned(row["Flags"]) & hidden]
+
     def rows_of(self, session: Session, objid: int, kind: RowType | None = None) -> list[Row]:
         """Return the rows of a table as the session sees them, all or those of one type."""
         prefix = catalog_key(objid, kind or 0)
