@@ -6,9 +6,8 @@ headers are stamped and logs deleted. What a crash leaves in between has another
 
 from __future__ import annotations
 
-import contextlib
 import os.path
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from hotsplit.errors import TargetExists
@@ -17,8 +16,9 @@ from hotsplit.ese.backup.streaming import Backup
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.workplace import work_folder
 from hotsplit.ese.format.basics import BackupInfo
-from hotsplit.ese.recovery.recover import WORK_SUFFIX, free_name
+from hotsplit.ese.recovery.recover import free_name
 from hotsplit.report import Finding, Reporter
 
 
@@ -50,49 +50,23 @@ def back_up(
     """Back databases of a running instance up into a new folder; arguments as in `Backup`.
 
     patch_files: leave an empty .pat file beside each database, by which older restores find it.
-    Raises TargetExists, AccessDenied (-1032) while another backup is being written to the folder,
-    PageDamaged (-1018), LogDamaged (-612), LogsMissing (-569), InvalidUse,
-    DiskFull; nothing is stamped or deleted then, and there is no folder. Where only the end of the
-    backup fails, because the instance ended, the folder is there, complete.
+    Raises TargetExists, AccessDenied (-1032) while another backup is written there, PageDamaged
+    (-1018), LogDamaged (-612), LogsMissing (-569), InvalidUse, DiskFull; nothing is stamped or
+    deleted then, and there is no folder. Where only the end of the backup fails, because the
+    instance ended, the folder is there, complete.
     """
     env = instance.context.env
-    _refuse_existing(env, folder)
+    if env.exists(folder):
+        raise TargetExists("The folder for the backup is there already", file=folder)
     made, reporter = BackupSet(folder, kind), Reporter()
     with Backup(instance, kind, databases, reporter) as backup:
-        with _work_folder(env, folder) as work:
+        with work_folder(env, folder) as work:
             _write_all(env, backup, work, made, patch_files=patch_files)
             env.rename(work, folder)
         env.sync_dir(os.path.dirname(os.path.abspath(folder)))  # noqa: PTH100, PTH120
         backup.finish()
     made.info, made.truncated, made.findings = backup.info, backup.truncated, reporter.findings
     return made
-
-
-def _refuse_existing(env: Env, folder: str) -> None:
-    if env.exists(folder):
-        raise TargetExists("The folder for the backup is there already", file=folder)
-
-
-@contextlib.contextmanager
-def _work_folder(env: Env, folder: str) -> Iterator[str]:
-    """Make the empty folder that is to become `folder`; it is gone again after an error.
-
-    Nobody else has it meanwhile: two backups to one place would take each other's files away.
-    """
-    work = folder.rstrip("/") + WORK_SUFFIX
-    env.mkdir(work)
-    lock = env.lock(work)
-    try:
-        _refuse_existing(env, folder)  # another one may just have been finished
-        for name in env.listdir(work):
-            path = f"{work}/{name}"
-            (env.remove_tree if env.is_dir(path) else env.remove)(path)
-        yield work
-    except BaseException:
-        env.remove_tree(work)
-        raise
-    finally:
-        lock.release()
 
 
 def _write_all(env: Env, backup: Backup, work: str, made: BackupSet, *, patch_files: bool) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from hotsplit.errors import HotsplitError, Jet, TargetExists
 from hotsplit.ese.files.env import Env, File
+from hotsplit.ese.files.workplace import SUFFIX, keep
 from hotsplit.ese.format.basics import NO_SIGNATURE, BackupInfo, LogPosition, LogTime, Signature
 from hotsplit.ese.format.checksum import stamp
 from hotsplit.ese.format.header import DatabaseHeader, DbState
@@ -24,7 +25,6 @@ _NEW_CHECKSUM_FROM = 0xB  # update-major of the first format with ECC checksums
 _LAST_PAGE = 0x7FEFFFFF
 _MOST = 0xFFFFFFFF
 _BLOCK = 1 << 20
-_WORK = ".hotsplit-work"
 _KEPT_FLAGS = 0x01 | 0x03000000  # catalog without shadow; the kind of engine
 
 
@@ -41,10 +41,12 @@ class NewDatabase:
             raise TargetExists("The result is there already", file=path,
                                hint="Choose a new name with --into.")  # fmt: skip
         self._env, self.path = env, path
-        self._work = path + _WORK
+        self._work = path + SUFFIX
         if env.exists(self._work):  # left behind by a run that was killed
+            keep(env, self._work, path).release()
             env.remove(self._work)
         self.file: File = env.open(self._work, "create")
+        self._lock = keep(env, self._work, path)
         self.header = like
         self.page_size: int = like.page_size
         self.next = first_page
@@ -67,6 +69,7 @@ class NewDatabase:
         if error is not None:
             with contextlib.suppress(HotsplitError):
                 self._env.remove(self._work)
+        self._lock.release()
 
     @property
     def last(self) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from hotsplit.errors import AccessDenied, DiskFull, HotsplitError, IoFailed, TargetExists
 from hotsplit.ese.files.env import Env
+from hotsplit.ese.files.workplace import work_folder
 from hotsplit.ese.format.basics import LogTime
 from hotsplit.ese.format.header import DatabaseHeader, DbState
 from hotsplit.ese.recovery.databases import Setting, Target
@@ -22,8 +23,6 @@ from hotsplit.ese.recovery.run import Done, run
 from hotsplit.ese.recovery.store import Store, WorkStore
 from hotsplit.ese.recovery.streams import copy_stream, note_streams
 from hotsplit.report import Finding
-
-WORK_SUFFIX = ".hotsplit-work"
 
 
 @dataclass
@@ -103,18 +102,12 @@ def prepare(
 def _into(
     env: Env, inputs: Inputs, plan: Plan, into: str, options: Options, watch: Watch
 ) -> Recovered:
-    work = into.rstrip("/") + WORK_SUFFIX
-    env.remove_tree(work)
-    env.mkdir(work)
     begun = time.monotonic()
-    try:
+    with work_folder(env, into) as work:
         targets, done = _recover_copies(env, inputs, plan, work, options, watch)
         env.sync_dir(work)
         env.rename(work, into)
-        env.sync_dir(os.path.dirname(os.path.abspath(into)))  # noqa: PTH100, PTH120
-    except BaseException:
-        env.remove_tree(work)
-        raise
+    env.sync_dir(os.path.dirname(os.path.abspath(into)))  # noqa: PTH100, PTH120
     result = summary(targets, done, into)
     result.warnings = [replace(w, file=_moved(w.file, work, into)) for w in result.warnings]
     result.seconds = time.monotonic() - begun
