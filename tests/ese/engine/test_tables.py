@@ -311,6 +311,39 @@ def test_cursor_seeks_moves_and_changes(rig: Rig) -> None:
         _ = table.cursor().bookmark
 
 
+@pytest.mark.parametrize("index", [None, "name"])
+def test_a_search_that_finds_nothing_ends_between_rows(rig: Rig, index: str | None) -> None:
+    table = rig.table(ID, NAME, indexes=(PK, Index("name", ["Name"])))
+    table.insert_many({"Id": n, "Name": f"n{n}"} for n in (1, 3, 5, 7))
+    cursor = table.cursor(index)
+
+    def seek(number: int) -> bool:
+        return cursor.seek(number if index is None else f"n{number}")
+
+    for use in (cursor.row, cursor.delete, lambda: cursor.update(Name="x"), lambda: cursor.key):
+        assert not seek(4)
+        with pytest.raises(RecordNotFound) as error:
+            use()
+        assert jet_of(error) == Jet.errNoCurrentRecord
+    assert cursor.move(1)
+    assert cursor.row()["Id"] == 5
+    assert not seek(4)
+    table.insert({"Id": 4, "Name": "n4"})
+    assert cursor.move(-1)
+    assert cursor.row()["Id"] == 3
+    assert not seek(2)
+    table.insert({"Id": 2, "Name": "n2"})
+    assert cursor.move(1)
+    assert cursor.row()["Id"] == 2
+    assert not seek(0)
+    assert not cursor.move(-1)
+    assert cursor.move(1)
+    assert cursor.row()["Id"] == 1
+    assert not seek(9)
+    assert cursor.move(-1)
+    assert cursor.row()["Id"] == 7
+
+
 @pytest.mark.parametrize("marked", [False, True])
 def test_a_number_that_an_update_gives_is_not_given_again(rig: Rig, marked: bool) -> None:
     """marked: as in databases of later engines, that keep the mark in the root page."""

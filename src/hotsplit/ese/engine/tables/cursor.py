@@ -31,6 +31,7 @@ class Cursor:
         self._entries: list[Entry] = []
         self._at = 0
         self._here: Entry | None = None
+        self._gap = b""  # the key that was searched for where it stands between rows
         self._end = False
         self._seen: tuple[int, int] | None = None  # what the entries are of
         self._low: bytes | None = None
@@ -56,7 +57,7 @@ class Cursor:
         return self.move(-1)
 
     def _restart(self) -> None:
-        self._entries, self._at, self._here, self._end = [], 0, None, False
+        self._entries, self._at, self._here, self._gap, self._end = [], 0, None, b"", False
 
     def _next(self) -> bool:
         session = self._table.session
@@ -66,12 +67,12 @@ class Cursor:
         if fresh and self._at + 1 < len(self._entries):
             self._at += 1
         else:
-            mark = self._here or (self._low or b"", b"")
+            mark = self._here or (max(self._gap, self._low or b""), b"")
             inclusive = self._here is None
             self._entries = self._tree.entries_after(session, mark, inclusive=inclusive)
             self._at, self._seen = 0, session.sight
             if not self._entries:
-                self._here, self._end = None, True
+                self._here, self._gap, self._end = None, b"", True
                 return False
         return self._arrive()
 
@@ -81,22 +82,24 @@ class Cursor:
         if fresh and self._at > 0:
             self._at -= 1
         else:
-            if self._here is None and not self._end:
+            if self._here is None and not self._end and not self._gap:
                 return False
             mark = self._here
-            if mark is None and self._high is not None:
+            if self._gap:
+                mark = (self._gap, b"")
+            elif mark is None and self._high is not None:
                 mark = (self._high, b"")
             self._entries = self._tree.entries_before(session, mark)
             self._at, self._seen = len(self._entries) - 1, session.sight
             self._end = False
             if not self._entries:
-                self._here = None
+                self._here, self._gap = None, b""
                 return False
         return self._arrive()
 
     def _arrive(self) -> bool:
         """Stand on an entry; one outside the range is none."""
-        entry = self._entries[self._at]
+        entry, self._gap = self._entries[self._at], b""
         if self._high is not None and entry[0] >= self._high:
             self._here, self._end = None, True
             return False
@@ -109,10 +112,16 @@ class Cursor:
     # Searching
 
     def seek(self, *key: Value) -> bool:
-        """Move to the first row whose key begins with these values; False if there is none."""
+        """Move to the first row whose key begins with these values; False if there is none.
+
+        The cursor stands between rows then, where `move` goes on.
+        """
         start = self._search_key(*key)
-        found = self._seek(start)
-        return found and self._here is not None and self._here[0].startswith(start)
+        if not self._seek(start) or self._here is None:
+            return False
+        if not self._here[0].startswith(start):
+            self._here, self._gap = None, start
+        return self._here is not None
 
     def seek_from(self, *key: Value) -> bool:
         """Move to the first row whose key is not below these values; False if there is none."""
