@@ -15,7 +15,9 @@ from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.engine.trees.bulk import insert_sorted
+from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.columns import Coltyp, Value
+from hotsplit.ese.rebuild.sorting import EntrySorter
 from tests.ese.engine.crashes import Watched
 from tests.ese.engine.judge import check_rules
 from tests.memoryenv import Crash, MemoryEnv
@@ -187,3 +189,24 @@ def test_a_crash_in_the_middle_leaves_no_index(
             assert [index.name for index in found.state.definition.indexes] == ["pk"]
             assert [row["n"] for row in found.rows()] == list(range(ROWS))
         check_rules(image, PATH)
+
+
+def test_indexes_of_several_databases_at_a_time(
+    filled: tuple[MemoryEnv, Instance, Session, Table], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their objects may have the same ids, what is sorted has files of its own."""
+    _, instance, session, table = filled
+    paths: list[str] = []
+
+    def sorter(env: Env, path: str, run: int) -> EntrySorter:
+        paths.append(path)
+        return EntrySorter(env, path, run)
+
+    monkeypatch.setattr(indexbuild, "EntrySorter", sorter)
+    other = instance.create_database("/sg/b.edb")
+    twin = session.create_table(other, "t", COLUMNS, [PRIMARY])
+    for one in (table, twin):
+        session.create_index(one, Index("i", ["name"]))
+    objids = [one.state.secondary[0].tree.objid for one in (table, twin)]
+    assert objids[0] == objids[1]
+    assert len(set(paths)) == 2

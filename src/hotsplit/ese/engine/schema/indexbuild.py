@@ -30,8 +30,9 @@ def fill_index(session: Session, table: Table, index: SecondaryIndex, since: int
 
     since: number of versions that the transaction had as the statement began.
     """
-    settings = session.context.settings
-    path = f"{settings.temp_path}/{settings.base}.hotsplit-sort{index.tree.objid}"
+    settings, tree = session.context.settings, index.tree
+    number = f"{tree.database.dbid}-{tree.objid}"
+    path = f"{settings.temp_path}/{settings.base}.hotsplit-sort{number}"
     sorter = EntrySorter(session.context.env, path, _RUN)
     nodes = sorter.sorted(_entries(session, table, index))
     while batch := list(itertools.islice(nodes, _BATCH)):
