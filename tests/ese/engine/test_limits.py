@@ -143,7 +143,9 @@ def test_as_many_tagged_columns_as_there_are_ids() -> None:
     refused(Jet.errTooManyColumns, lambda: plan_columns([*columns, Column("x", Coltyp.LONG_TEXT)]))
 
 
-@pytest.mark.parametrize("name", ["", " x", "x" * 65, "a!b", "a[b", "\u4e2d", "a\n"])
+@pytest.mark.parametrize(
+    "name", ["", " x", "x" * 65, "a!b", "a[b", "\u4e2d", "a\n", "a\x81", "a\x85"]
+)
 def test_names_that_cannot_be(rig: Rig, name: str) -> None:
     table = rig.table(ID, NAME, indexes=(PK,))
     for work in (

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from hotsplit.errors import HotsplitError, InvalidUse, Jet, Unsupported
+from hotsplit.errors import InvalidUse, Jet, Unsupported
 from hotsplit.ese.engine.schema import catalog
 from hotsplit.ese.engine.schema import definitions as schema
 from hotsplit.ese.engine.schema.definitions import Column, Index
@@ -144,7 +144,7 @@ def _entering(session: Session, tree: Tree) -> Iterator[None]:
 
     try:
         yield
-    except HotsplitError:
+    except Exception:
         forget()
         raise
     session.on_undo(forget)

@@ -249,7 +249,7 @@ def _not_counter(column: Column) -> bool:
 def check_name(name: str) -> None:
     """Raise InvalidUse (-1002) for a name that no object can have."""
     wrong = not 1 <= len(name) <= _MOST_NAME or name[0] == " " or set(name) & set("!.[]")
-    if wrong or any(not " " <= c <= "\xff" for c in name):
+    if wrong or any(not (" " <= c <= "\x7f" or "\xa0" <= c <= "\xff") for c in name):
         raise InvalidUse(f"No name of an object: {name!r}", jet=Jet.errInvalidName)
 
 
