@@ -99,6 +99,14 @@ class Content:
         self.pending = []
         self.durable_state = self.state
 
+    def reread(self) -> None:
+        """Let programs see what is on stable storage and what is on its way there, nothing else."""
+        shown = bytearray(self.durable)
+        for write in self.pending:
+            write.apply(shown)
+        if shown != self.live:
+            self.live, self.state = shown, next(_numbers)
+
     def crashed(self, crash: Crash, rng: random.Random) -> Content:
         """Return the file as it may be after a crash."""
         origin: Origin = (self.state,)
@@ -465,6 +473,11 @@ class MemoryEnv:
             made.write(offset, bytes(origin.live[offset : offset + CHUNK]))
         if origin.live != before:
             raise SourceChanged("The file changed while it was copied", file=source)
+
+    def reread(self, path: str) -> None:
+        """See `Env`."""
+        self.step("open", path)
+        self._content(path).reread()
 
     def lock(self, path: str) -> Lock:
         """See `Env`."""

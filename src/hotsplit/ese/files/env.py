@@ -188,6 +188,13 @@ class Env(Protocol):
         """
         ...
 
+    def reread(self, path: str) -> None:
+        """Have a file read from the device from now on, but for writes that are still under way.
+
+        After a sync that failed, memory may show what never came there and never will.
+        """
+        ...
+
     def lock(self, path: str) -> Lock:
         """Keep a file or folder for this user; readers that ask for no lock are not kept out.
 
@@ -398,6 +405,15 @@ class OsEnv:
             os.close(src)
         if not unchanged:
             raise SourceChanged("The file changed while it was copied", file=source)
+
+    def reread(self, path: str) -> None:
+        """See `Env`."""
+        with _translated(path):
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+            finally:
+                os.close(fd)
 
     def lock(self, path: str) -> Lock:
         """See `Env`."""

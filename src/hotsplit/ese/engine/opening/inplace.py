@@ -59,6 +59,7 @@ def recover_in_place(
             result = _recover(env, inputs, plan, options, watch, interrupted=False)
         else:
             with _alone(env, journal.folder):
+                _reread(env, inputs, plan)
                 interrupted = _take_up(env, plan, journal)
                 # What the files say has changed, or may have until nobody else was at them.
                 inputs, plan = prepare(env, sources, log_folders, options, base, checkpoint)
@@ -105,6 +106,14 @@ def _alone(env: Env, folder: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _reread(env: Env, inputs: Inputs, plan: Plan) -> None:
+    """Read from the device what a program whose last sync failed may have left in memory alone."""
+    assert plan.sequence is not None
+    current = plan.sequence.current
+    for path in [c.path for c in inputs.databases] + ([] if current is None else [current.path]):
+        env.reread(path)
 
 
 def _is_clean(inputs: Inputs) -> bool:

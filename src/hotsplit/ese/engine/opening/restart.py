@@ -73,6 +73,8 @@ def restart(env: Env, settings: Settings, sequence: LogSequence) -> Restarted | 
     Returns None if they were. Raises HotsplitError; the databases are then as they were.
     """
     journal = PageJournal(env, settings.folder, settings.base, follow=settings.follow_paths)
+    if sequence.current is not None:
+        env.reread(sequence.current.path)
     interrupted = take_up(env, journal)
     if not interrupted and _is_closed(env, sequence):
         return None
@@ -83,6 +85,8 @@ def restart(env: Env, settings: Settings, sequence: LogSequence) -> Restarted | 
     for path in files:
         _remove_stillborn(env, path, settings.page_size)
     paths = [path for path in files if env.exists(path)]
+    for path in paths:
+        env.reread(path)
     folder = [settings.folder]  # where the databases lie if the paths are of another machine
     inputs = find_inputs(env, paths or folder, folder, settings.base)
     if inputs.sequence is not None:
@@ -146,6 +150,7 @@ def take_up(env: Env, journal: PageJournal) -> bool:
     """Finish what an interrupted recovery in place had begun; tell whether there was one."""
     if not journal.exists:
         return False
+    env.reread(journal.path)
     journal.carry_out()
     return True
 
