@@ -114,6 +114,33 @@ def test_a_receiver_that_begins_anew_keeps_what_it_had_until_it_has_more(crash: 
         assert numbers(image, "/restored/mail.edb") == list(range(20))
 
 
+def test_what_an_earlier_receiver_did_not_finish_is_not_the_end() -> None:
+    """Its log came whole in another way; the sender is lost as the newest log is complete."""
+    sender, far = Sender(), MemoryEnv()
+    far.mkdir(STANDBY)
+    log = sender.instance.context.log
+    sender.work(20)
+    first = LogReceiver(far, STANDBY, "E00")
+    end = log.emit_to(first.take)
+    end()
+    first.close()
+    while log.generation == first.generation:
+        sender.work(1)
+    for generation in range(1, log.generation):
+        name = f"E00{generation:08X}.log"
+        far.put(f"{STANDBY}/{name}", sender.env.get(f"{FOLDER}/{name}"))
+    second = LogReceiver(far, STANDBY, "E00")
+    log.emit_to(second.take)
+    while second.generation == first.generation + 1:
+        sender.work(1)
+    second.close()
+    far.remove(f"{STANDBY}/E00{second.generation:08X}.jsl")
+    with pytest.raises(InvalidUse):
+        end_shipping(far, STANDBY, "E00")
+    recover(far, [STANDBY], [], "/restored")
+    assert sender.done - len(numbers(far, "/restored/mail.edb")) in (0, 1)
+
+
 def test_who_wants_no_more_is_told_no_more() -> None:
     sender = Sender()
     log = sender.instance.context.log

@@ -109,13 +109,16 @@ class LogReceiver:
 def end_shipping(env: Env, folder: str, base: str) -> str:
     """Make the log that was not shipped to its end the current log; return its path.
 
-    Raises InvalidUse if there is none.
+    Raises InvalidUse if there is none, or only older ones than complete logs: receivers that were
+    broken off leave those.
     """
-    names = [(parse_name(name), name) for name in env.listdir(folder)]
+    found = [(parse_name(name), name) for name in env.listdir(folder)]
+    logs = [(log, name) for log, name in found if log is not None and log.is_of(base)]
+    complete = max((log.generation for log, _ in logs if log.kind == NameKind.ARCHIVE), default=0)
     shipped = [
-        (found.generation, name)
-        for found, name in names
-        if found is not None and found.kind == NameKind.SHIPPED and found.is_of(base)
+        (log.generation, name)
+        for log, name in logs
+        if log.kind == NameKind.SHIPPED and log.generation > complete
     ]
     current = f"{folder}/{file_name(base)}"
     if not shipped or env.exists(current):
