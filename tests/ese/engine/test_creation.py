@@ -321,6 +321,22 @@ def test_nor_when_another_one_was_attached_with_its_number() -> None:
         assert session.open_table(again.attach_database(third), "T").get(7) is not None
 
 
+def test_a_database_that_lies_where_a_creation_failed_hinders_nobody() -> None:
+    """No program has seen the one that was to be made there."""
+    env, content = FaultEnv(), foreign()
+    instance, table = begun(env)
+    env.quota = env.used() + (64 << 10)
+    with pytest.raises(DiskFull):
+        instance.create_database(NEW)
+    env.quota = None
+    table.insert({"Id": 3})
+    env.put(NEW, content)
+    after = env.crashed(Crash.ALL_KEPT)
+    with Instance.open(after, SETTINGS) as again, again.session() as session:
+        assert session.open_table(again.attach_database(OLD), "T").get(3) is not None
+    assert after.get(NEW) == content
+
+
 def test_a_log_that_begins_in_a_creation_knows_the_database() -> None:
     env = Watched()
     instance, table = begun(env)

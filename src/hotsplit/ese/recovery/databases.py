@@ -13,7 +13,7 @@ from hotsplit.errors import AccessDenied, DatabaseMismatch, HotsplitError
 from hotsplit.ese.format.basics import NO_SIGNATURE, BackupInfo, LogPosition, LogTime, Signature
 from hotsplit.ese.format.header import MAGIC, VERSION, DatabaseHeader, DbState
 from hotsplit.ese.format.logrecord import LogRecord
-from hotsplit.ese.format.recordparts import database_path, extended_to, reattached
+from hotsplit.ese.format.recordparts import create_version, database_path, extended_to, reattached
 from hotsplit.ese.format.recordtable import RecordType
 from hotsplit.ese.recovery.attach import Claim, Outcome, check_range, decide_attach, decide_create
 from hotsplit.ese.recovery.backupstamp import Phase, stamp
@@ -23,6 +23,7 @@ from hotsplit.ese.recovery.store import Store, fit_size
 
 _FIRST_UPDATE = 0x14  # update-major that a new database has until SetDbVersion
 _DATABASE_FILE = 1
+_FULLY_LOGGED = 2, 0  # version of a creation that ends with a record of its own
 _LAST_PAGE = 0xFFFF_FFFF
 
 
@@ -82,6 +83,7 @@ class Databases:
         self.targets = targets
         self.attached: dict[int, Target] = {}
         self.missing: dict[int, str] = {}
+        self._hindered: dict[int, str] = {}  # by dbid: what could not be made, its place is taken
 
     # Attaching
 
@@ -127,7 +129,8 @@ class Databases:
         if make is not None:
             store = make(path, _new_header(claim, record.dbid, self._setting))
         if store is None:
-            self.missing[record.dbid] = path
+            awaited = make is not None and create_version(record) == _FULLY_LOGGED
+            (self._hindered if awaited else self.missing)[record.dbid] = path
         else:
             target = Target(claim.database, store, Outcome.NOW, made_at=path.lower())
             self.targets.append(target)
@@ -135,6 +138,7 @@ class Databases:
 
     def _give_up_unfinished(self, dbid: int, here: LogPosition) -> None:
         """Making the database of that number failed, and the instance went on: another has it."""
+        self._hindered.pop(dbid, None)
         before = self.replayed(dbid)
         if before is not None and before.header.state == DbState.JUST_CREATED:
             self.close(dbid, here)
@@ -148,7 +152,10 @@ class Databases:
                 self._setting.discard(target.store)
 
     def finish_creation(self, record: LogRecord) -> None:
-        """CreateDBFinish: from now on the database is one that can be recovered."""
+        """CreateDBFinish: from now on the database is one that can be recovered, and must be."""
+        hindered = self._hindered.pop(record.dbid, None)
+        if hindered is not None:
+            self.missing[record.dbid] = hindered
         target = self.replayed(record.dbid)
         if target is not None:
             target.header.state = DbState.DIRTY_SHUTDOWN
