@@ -12,6 +12,7 @@ from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.schema.definitions import Column
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.tables.table import Table
+from hotsplit.ese.engine.trees.versions import Transaction, Version
 from hotsplit.ese.engine.upkeep.maintenance import defragment, scrub, shrink
 from hotsplit.ese.format.columns import Coltyp
 from tests.ese.engine.test_tables import FOLDER, ID, PATH, PK, Rig, jet_of
@@ -221,6 +222,44 @@ def test_a_row_is_one_thing_whatever_of_it_is_changed(
         mine.update(mark, {"Size": 1})
         rig.session.commit()
     other.close()
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_row_is_changed_as_fast_after_many_changes(
+    rig: Rig, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it was for an older view, or before a transaction, is not looked at again."""
+    count = Column("Count", Coltyp.LONG, escrow=True, default=0)
+    table = rig.table(ID, Column("Size", Coltyp.LONG), count, indexes=(PK,))
+    mark, looks, sees = table.insert({"Id": 1}), 0, Transaction.sees
+
+    def counted(transaction: Transaction, version: Version) -> bool:
+        nonlocal looks
+        looks += 1
+        return sees(transaction, version)
+
+    monkeypatch.setattr(Transaction, "sees", counted)
+    with rig.instance.session() as other:
+        other.begin()
+        theirs = other.open_table(rig.database, "T")
+        if not held:
+            rig.session.begin()
+        made = []
+        for number in range(100):
+            before = looks
+            table.update(mark, {"Size": number})
+            assert table.get(1) == {"Id": 1, "Size": number, "Count": 0}
+            made.append(looks - before)
+        assert max(made) < 20
+        for _ in range(100):
+            table.add(mark, "Count", 1)
+        assert theirs.get(1) == {"Id": 1, "Size": None, "Count": 0}
+        table.update(mark, {"Size": 100})
+        if not held:
+            rig.session.rollback()
+        other.rollback()
+    size, total = (100, 100) if held else (None, 0)
+    assert table.get(1) == {"Id": 1, "Size": size, "Count": total}
 
 
 def test_one_view_is_a_transaction(rig: Rig) -> None:

@@ -22,6 +22,7 @@ from hotsplit.ese.engine.pages.loggedpaths import LoggedPaths
 from hotsplit.ese.engine.pages.pagejournal import PageJournal, Written
 from hotsplit.ese.engine.session import INTERNAL_SESSION, Session
 from hotsplit.ese.engine.settings import SEGMENT, Settings
+from hotsplit.ese.engine.trees.versions import largest
 from hotsplit.ese.engine.upkeep.checkpointing import write_closed_checkpoint
 from hotsplit.ese.engine.upkeep.cleaner import Cleaner
 from hotsplit.ese.engine.upkeep.sweeping import find_unused
@@ -411,7 +412,8 @@ class Restart:
             made.level = version.level
             made.delta, made.offset = version.delta, version.offset
             if version.operation == REPLACE:
-                made.largest = len(version.image)
+                before = largest(tree.versions.get(made.bookmark))
+                made.largest = max(before, len(version.image))
             count += 1
         session.roll_back_all()
         return count

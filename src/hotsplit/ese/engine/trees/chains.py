@@ -175,9 +175,11 @@ class Chains:
 
     def _drop(self, version: Version) -> None:
         chain = self._chains.get(version.bookmark)
-        if chain is None or version not in chain:
+        if chain is None:
             return
-        if len(chain) == 1:
-            del self._chains[version.bookmark]
-        else:
+        if chain[-1] is version:  # as it is with each that is taken back
+            chain.pop()
+        elif version in chain:
             chain.remove(version)
+        if not chain:
+            del self._chains[version.bookmark]

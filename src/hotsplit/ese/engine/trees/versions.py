@@ -170,10 +170,13 @@ def check_conflict(
 ) -> None:
     """Raise WriteConflict if another transaction's change is not in this one's view.
 
-    Changes by DELTA go together with each other.
+    Changes by DELTA go together with each other. Whoever made any other change saw all before it.
     """
     for version in reversed(chain):
-        if not transaction.sees(version) and not operation == version.operation == DELTA:
+        if transaction.sees(version):
+            if operation == DELTA or version.operation != DELTA:
+                return
+        elif not operation == version.operation == DELTA:
             raise WriteConflict("The row was changed by another transaction")
 
 
@@ -183,6 +186,8 @@ def seen(
     """Return (data, deleted) of a node as a transaction sees it."""
     for version in reversed(chain):
         if transaction.sees(version):
+            if version.operation != DELTA:
+                break  # whoever made it saw all before it
             continue
         if version.operation == INSERT:
             deleted = True
@@ -198,5 +203,14 @@ def seen(
 
 
 def largest(chain: Sequence[Version]) -> int:
-    """Return the most bytes that a node had in its open changes, 0 if none replaced its data."""
-    return max((v.largest for v in chain if not v.transaction.commit), default=0)
+    """Return the most bytes that a node had in its open changes, 0 if none replaced its data.
+
+    The newest of them knows.
+    """
+    for version in reversed(chain):
+        if version.transaction.commit:
+            if version.operation != DELTA:
+                break
+        elif version.largest:
+            return version.largest
+    return 0
