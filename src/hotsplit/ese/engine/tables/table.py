@@ -240,7 +240,7 @@ class Table:
         if not isinstance(value, int) or not -_ESCROW_MOST <= value < _ESCROW_MOST:
             raise InvalidUse(f"{column}: {value!r} cannot be added", jet=Jet.errInvalidColumnType)
         with self._changing():
-            record = self._record(bookmark)
+            record = self.state.tree.addable(self.session, bookmark)
             if record[0] < found.id:
                 raise InvalidUse("The record has no such column", jet=Jet.errColumnNotUpdatable)
             if self.state.rows.is_null(record, found):

@@ -228,6 +228,13 @@ class Tree(TreeView):
         self._apply(record, found.pgno)
         session.remember(self, bookmark, FLAG_DELETE, rceid)
 
+    def addable(self, session: Session, key: bytes) -> bytes:
+        """Return the data of a node to which the session may add: not what it sees, what there is.
+
+        Raises RecordNotFound, WriteConflict.
+        """
+        return self._live(session, self.find(key), (key, b""), DELTA).data
+
     def add(self, session: Session, key: bytes, value: int, offset: int) -> None:
         """Add to a 32-bit number in a node's data; such changes go together (unique trees)."""
         session.prepare()
