@@ -10,7 +10,14 @@ import random
 
 import pytest
 
-from hotsplit.errors import AccessDenied, DiskFull, FileMissing, HotsplitError, InstanceDown
+from hotsplit.errors import (
+    AccessDenied,
+    DatabaseMismatch,
+    DiskFull,
+    FileMissing,
+    HotsplitError,
+    InstanceDown,
+)
 from hotsplit.ese.check import integrity
 from hotsplit.ese.engine.instance import Instance
 from hotsplit.ese.engine.opening.inplace import recover_in_place
@@ -22,6 +29,7 @@ from hotsplit.ese.files.env import Lock, in_use
 from hotsplit.ese.files.logfile import LogFile
 from hotsplit.ese.format.header import DbState
 from hotsplit.ese.read.database import Database
+from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.recover import recover
 from hotsplit.ese.recovery.store import UNNAMED
 from hotsplit.report import Reporter, Severity
@@ -335,6 +343,31 @@ def test_a_database_that_lies_where_a_creation_failed_hinders_nobody() -> None:
     with Instance.open(after, SETTINGS) as again, again.session() as session:
         assert session.open_table(again.attach_database(OLD), "T").get(3) is not None
     assert after.get(NEW) == content
+
+
+def test_a_database_whose_folder_is_gone_is_not_made_anew() -> None:
+    """Nothing changes: its disk may come back; the others are recovered if it is left out."""
+    env, away = FaultEnv(), "/data/new.edb"
+    instance, _ = begun(env)
+    env.mkdir("/data")
+    with instance.session() as session:
+        table = session.create_table(instance.create_database(away), "T", COLUMNS, INDEXES)
+        table.insert({"Id": 7})
+    env = FaultEnv.over(env.crashed(Crash.ALL_KEPT))
+    data = env.get(away)
+    env.remove_tree("/data")
+    before = env.files()
+    with pytest.raises(DatabaseMismatch) as error:
+        Instance.open(env, SETTINGS)
+    assert error.value.file == away
+    assert env.files() == before
+    without = env.crashed(Crash.ALL_KEPT)
+    recover_in_place(without, [FOLDER], [], Options(ignore_missing=True))
+    check(without, OLD)
+    env.put(away, data)
+    with Instance.open(env, SETTINGS) as again, again.session() as session:
+        assert session.open_table(again.attach_database(away), "T").get(7) is not None
+        assert again.attach_database(OLD).table_names() == ["T"]
 
 
 def test_a_log_that_begins_in_a_creation_knows_the_database() -> None:

@@ -245,6 +245,8 @@ class Restart:
         path = path if self._place is None else self._place(path)
         if self._env.exists(path):  # this one took its place, or the file is somebody else's
             return None
+        if not self._env.is_dir(os.path.dirname(path)):  # noqa: PTH120 - its disk is not there
+            return None
         return OverlayStore(self._env, None, header, path, self._settings.temp_path)
 
     def run(self) -> Restarted:
