@@ -111,6 +111,7 @@ class TableState:
         self.version_column = next((c for c in self.columns if c.flags & ColumnFlag.VERSION), None)
         self.row_maker = self._row_maker()
         self.unsupported = self._unsupported()
+        self._is_closed = bool(self.unsupported) or definition.is_system
 
     def _unsupported(self) -> str:
         """Return why rows of the table cannot be changed here, "" if they can."""
@@ -155,7 +156,8 @@ class TableState:
     @property
     def is_open_to_all(self) -> bool:
         """True if everybody may change rows."""
-        return self.is_current and not self.unsupported and not self.definition.is_system
+        is_current = self.successor is None and not self.outdated
+        return is_current and not self._is_closed and self.database.is_attached
 
     @property
     def latest(self) -> TableState | None:
