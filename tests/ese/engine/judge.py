@@ -32,7 +32,6 @@ from tests.ese.engine.crashes import FOLDER, PATH, Image, Rows, by_number
 from tests.ese.engine.shape import check_database
 from tests.memoryenv import Crash, Origin
 
-JOURNAL = f"{FOLDER}/E00.hotsplit-journal"
 LEAKED = "S34"
 """The rule that pages are in nobody's hands: a crash may leave that until they are reclaimed."""
 
@@ -113,9 +112,7 @@ class Judge:
 
     def _look(self, image: Image, *, thorough: bool) -> Rows | None:
         self.looked_at += 1
-        # A page that a recovery in place tore is whole in its journal, for that place alone.
-        torn = Crash.TORN in image.where and image.env.exists(JOURNAL)
-        if thorough and not torn:
+        if thorough:
             self._recover_copy(image)
         instance = Instance.open(image.env, self.settings)
         safe = instance.context.cache.safe

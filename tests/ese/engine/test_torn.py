@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from hotsplit.ese.engine.instance import Instance
@@ -18,10 +20,24 @@ from tests.memoryenv import Crash, MemoryEnv
 ROWS = 400
 
 
-@pytest.fixture(scope="module")
-def torn() -> list[MemoryEnv]:
-    """What crashes leave while pages are written, with the log whole."""
-    env, images = Watched(), list[MemoryEnv]()
+def torn_by(env: Watched, work: Callable[[], object]) -> list[MemoryEnv]:
+    """Return what crashes leave while pages are written by some work, with the log whole."""
+    images = list[MemoryEnv]()
+
+    def moment(kind: str, path: str) -> None:
+        if (kind, path) == ("sync", PATH):
+            images.extend(env.crashed(Crash.TORN, seed) for seed in range(4))
+
+    env.moment = moment
+    work()
+    assert len(images) >= 8
+    return images
+
+
+@pytest.fixture(scope="module", params=["by the engine", "by a recovery in place"])
+def torn(request: pytest.FixtureRequest) -> list[MemoryEnv]:
+    """What crashes leave while pages are written."""
+    env = Watched()
     env.mkdir(FOLDER)
     env.sync_dir("/")
     instance = Instance.open(env, SETTINGS)
@@ -29,16 +45,15 @@ def torn() -> list[MemoryEnv]:
     table = session.create_table(instance.create_database(PATH), "Items", COLUMNS, INDEXES)
     for number in range(0, ROWS, 20):
         fill(table, number)
+    if request.param == "by a recovery in place":
+        again = env.image(Crash.ALL_KEPT, 0)
+        return torn_by(again, lambda: Instance.open(again, SETTINGS))
 
-    def moment(kind: str, path: str) -> None:
-        if (kind, path) == ("sync", PATH):
-            images.extend(env.crashed(Crash.TORN, seed) for seed in range(4))
+    def write_all() -> None:
+        while instance.idle():
+            pass
 
-    env.moment = moment
-    while instance.idle():
-        pass
-    assert len(images) > 8
-    return images
+    return torn_by(env, write_all)
 
 
 def ids(env: MemoryEnv, path: str) -> list[object]:

@@ -14,6 +14,7 @@ from hotsplit.ese.format.header import DbState
 from hotsplit.ese.recovery.attach import Outcome
 from hotsplit.ese.recovery.databases import Setting, Target
 from hotsplit.ese.recovery.events import EventId, Watch
+from hotsplit.ese.recovery.journalfile import journal_path, mend
 from hotsplit.ese.recovery.keptpages import KeptPages, kept_path
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.plan import Plan
@@ -93,16 +94,18 @@ class Run:
         sequence = self._plan.sequence
         if sequence is None:
             return
-        for path in [kept_path(folder, sequence.base) for folder in sequence.folders]:
+        for folder in sequence.folders:
+            path, journal = kept_path(folder, sequence.base), journal_path(folder, sequence.base)
             kept = KeptPages.read(self._env, path)
-            if kept is None:
-                continue
-            for target in self._targets:
-                count = kept.mend(target.store, target.store.write_page)
-                if count:
-                    text = f"{count} pages that were being written are taken as kept in {path}"
-                    note = Finding("kept-pages", Severity.NOTE, text, target.store.path)
-                    self.done.warnings.append(note)
+            for store in [target.store for target in self._targets]:
+                if kept is not None:
+                    self._note_kept(store, kept.mend(store, store.write_page), path)
+                self._note_kept(store, mend(self._env, journal, store, store.write_page), journal)
+
+    def _note_kept(self, store: Store, pages: int, path: str) -> None:
+        if pages:
+            text = f"{pages} pages that were being written are taken as kept in {path}"
+            self.done.warnings.append(Finding("kept-pages", Severity.NOTE, text, store.path))
 
     def _check_checksum(self, before: int, info: LogInfo) -> None:
         """Compare what a log says of the segments of the one before with what they are."""

@@ -19,7 +19,7 @@ from hotsplit.ese.engine.database import OpenDatabase, attachment_of
 from hotsplit.ese.engine.log.logend import put_right, unfinished_write
 from hotsplit.ese.engine.opening.attachable import AHEAD, check_end, check_stream
 from hotsplit.ese.engine.pages.loggedpaths import LoggedPaths
-from hotsplit.ese.engine.pages.pagejournal import PageJournal, Written
+from hotsplit.ese.engine.pages.pagejournal import PageJournal
 from hotsplit.ese.engine.session import INTERNAL_SESSION, Session
 from hotsplit.ese.engine.settings import SEGMENT, Settings
 from hotsplit.ese.engine.trees.versions import largest
@@ -43,6 +43,7 @@ from hotsplit.ese.recovery.databases import Target
 from hotsplit.ese.recovery.events import NoWatch, Watch
 from hotsplit.ese.recovery.goneversions import find_over
 from hotsplit.ese.recovery.inputs import Inputs, find_inputs
+from hotsplit.ese.recovery.journalfile import Written
 from hotsplit.ese.recovery.options import Options
 from hotsplit.ese.recovery.overlay import OverlayStore
 from hotsplit.ese.recovery.pages import position_number
