@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -98,3 +100,31 @@ def test_a_split_divides_in_the_middle_where_it_can(
 def _saves(nodes: list[Node]) -> bool:
     """Tell whether the key of the middle one is worth being the prefix of a page of these."""
     return len(nodes) > 1 and used(nodes, nodes[len(nodes) // 2].key) < used(nodes, b"")
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 250), st.integers(0, 255), st.integers(1, 150)),
+        min_size=2,
+        max_size=6,
+    ),
+    st.integers(0, 255),
+    st.randoms(use_true_random=False),
+)
+def test_what_a_page_holds_can_be_divided_anywhere(
+    groups: list[tuple[int, int, int]], length: int, rng: random.Random
+) -> None:
+    """Also where the page holds so much only thanks to its prefix, which may be no key any more."""
+    prefix = b"p" * length
+    keys = {b"p" * same + bytes([to, n]) for same, to, count in groups for n in range(count)}
+    nodes = [Node(key, b"") for key in sorted(keys)]
+    while used(nodes, prefix) > room(SIZE):
+        del nodes[rng.randrange(len(nodes))]
+    page = Page.new(SIZE, 9, 5, 1, PageFlag.LEAF)
+    page.fill(prefix, nodes)
+    lines = Lines(page)
+    for cut in rng.sample(range(1, len(nodes)), min(len(nodes) - 1, 10)):
+        for first, last in (0, cut), (cut, len(nodes)):
+            line = best_prefix(lines, first, last)
+            best = b"" if line < 0 else nodes[first + line].key
+            Page.new(SIZE, 8, 5, 1, PageFlag.LEAF).fill_from(best, lines, first, last)

@@ -57,20 +57,40 @@ def _fits(size: int, lines: Lines, first: int, last: int, cost: int) -> bool:
 def best_prefix(lines: Lines, first: int, last: int) -> int:
     """Return the line whose key serves best as the prefix of a page of lines `first` to `last` - 1.
 
-    It counts from `first` on; -1 where none saves anything. Of all lines only the middle one is
-    tried: keys are in order, so its neighbours share most.
+    It counts from `first` on; -1 where none saves anything. Of all lines two are tried: the middle
+    one, as keys are in order and its neighbours share most, and the one that shares most with the
+    prefix that the page has. That one saves as much as this prefix does, so any part of what a page
+    holds fits a page.
     """
     return _best_prefix(lines, first, last)[0]
 
 
 def _best_prefix(lines: Lines, first: int, last: int) -> tuple[int, int]:
     """Return the line of `best_prefix`, and the bytes that the prefix saves."""
-    line = (last - first) // 2
-    gain = 0
+    best, most = _NONE, 0
     if last - first > 1:
-        prefix = lines[first + line].key
-        gain = lines.saved(first, last, prefix) - len(prefix)
-    return (line, gain) if gain > 0 else (_NONE, 0)
+        for line in dict.fromkeys((first + (last - first) // 2, _like_prefix(lines, first, last))):
+            prefix = lines[line].key
+            gain = lines.saved(first, last, prefix) - len(prefix)
+            if gain > most:
+                best, most = line - first, gain
+    return best, most
+
+
+def _like_prefix(lines: Lines, first: int, last: int) -> int:
+    """Return the line whose key shares most with the prefix that the page has."""
+    prefix = lines.page.prefix
+    if not prefix:
+        return first + (last - first) // 2
+    is_above = not lines.page.is_leaf  # the last key there is none: it stands behind all others
+
+    def follows(line: int) -> bool:
+        key = lines[line].key
+        return key >= prefix or (is_above and not key)
+
+    at = bisect_left(range(first, last), True, key=follows) + first
+    beside = max(at - 1, first), min(at, last - 1)
+    return max(beside, key=lambda line: common_prefix(lines[line].key, prefix))
 
 
 def point(size: int, lines: Lines, kept: list[int], changed: int) -> int:
