@@ -44,6 +44,8 @@ class Claim(NamedTuple):
     from_record: an AttachDB record, not the list of a log header.
     replaying: the position at which replay stands.
     previous_log: the log stream the database belonged to before (the record's; else `log`).
+    dbtime: all changes that lie before `replaying` in the logs have at most this one; 0 if the log
+    does not say.
     """
 
     attach: LogPosition
@@ -53,6 +55,7 @@ class Claim(NamedTuple):
     previous_log: Signature
     replaying: LogPosition
     from_record: bool = False
+    dbtime: int = 0
 
 
 _NOW = Decision(Outcome.NOW)

@@ -184,7 +184,21 @@ class Databases:
         self._pages.stores[dbid] = target.store
         self._pages.required[dbid] = header.gen_max_required
         self._core.attach(dbid, target.since, header.gen_max_required)
+        # The header may know of changes whose records were not captured: see `count_on`.
+        self._core.note(dbid, claim.dbtime or header.dbtime, header.objid_last)
+
+    def count_on(self, dbid: int) -> None:
+        """Redo is over: the next changes come behind all that the logs or the header know of.
+
+        Until then the counter tells how far the logs reach.
+        """
+        target = self.replayed(dbid)
+        if target is not None:
+            self._count(dbid, target.header)
+
+    def _count(self, dbid: int, header: DatabaseHeader) -> None:
         self._core.note(dbid, header.dbtime, header.objid_last)
+        header.dbtime, header.objid_last = self._core.counters(dbid)
 
     # Changes of a whole database
 
@@ -277,7 +291,7 @@ class Databases:
         if at_end:
             fit_size(target.store)
         header = target.header
-        header.dbtime, header.objid_last = self._core.counters(dbid)
+        self._count(dbid, header)
         header.set_clean(position, self._setting.now())
         self._end_backup(header)
         target.store.write_header(header)
@@ -306,7 +320,7 @@ class Databases:
                 continue
             self._pages.flush(dbid)
             header = target.header
-            header.dbtime, header.objid_last = self._core.counters(dbid)
+            self._count(dbid, header)
             if generation > header.gen_max_required:
                 header.gen_max_required = generation
                 header.gen_max_required_time = header.gen_max_create_time = LogTime()

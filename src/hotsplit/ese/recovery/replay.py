@@ -56,7 +56,8 @@ class Replay:
         """Attach the databases that were attached where replay begins."""
         for entry in attachments:
             claim = Claim(
-                entry.attach, entry.consistent, entry.signature, self.log, self.log, position
+                *(entry.attach, entry.consistent, entry.signature, self.log, self.log, position),
+                dbtime=entry.dbtime,
             )
             self.databases.attach(entry.dbid, claim, entry.path)
 

@@ -185,6 +185,8 @@ class Run:
                 if not options.accept_lost_logs:
                     raise
                 done.warn("tail-cut", f"LOST: {error.message}", error.file, error.position)
+        for dbid in self.replay.databases.attached:
+            self.replay.databases.count_on(dbid)
 
     def finish(self) -> None:
         """Undo open transactions and close the databases, or leave them dirty if asked to."""

@@ -345,11 +345,9 @@ class Restart:
         attached = self._run.replay.databases.attached.values()
         return [target for target in attached if target.outcome == Outcome.NOW]
 
-    @staticmethod
-    def _entry(target: Target) -> Attachment:
-        header = target.header
-        counters = header.dbtime, header.objid_last
-        return attachment_of(target.dbid, header, counters, LogPosition(), target.store.path)
+    def _entry(self, target: Target) -> Attachment:
+        dbid, counters = target.dbid, self._run.replay.core.counters(target.dbid)
+        return attachment_of(dbid, target.header, counters, LogPosition(), target.store.path)
 
     def _undo(self, context: Context) -> int:
         """Roll back what is open, logged, and close the stream (6.6)."""
