@@ -24,6 +24,7 @@ _SPARSE = 4  # a leaf that is filled to less than this part is joined
 FILLED = 7 / 8
 """How full defragmentation makes a leaf: updates in place go on to find room."""
 
+_MOST_SIZE = 0xFFFF  # the log tells in two bytes how much moves, and counts whole keys
 _AFTER_JOINING = 3 / 4  # what a join in normal work leaves, so that the next insert splits nothing
 
 
@@ -31,7 +32,8 @@ class Join(NamedTuple):
     """A merge of a leaf. kind: merge type of the log. line: where the nodes that move begin or end.
 
     key: separator of the two leaves afterwards, if both remain. size: bytes of the nodes that
-    move. kept: bytes that must stay free on the other leaf for an undo.
+    move, whole keys and tags counted. kept: bytes that must stay free on the other leaf for an
+    undo.
     """
 
     kind: int
@@ -78,13 +80,16 @@ def whole(tree: Tree, path: list[Step], filled: float) -> Join | None:
 
 
 def _into(tree: Tree, pgno: int, moving: list[Node], filled: float) -> Join | None:
-    """Return the join with a neighbour, None if that has no room."""
+    """Return the join with a neighbour, None if that has no room, or more moves than a log says."""
+    size = used(moving, b"")
+    if size > _MOST_SIZE:
+        return None
     page = Page(tree.page(pgno), pgno)
     nodes = [*page.nodes(), *moving]
     kept = sum(kept_for_undo(tree, nodes))
     if used(nodes, page.prefix) + kept > room(page.size) * filled:
         return None
-    return Join(FULL_RIGHT, size=used(moving, b""), kept=kept)
+    return Join(FULL_RIGHT, size=size, kept=kept)
 
 
 def part(tree: Tree, path: list[Step]) -> Join | None:
@@ -99,17 +104,18 @@ def part(tree: Tree, path: list[Step]) -> Join | None:
         return None
     kept = sum(kept_for_undo(tree, there))
     space = int(room(left.size) * FILLED) - used(there, left.prefix) - kept
-    count = 0
+    count = size = 0
     while count < len(nodes) - 1:
-        space -= used(nodes[count : count + 1], left.prefix) - len(left.prefix)
-        if space < 0:
+        node = nodes[count : count + 1]
+        space -= used(node, left.prefix) - len(left.prefix)
+        more = size + used(node, b"")
+        if space < 0 or more > _MOST_SIZE:
             break
-        count += 1
-    moving = nodes[:count]
-    if used(moving, b"") * _SPARSE < room(left.size):
+        count, size = count + 1, more
+    if size * _SPARSE < room(left.size):
         return None  # not worth what it would log
-    key = separator(moving[-1], nodes[count], unique=tree.unique)
-    return Join(PARTIAL_LEFT, count - 1, key, used(moving, b""), kept)
+    key = separator(nodes[count - 1], nodes[count], unique=tree.unique)
+    return Join(PARTIAL_LEFT, count - 1, key, size, kept)
 
 
 def _free_to_move(tree: Tree, nodes: list[Node]) -> bool:
