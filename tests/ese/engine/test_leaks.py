@@ -20,6 +20,7 @@ from hotsplit.ese.engine.upkeep import leaks, maintenance
 from hotsplit.ese.engine.upkeep.leaks import reclaim
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.columns import Coltyp
+from hotsplit.ese.format.space import Extent
 from hotsplit.ese.recovery.events import EventId
 from hotsplit.report import Reporter, Severity
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, Watched, by_number
@@ -202,3 +203,31 @@ def test_crashes_while_space_comes_back(crash: Crash) -> None:
             table = session.open_table(database, "Stays")
             assert list(by_number(table.rows())) == list(range(200))
         assert findings(one) == []
+
+
+@pytest.mark.parametrize("seed", [110, 111])
+def test_many_extents_are_given_back(seed: int) -> None:
+    """The trees of extents take pages of those that are free while they lose nodes themselves."""
+    env, instance = begun()
+    table = made(instance, "Items", 40)
+    session, tree, root = table.session, table.state.trees[0], instance.databases[1].root
+    rng = random.Random(seed)
+    with instance.context.lock, session.transaction():
+        for _ in range(rng.randrange(200, 1500)):
+            size = rng.choice((1, 4, 4))
+            first = root.space.allocate_extent(session, size)
+            tree.space._take(session, Extent(first + size - 1, size))
+            if rng.random() < 0.5:
+                root.space.allocate_extent(session, 1)
+    reclaim(session, instance.databases[1])  # the pages between them
+    with instance.context.lock, session.transaction():
+        pages = [tree.space.allocate(session) for _ in range(rng.choice((0, 10, 700)))]
+        rng.shuffle(pages)
+        for pgno in pages:
+            tree.space.free(session, pgno, 1)
+    with instance.context.lock, session.transaction():
+        assert tree.space.give_back(session) > 100
+    assert not reclaim(session, instance.databases[1])
+    instance.close()
+    check_database(env, PATH)
+    assert findings(env) == []

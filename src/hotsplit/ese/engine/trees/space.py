@@ -282,10 +282,15 @@ class Space:
         session.prepare()
         owned = {extent.last: extent for extent in self.extents(self.owned)}
         free = [e for e in self.extents(self.available) if owned.get(e.last) == e]
+        count = 0
         for extent in free:
+            key, data = extent.pack()
+            if self.available.get(session, key) != data:
+                continue  # the trees of extents took a page of it meanwhile
             self._give_up(session, extent)
             self._parent().free(session, extent.first, extent.pages)
-        return sum(extent.pages for extent in free)
+            count += extent.pages
+        return count
 
     def cut_end(self, session: Session) -> Extent | None:
         """Give up the last extent of the database if all of it is free; return it.
