@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from hotsplit.errors import InvalidUse, Jet, ObjectNotFound
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.pages.cache import Cache
+from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.tables.table import Table
 from hotsplit.ese.engine.upkeep import maintenance
@@ -278,3 +282,35 @@ def test_a_table_that_is_not_there_is_not_defragmented() -> None:
         database = instance.create_database(PATH)
         with pytest.raises(ObjectNotFound):
             maintenance.defragment(session, database, "None")
+
+
+@pytest.mark.parametrize("work", [maintenance.defragment, maintenance.scrub, maintenance.shrink])
+def test_housekeeping_keeps_to_the_size_of_the_cache(
+    work: Callable[[Session, OpenDatabase], maintenance.Done], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where one transaction deleted more than that, and where more is free."""
+    rig = Rig(rows=1)
+    with rig.session.transaction(lazy=True):
+        for number in range(1, 4000):
+            rig.insert(number)
+    rig.instance.close()
+    settings = replace(rig.settings, cache_size=256 << 10)
+    most, trim = 0, Cache.trim
+
+    def watched(cache: Cache) -> None:
+        nonlocal most
+        most = max(most, cache.core.resident())
+        trim(cache)
+
+    monkeypatch.setattr(Cache, "trim", watched)
+    with Instance.open(rig.env, settings) as instance, instance.session() as session:
+        database = instance.attach_database(PATH)
+        table = session.open_table(database, "Items")
+        with session.transaction(lazy=True):
+            for number in range(4000):
+                if number % 50:
+                    table.delete(table.bookmark(number))
+        work(session, database)
+        assert most < 128  # pages of 4 KB: at most half a megabyte
+        assert list(by_number(table.rows())) == list(range(0, 4000, 50))
+    check_database(rig.env, PATH)

@@ -82,6 +82,17 @@ class Space:
                 self._check(extent)
             yield extent
 
+    def free_pages(self, first: int = 0) -> Iterator[int]:
+        """Yield the pages that are free, from number `first` on. Raises PageDamaged."""
+        header = self.header
+        if header.is_multiple:
+            for extent in self._from(self.available, first):
+                if not extent.pool:
+                    self._check(extent)
+                    yield from range(max(first, extent.first), extent.last + 1)
+        elif self.single.pages:
+            yield from (pgno for pgno in header.free_pages(self._tree.root) if pgno >= first)
+
     @property
     def single(self) -> Extent:
         """The extent of a tree that has only one. Raises PageDamaged for an impossible one."""

@@ -73,6 +73,7 @@ class Cleaner:
         try:
             with decoded(tree.database.path):
                 work()
+            self._context.cache.trim()  # what was deleted at once may be more than memory holds
         except (PageDamaged, DataDamaged, FileTruncated) as error:
             if self._context.failure is not None:
                 raise

@@ -9,6 +9,7 @@ Source: log specification 4.6 (Scrub), 4.10, 4.11, 4.12 (ShrinkDB); format speci
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -235,9 +236,13 @@ def scrub(session: Session, database: OpenDatabase) -> Done:
     for tree in trees:
         _leaf_by_leaf(tree, session, done, _scrub)
     for tree in [*trees, database.root]:
-        with _step(session, database):
-            if not tree.dropped:
-                done.scrubbed += sum(_scrub_free(tree, session, n) for n in _free_pages(tree))
+        first = 0
+        while first >= 0:
+            with _step(session, database):
+                free = () if tree.dropped else tree.space.free_pages(first)
+                pages = list(itertools.islice(free, _STEP))
+                done.scrubbed += sum(_scrub_free(tree, session, pgno) for pgno in pages)
+            first = pages[-1] + 1 if pages else -1
     done.size = database.store.page_count
     return done
 
@@ -259,16 +264,6 @@ def _code(tree: Tree, node: Node) -> bytes:
     if not node.is_deleted or not tree.unique or gone:
         return _KEPT
     return _KEPT if tree.bookmark(node.key, node.data) in tree.versions else _DATA
-
-
-def _free_pages(tree: Tree) -> Iterator[int]:
-    space = tree.space
-    header = space.header
-    if header.is_multiple:
-        for extent in [e for e in space.extents(space.available) if not e.pool]:
-            yield from range(extent.first, extent.last + 1)
-    elif space.single.pages:
-        yield from header.free_pages(tree.root)
 
 
 def _scrub_free(tree: Tree, session: Session, pgno: int) -> bool:
