@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from hotsplit.errors import DiskFull, KeyDuplicate, WriteConflict
 from hotsplit.ese.engine.instance import Instance
+from hotsplit.ese.engine.pages.cache import Cache
 from hotsplit.ese.engine.schema import indexbuild
 from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.session import Session
@@ -210,3 +212,30 @@ def test_indexes_of_several_databases_at_a_time(
     objids = [one.state.secondary[0].tree.objid for one in (table, twin)]
     assert objids[0] == objids[1]
     assert len(set(paths)) == 2
+
+
+def test_pages_that_are_read_do_not_outgrow_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = Watched()
+    for folder in FOLDER, "/temp":
+        env.mkdir(folder)
+    env.sync_dir("/")
+    settings = replace(SETTINGS, page_size=4096, cache_size=256 << 10)
+    with Instance.open(env, settings) as instance, instance.session() as session:
+        table = session.create_table(instance.create_database(PATH), "T", COLUMNS, [PRIMARY])
+        with session.transaction(lazy=True):
+            table.insert_many({"n": n, "name": f"{n % 97} {'x' * 150}"} for n in range(6000))
+        most, trim = 0, Cache.trim
+
+        def watched(cache: Cache) -> None:
+            nonlocal most
+            most = max(most, cache.core.resident())
+            trim(cache)
+
+        monkeypatch.setattr(Cache, "trim", watched)
+        session.create_index(table, Index("by_name", ["name"]))
+        session.begin()
+        assert 0 < most < 192  # pages: 64 of the cache, and what a batch of entries fills
+        names = [row["name"] for row in table.rows("by_name")]
+        assert names == sorted(names, key=str)
+        assert len(names) == 6000
+    check_rules(env, PATH)

@@ -40,7 +40,7 @@ def fill_index(session: Session, table: Table, index: SecondaryIndex, since: int
         with session.context.lock:
             session.context.check()
             insert_sorted(index.tree, session, keys, marks, since)
-            session.housekeep()
+            session.context.safe_point()
 
 
 def _entries(session: Session, table: Table, index: SecondaryIndex) -> Iterator[Node]:
@@ -56,6 +56,7 @@ def _entries(session: Session, table: Table, index: SecondaryIndex) -> Iterator[
                 for key, record in found
                 for entry in index.keys.keys(state.rows.split(record), table.reader)
             ]
+            session.context.safe_point()  # so that the pages read do not outgrow the cache
         if not found:
             return
         yield from made
