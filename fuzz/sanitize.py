@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 RUNTIMES = ("libasan.so", "libubsan.so")
 FLAGS = "-fsanitize=address,undefined"
-COMPILE = f"{FLAGS} -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g -O1"
+COMPILE = f"{FLAGS} -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1 -O0"
 
 
 class NoSanitizerError(Exception):
