@@ -280,3 +280,25 @@ def test_one_view_is_a_transaction(rig: Rig) -> None:
     with session.transaction(), session.reading():
         assert session.level == 1
     assert [row["Id"] for row in rig.on_disk()] == [3]
+
+
+def test_changes_whose_before_images_are_logged_are_not_looked_at_again(rig: Rig) -> None:
+    """A long transaction would spend its time so: pages go to disk all the while."""
+    session, database = rig.session, rig.database
+    table = session.create_table(database, "Long", [ID, Column("N", Coltyp.LONG)], [PK])
+    table.insert_many({"Id": number, "N": 0} for number in range(300))
+    context = rig.instance.context
+    with session.transaction():
+        for number in range(300):
+            table.update(table.bookmark(number), {"N": number})
+            if number % 10 == 9:
+                assert len(session.current.without_image) <= 20
+                context.cache.flush(database.dbid)
+                assert not list(
+                    context.versions.without_image(database.dbid, {table.state.tree.objid})
+                )
+        assert len(session.current.versions) == 300
+        image = rig.env.crashed(Crash.ALL_KEPT)
+    with Instance.open(image, context.settings) as again, again.session() as other:
+        table = other.open_table(again.attach_database(PATH), "Long")
+        assert [row["N"] for row in table.rows()] == [0] * 300

@@ -402,7 +402,7 @@ class Session(Closing):
         transaction = self.current
         self.changes += 1
         version = Version(transaction, tree, bookmark, operation, rceid, self.level, image)
-        transaction.versions.append(version)
+        transaction.remember(version)
         tree.versions.add(version)
         tree.open_replaces += operation == REPLACE
         return version

@@ -37,17 +37,28 @@ class Transaction:
     writer: the session. commit: 0 while the transaction is open. dropped: trees that nobody needs
     any more once no view is left from before the commit. settling: what else is done then.
     is_settled: it is so; all see what the transaction did, and it is only remembered.
+    without_image: versions whose before image is not in the log, and some where it is by now.
     """
 
-    __slots__ = ("begin", "commit", "dropped", "is_settled", "settling", "versions", "writer")
+    __slots__ = (
+        "begin", "commit", "dropped", "is_settled", "settling", "versions", "without_image",
+        "writer",
+    )  # fmt: skip
 
     def __init__(self, begin: int, writer: Session) -> None:
         self.begin, self.writer = begin, writer
         self.commit = 0
         self.versions: list[Version | InsertRun] = []
+        self.without_image: list[Version] = []
         self.dropped: list[Tree] = []
         self.settling: list[Callable[[], None]] = []
         self.is_settled = False
+
+    def remember(self, version: Version) -> None:
+        """Add a version, of a change that was just carried out."""
+        self.versions.append(version)
+        if version.operation in _BEFORE_IMAGE:
+            self.without_image.append(version)
 
     def settle(self) -> None:
         """No view is left from before the commit."""
@@ -55,6 +66,7 @@ class Transaction:
         for work in self.settling:
             work()
         self.versions, self.dropped, self.settling = [], [], []
+        self.without_image = []
 
     def sees(self, version: Version | InsertRun) -> bool:
         """Tell whether what `version` did is part of this transaction's view."""
@@ -154,14 +166,11 @@ class VersionStore:
     def without_image(self, dbid: int, objids: set[int]) -> Iterator[Version]:
         """Yield uncommitted versions of these trees whose before image is not in the log yet."""
         for transaction in self._open:
-            for version in transaction.versions:
-                if (
-                    isinstance(version, Version)
-                    and version.operation in _BEFORE_IMAGE
-                    and not version.undo_logged
-                    and version.tree.objid in objids
-                    and version.tree.database.dbid == dbid
-                ):
+            # Pages are written again and again: what was logged is not looked at each time.
+            left = [v for v in transaction.without_image if not v.undo_logged]
+            transaction.without_image = left
+            for version in left:
+                if version.tree.objid in objids and version.tree.database.dbid == dbid:
                     yield version
 
 
