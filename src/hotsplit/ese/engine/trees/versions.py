@@ -66,7 +66,6 @@ class Transaction:
         for work in self.settling:
             work()
         self.versions, self.dropped, self.settling = [], [], []
-        self.without_image = []
 
     def sees(self, version: Version | InsertRun) -> bool:
         """Tell whether what `version` did is part of this transaction's view."""
@@ -139,6 +138,7 @@ class VersionStore:
     def end(self, transaction: Transaction) -> None:
         """A transaction is over; drop what no view needs any more."""
         self._open.pop(transaction, None)
+        transaction.without_image = []  # a transaction may be known for long
         oldest = next(iter(self._open)).begin if self._open else self._clock
         while self._ended and self._ended[0].commit <= oldest:
             ended = self._ended.popleft()
