@@ -171,7 +171,9 @@ def test_signals_at_any_moment_keep_nobody() -> None:
     armed = False
 
     def interrupt(number: int, frame: object) -> None:
+        nonlocal armed
         if armed:  # Python calls this some time after the signal, perhaps after the work
+            armed = False  # nor is the handling of this one interrupted by another that was late
             raise InterruptedError
 
     def work() -> None:
