@@ -28,7 +28,7 @@ from tests.memoryenv import Crash, MemoryEnv, Origin
 
 @pytest.mark.parametrize("seed", range(1, 7))
 def test_every_crash_leaves_what_was_committed(seed: int) -> None:
-    run = Run(seed, often=0.04)
+    run = Run(seed, often=0.02)
     judge = Judge(run.settings, seed, thorough=0.5)
     run.check = judge.check
     run.work(STEPS)
