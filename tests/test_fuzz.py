@@ -35,7 +35,7 @@ from hotsplit.ese.recovery.trees import HANDLERS
 from hotsplit.report import Reporter
 from tests.memoryenv import MemoryEnv
 
-SECONDS = float(os.environ.get("FUZZ_SLICE_SECONDS", "20"))
+SECONDS = float(os.environ.get("FUZZ_SLICE_SECONDS", "8"))
 CATALOG_OBJID, ROOT_PAGE_COLUMN = 2, 4
 
 
