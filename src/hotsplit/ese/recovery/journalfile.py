@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from hotsplit.errors import DataDamaged
@@ -121,21 +121,21 @@ def pages_of(file: File, part: Part) -> Iterator[tuple[int, bytes]]:
         yield _PAGE.unpack_from(data)[0], data[_PAGE.size :]
 
 
-def mend(env: Env, path: str, store: Store, put: Callable[[int, bytearray], None]) -> int:
-    """Hand the pages of a database whose recovery in place was interrupted to `put`.
+def mend(env: Env, path: str, stores: Sequence[Store]) -> Iterator[tuple[Store, int]]:
+    """Write pages of databases whose recovery in place was interrupted, as the journal has them.
 
-    path: of the journal. Returns how many: 0 for other databases and where nothing was written yet.
+    path: of the journal. Yields each such database with the number of its pages; there is none
+    where nothing was written yet.
     """
     if not env.exists(path):
-        return 0
+        return
     file = env.open(path, "read")
     try:
-        header = store.header.sealed()
-        meant = [p for p in parts(file) if p.under_way == header] if is_complete(file) else []
-        for part in meant:
-            store.extend(part.page_count)
-            for pgno, page in pages_of(file, part):
-                put(pgno, bytearray(page))
-        return sum(part.pages for part in meant)
+        for part in parts(file) if is_complete(file) else ():
+            for store in [s for s in stores if s.header.sealed() == part.under_way]:
+                store.extend(part.page_count)
+                for pgno, page in pages_of(file, part):
+                    store.write_page(pgno, bytearray(page))
+                yield store, part.pages
     finally:
         file.close()

@@ -94,13 +94,16 @@ class Run:
         sequence = self._plan.sequence
         if sequence is None:
             return
+        stores = [target.store for target in self._targets]
         for folder in sequence.folders:
-            path, journal = kept_path(folder, sequence.base), journal_path(folder, sequence.base)
+            path = kept_path(folder, sequence.base)
             kept = KeptPages.read(self._env, path)
-            for store in [target.store for target in self._targets]:
-                if kept is not None:
+            if kept is not None:
+                for store in stores:
                     self._note_kept(store, kept.mend(store, store.write_page), path)
-                self._note_kept(store, mend(self._env, journal, store, store.write_page), journal)
+            path = journal_path(folder, sequence.base)
+            for store, pages in mend(self._env, path, stores):
+                self._note_kept(store, pages, path)
 
     def _note_kept(self, store: Store, pages: int, path: str) -> None:
         if pages:
