@@ -10,7 +10,6 @@ import pytest
 
 from hotsplit.errors import DiskFull, KeyDuplicate, WriteConflict
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.pages.cache import Cache
 from hotsplit.ese.engine.schema import indexbuild
 from hotsplit.ese.engine.schema.definitions import Column, Index
 from hotsplit.ese.engine.session import Session
@@ -20,6 +19,7 @@ from hotsplit.ese.engine.trees.bulk import insert_sorted
 from hotsplit.ese.files.env import Env
 from hotsplit.ese.format.columns import Coltyp, Value
 from hotsplit.ese.rebuild.sorting import EntrySorter
+from tests.ese.engine.cachewatch import CacheWatch
 from tests.ese.engine.crashes import Watched
 from tests.ese.engine.judge import check_rules
 from tests.memoryenv import Crash, MemoryEnv
@@ -224,17 +224,10 @@ def test_pages_that_are_read_do_not_outgrow_the_cache(monkeypatch: pytest.Monkey
         table = session.create_table(instance.create_database(PATH), "T", COLUMNS, [PRIMARY])
         with session.transaction(lazy=True):
             table.insert_many({"n": n, "name": f"{n % 97} {'x' * 150}"} for n in range(6000))
-        most, trim = 0, Cache.trim
-
-        def watched(cache: Cache) -> None:
-            nonlocal most
-            most = max(most, cache.core.resident())
-            trim(cache)
-
-        monkeypatch.setattr(Cache, "trim", watched)
+        watch = CacheWatch(monkeypatch)
         session.create_index(table, Index("by_name", ["name"]))
         session.begin()
-        assert 0 < most < 192  # pages: 64 of the cache, and what a batch of entries fills
+        assert 0 < watch.most < 192  # pages: 64 of the cache, and what a batch of entries fills
         names = [row["name"] for row in table.rows("by_name")]
         assert names == sorted(names, key=str)
         assert len(names) == 6000

@@ -11,7 +11,6 @@ import pytest
 from hotsplit.errors import InvalidUse, Jet, ObjectNotFound
 from hotsplit.ese.engine.database import OpenDatabase
 from hotsplit.ese.engine.instance import Instance
-from hotsplit.ese.engine.pages.cache import Cache
 from hotsplit.ese.engine.session import Session
 from hotsplit.ese.engine.settings import Settings
 from hotsplit.ese.engine.tables.table import Table
@@ -24,6 +23,7 @@ from hotsplit.ese.recovery.core import Core
 from hotsplit.ese.recovery.pages import PageAccess
 from hotsplit.ese.recovery.recover import recover
 from hotsplit.ese.recovery.trees import HANDLERS
+from tests.ese.engine.cachewatch import CacheWatch
 from tests.ese.engine.crashes import COLUMNS, FOLDER, INDEXES, PATH, Watched, by_number, write_some
 from tests.ese.engine.shape import Shape, check_database
 from tests.ese.engine.test_merging import kinds, records
@@ -295,14 +295,7 @@ def test_housekeeping_keeps_to_the_size_of_the_cache(
             rig.insert(number)
     rig.instance.close()
     settings = replace(rig.settings, cache_size=256 << 10)
-    most, trim = 0, Cache.trim
-
-    def watched(cache: Cache) -> None:
-        nonlocal most
-        most = max(most, cache.core.resident())
-        trim(cache)
-
-    monkeypatch.setattr(Cache, "trim", watched)
+    watch = CacheWatch(monkeypatch)
     with Instance.open(rig.env, settings) as instance, instance.session() as session:
         database = instance.attach_database(PATH)
         table = session.open_table(database, "Items")
@@ -311,6 +304,6 @@ def test_housekeeping_keeps_to_the_size_of_the_cache(
                 if number % 50:
                     table.delete(table.bookmark(number))
         work(session, database)
-        assert most < 128  # pages of 4 KB: at most half a megabyte
+        assert 0 < watch.most < 128  # pages of 4 KB: at most half a megabyte
         assert list(by_number(table.rows())) == list(range(0, 4000, 50))
     check_database(rig.env, PATH)
